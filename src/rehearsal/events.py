@@ -1,0 +1,326 @@
+"""Every kind of record that a journal can hold.
+
+The schema is additive: fields get defaults, kinds are never renamed, readers ignore what they do not know.
+Times ending in `_ns` are CLOCK_MONOTONIC of the prober host. `kind` is the class name in kebab case.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from dataclasses import field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Base of all events."""
+
+
+# --- runner.jsonl: written by the runner ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RunBegan(Event):
+    """A run, or an attempt to go on with it (`attempt` > 1). `plan` and `target` are whole copies, secrets removed."""
+
+    run: str
+    mode: str  # rehearsal | production
+    attempt: int
+    argv: list[str]
+    version: str
+    revision: str
+    host: str
+    boot_id: str
+    plan: dict[str, Any]
+    plan_sha256: str
+    target: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnded(Event):
+    """Why it ended: finished, gate, interrupted, error."""
+
+    reason: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseBegan(Event):
+    """preflight, canaries, baseline, migrations-<occasion>, steps, postflight, clean-up."""
+
+    phase: str
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseEnded(Event):
+    """The end of a phase."""
+
+    phase: str
+    outcome: str = "ok"
+
+
+@dataclass(frozen=True, slots=True)
+class StepBegan(Event):
+    """One step's command is about to start."""
+
+    step: str
+    title: str
+    services: list[str]
+    argv: list[str]
+    attempt: int
+    log: str  # relative to the run directory
+
+
+@dataclass(frozen=True, slots=True)
+class StepEnded(Event):
+    """`rc` is None if it was stopped or its end was not seen: unknown, not failed."""
+
+    step: str
+    attempt: int
+    rc: int | None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteBegan(Event):
+    """One pytest process: `gate` names the place where it decides (`preflight`, `step:<id>`, `postflight`)."""
+
+    suite: str
+    gate: str
+    argv: list[str]
+    log: str
+    page: str = ""  # pytest-html's page, relative
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteEnded(Event):
+    """pytest's exit code; the gate itself is judged from the CheckDone records."""
+
+    suite: str
+    gate: str
+    rc: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class GateDecided(Event):
+    """What the runner did at a gate: went on, stopped, went on although it failed (--keep-going)."""
+
+    gate: str
+    outcome: str
+    action: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HostFacts(Event):
+    """Containers and images of one host at one moment; `error` non-empty means: not observed.
+
+    `label` is `before`, `after`, `step:<id>:before`, `step:<id>:after`, or a suite's own.
+    """
+
+    label: str
+    host: str
+    containers: list[dict[str, Any]] = field(default_factory=list)
+    images: list[str] = field(default_factory=list)
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CloudFacts(Event):
+    """Servers, ports, volumes, agents, services as the APIs told at one moment; `error` non-empty: not observed."""
+
+    label: str
+    facts: dict[str, Any] = field(default_factory=dict)
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Note(Event):
+    """Something a reader of the report should know."""
+
+    level: str  # info | warning | error
+    text: str
+
+
+# --- canaries (also in runner.jsonl, or canary.jsonl of a subprocess) ----------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CanaryUp(Event):
+    """A server made for this run answers. `address` is where the prober reaches it."""
+
+    canary: str
+    server_id: str
+    host: str
+    address: str
+    fixed_ip: str
+    network: str
+    boot_id: str
+    beacon_port: int
+
+
+@dataclass(frozen=True, slots=True)
+class CanaryGone(Event):
+    """A canary was removed."""
+
+    canary: str
+    server_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationBegan(Event):
+    """A live migration of a canary was asked for. `occasion`: before, mixed, after, or a scenario's own word."""
+
+    migration: str
+    canary: str
+    server_id: str
+    source: str
+    target: str
+    occasion: str
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationEnded(Event):
+    """What was seen at its end. Empty strings were not observed."""
+
+    migration: str
+    canary: str
+    status: str  # nova's migration status
+    host_after: str
+    server_status: str
+    boot_id_before: str
+    boot_id_after: str
+    total_s: float
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BeaconHeard(Event):
+    """What a canary told about itself from inside."""
+
+    canary: str
+    boot_id: str
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+# --- suite journals: written by the pytest recorder ----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CheckDone(Event):
+    """One claim about the cloud was checked.
+
+    `check` is a stable id (`preflight.container-tag`), `node_id` the pytest id, `claim` the sentence that the customer
+    reads, `repeat` the command that repeats exactly this check.
+    """
+
+    check: str
+    node_id: str
+    suite: str
+    gate: str
+    outcome: str
+    claim: str
+    expected: str = ""
+    observed: str = ""
+    repeat: str = ""
+    host: str = ""
+    container: str = ""
+    service: str = ""
+    duration_s: float = 0.0
+    detail: str = ""
+
+
+# --- prober.jsonl: written by the prober ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ProberStarted(Event):
+    """The prober's process is up."""
+
+    pid: int
+    boot_id: str
+    probes: int
+    samples_file: str
+    load_per_s: float = 0.0
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeDeclared(Event):
+    """A measurement definition. `probe` is the number in the sample store.
+
+    `lane`: vip-new, vip-reused, deep, backend-new, backend-reused, icmp, tcp, udp, control.
+    `service`: keystone, nova, ... or `canary` for lanes that reach a guest; `canary` names which.
+    """
+
+    probe: int
+    name: str
+    lane: str
+    service: str
+    target: str
+    period_ns: int
+    deadline_ns: int
+    soft_ns: int = 0  # an answer later than this is SLOW_OK
+    canary: str = ""
+    vip: str = ""  # public | internal | ""
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeRetired(Event):
+    """No more samples of this probe are due after this moment."""
+
+    probe: int
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PeriodChanged(Event):
+    """From this moment on a probe fires with another period."""
+
+    probe: int
+    period_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProberBeat(Event):
+    """Once a second: how well the prober itself is doing. Also the pair of clocks for display."""
+
+    lag_max_ns: int
+    run_delay_ns: int
+    steal_ns: int
+    sent: int
+    in_flight: int
+    dropped: int = 0
+    socket_drops: int = 0
+    cpu_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SampleDetail(Event):
+    """More about a sample that was not OK (capped per probe and second)."""
+
+    probe: int
+    seq: int
+    sample_class: int
+    message: str
+    status: int = 0
+    maker: str = ""  # lb | web-server | token-filter | service | unknown
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ProberStopped(Event):
+    """The prober drained its samples and ended. Its absence means that it died."""
+
+    reason: str
+    recorded: int
+    dropped: int = 0
+
+
+def kind_of(event_type: type[Event]) -> str:
+    """Return the name of a kind as it stands in journals: RunBegan is `run-began`."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "-", event_type.__name__).lower()
+
+
+KINDS: dict[str, type[Event]] = {kind_of(event_type): event_type for event_type in Event.__subclasses__()}

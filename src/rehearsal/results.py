@@ -1,0 +1,243 @@
+"""What a recording means: the pure result that the report, results.json and junit.xml show.
+
+`judge.judge(history) -> Results` is the only maker. Everything here is derived and can be derived again. Times are
+CLOCK_MONOTONIC ns of the prober host unless a name says wall; lengths are ns.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from dataclasses import field
+from typing import Any
+
+from rehearsal.verdict import Outcome  # noqa: TC001 - read at run time by results_json
+
+
+@dataclass(frozen=True, slots=True)
+class Length:
+    """A length with its bounds (ns): certainly at least, most likely, possibly at most (None: open, not known)."""
+
+    certain_ns: int
+    point_ns: int
+    possible_ns: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What is allowed, and who says so: `contract`, `default`, `plan`, `rehearsal:<run ids>`."""
+
+    longest_ns: int
+    total_ns: int | None
+    count: int | None
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A downtime (`kind` down) or slow-answer (`kind` degraded) window of one probe, with its four instants."""
+
+    probe: int
+    probe_name: str
+    lane: str
+    service: str
+    canary: str
+    kind: str
+    last_good_ns: int | None
+    first_bad_ns: int
+    last_bad_ns: int
+    first_good_ns: int | None
+    length: Length
+    outages: int  # more than 1: flapping
+    failed: int  # samples
+    classes: dict[str, int]
+    step: str  # id of the step it is charged to; "" if none
+    attribution: str  # step | pre-existing | ambiguous | between | migration
+    causes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """What the users of one service lost during one step: a cell of the matrix step x service."""
+
+    step: str
+    service: str
+    kind: str  # down | degraded
+    count: int
+    longest: Length
+    total: Length
+    samples: int
+    failed: int
+    floor_ns: int | None  # the longest outage that could have passed unseen; None: never sampled
+    blind_ns: int
+    budget: Budget | None
+    outcome: Outcome
+    reason: str  # one sentence
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step as it went. `outcome`: of its command and its gate; `rc` None: not seen."""
+
+    id: str
+    title: str
+    services: list[str]
+    began_ns: int | None
+    ended_ns: int | None
+    rc: int | None
+    attempts: int
+    outcome: Outcome
+    note: str
+    log: str
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
+class Strip:
+    """One probe as a row of the timeline: runs of equal state, (from_ns, to_ns, state), state good|slow|bad|blind."""
+
+    probe: int
+    name: str
+    lane: str
+    service: str
+    canary: str
+    period_ns: int
+    samples: int
+    failed: int
+    slow: int
+    floor_ns: int | None
+    runs: list[tuple[int, int, str]]
+    latency: list[tuple[int, int, int]]  # per minute: (from_ns, median ns, p99 ns)
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """A live migration of a canary. `outcome` ok needs: completed, host changed, ACTIVE, same boot id, window closed."""
+
+    id: str
+    canary: str
+    occasion: str
+    source: str
+    target: str
+    began_ns: int
+    ended_ns: int | None
+    status: str
+    total_s: float | None
+    network: Length | None
+    tcp: Length | None
+    floor_ns: int | None
+    outcome: Outcome
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """A canary's life in this run."""
+
+    name: str
+    server_id: str
+    address: str
+    host: str
+    boot_ids: list[str]
+    longest: Length | None  # outside migrations, network
+    total: Length | None
+    outcome: Outcome
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A claim and what became of it."""
+
+    id: str
+    node_id: str
+    suite: str
+    gate: str
+    outcome: Outcome
+    claim: str
+    expected: str
+    observed: str
+    repeat: str
+    host: str
+    container: str
+    service: str
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One sentence that explains the verdict, with where it comes from (`step:nova`, `check:...`, `prober`)."""
+
+    outcome: Outcome
+    subject: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Something that was not proven, and why."""
+
+    what: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Something that is not as it was: `kind` server|port|volume|agent|service|container|image, `change` lost|new|changed."""
+
+    kind: str
+    name: str
+    change: str
+    before: str
+    after: str
+    expected: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """How far the measurement itself can be trusted."""
+
+    samples: int
+    probes: int
+    dropped: int
+    lag_p99_ns: int | None
+    lag_max_ns: int | None
+    blind: list[tuple[int, int, str]]
+    blind_share: float
+    load_per_s: float
+    steal_ns: int
+    run_delay_ns: int
+    prober_stopped: bool
+    remarks: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """The whole result of one run."""
+
+    run: str
+    mode: str
+    outcome: Outcome
+    sentence: str
+    findings: list[Finding]
+    began_ns: int
+    ended_ns: int
+    clock_pairs: list[tuple[int, int]]  # (monotonic ns, wall ns): at least one, for display
+    target: dict[str, Any]
+    plan: dict[str, Any]
+    from_release: str
+    to_release: str
+    phases: list[tuple[str, int, int | None]]  # (phase, began, ended)
+    steps: list[Step]
+    services: list[str]
+    matrix: list[Loss]
+    windows: list[Window]
+    strips: list[Strip]
+    migrations: list[Migration]
+    canaries: list[Canary]
+    checks: list[Check]
+    not_proven: list[Gap]
+    differences: list[Difference]
+    quality: Quality
+    notes: list[tuple[int, str, str]]  # (t_ns, level, text)
+    provenance: dict[str, str]
+    end_reason: str

@@ -1,0 +1,53 @@
+"""The three outcomes, and how many of them become one.
+
+No evidence is never a pass: an empty list of verdicts is unknown, and the worst wins (fail, then unknown, then ok).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class Outcome(StrEnum):
+    """What a checker says. Shown to people as PASS, FAIL, UNKNOWN."""
+
+    OK = "ok"
+    FAIL = "fail"
+    UNKNOWN = "unknown"
+
+    @property
+    def shown(self) -> str:
+        """The word for people."""
+        return {"ok": "PASS", "fail": "FAIL", "unknown": "UNKNOWN"}[self.value]
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of a command that ends with this outcome: 0 ok, 1 fail, 2 unknown."""
+        return {"ok": 0, "fail": 1, "unknown": 2}[self.value]
+
+
+def worst(outcomes: Iterable[Outcome]) -> Outcome:
+    """Return fail if any failed, else unknown if any is unknown or there is none at all, else ok."""
+    seen = set(outcomes)
+    if Outcome.FAIL in seen:
+        return Outcome.FAIL
+    if Outcome.UNKNOWN in seen or not seen:
+        return Outcome.UNKNOWN
+    return Outcome.OK
+
+
+def against_budget(certain_ns: int, possible_ns: int | None, budget_ns: int) -> Outcome:
+    """Judge a length known between two bounds (ns) against a budget (ns).
+
+    ok if even the possible length fits, fail if even the certain length does not, otherwise unknown: the resolution
+    does not support a verdict. A possible length of None is open (the recording ended first) and is never ok.
+    """
+    if certain_ns > budget_ns:
+        return Outcome.FAIL
+    if possible_ns is not None and possible_ns <= budget_ns:
+        return Outcome.OK
+    return Outcome.UNKNOWN
