@@ -1,0 +1,11 @@
+"""Which fixtures the suites get, and the recorder that writes down what they find."""
+
+from __future__ import annotations
+
+pytest_plugins = (
+    "rehearsal.recorder",
+    "fixtures.run",
+    "fixtures.cloud",
+    "fixtures.hosts",
+    "fixtures.canaries",
+)

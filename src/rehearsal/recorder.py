@@ -1,0 +1,331 @@
+"""The pytest plugin that writes one `CheckDone` record for every claim of a suite.
+
+Invariant: every collected claim ends up in the journal exactly once, whatever became of it. A claim that was skipped, not
+reached, or whose test broke or whose process died is recorded as unknown with the reason; only a failed expectation is a
+fail; nothing is tried again. With pytest-xdist the controller alone writes.
+
+Only tests with a `check` marker below a `suites/` folder are claims; in any other pytest session this plugin is silent.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shlex
+import sys
+from dataclasses import dataclass
+from dataclasses import field
+from pathlib import Path
+from typing import TYPE_CHECKING
+from typing import Any
+
+import pytest
+
+from rehearsal import expectation
+from rehearsal.events import CheckDone
+from rehearsal.expectation import NotObserved
+from rehearsal.journal import Journal
+from rehearsal.verdict import Outcome
+from rehearsal.verdict import worst
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from collections.abc import Iterator
+    from collections.abc import Sequence
+
+JOURNAL_VARIABLE = "REHEARSE_JOURNAL"
+GATE_VARIABLE = "REHEARSE_GATE"
+_REPEAT_VARIABLES = ("REHEARSE_RUN_DIR", "REHEARSE_GATE", "REHEARSE_STEP", "REHEARSE_TARGET", "REHEARSE_PLAN", "REHEARSE_EXPECT")
+_COLLECTED = "rehearsal_collected"  # key of xdist's workerinput: the folder into which workers write what they collected
+_PLACES = ("host", "container", "service")
+_LONGEST_DETAIL = 4000
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A collected test with its stable id, before it ran."""
+
+    check: str
+    node_id: str
+    suite: str
+    sentence: str
+    host: str = ""
+    container: str = ""
+    service: str = ""
+
+
+@dataclass(slots=True)
+class _Course:
+    """What has been seen of one claim so far."""
+
+    claim: Claim
+    outcome: Outcome | None = None
+    judged: dict[str, Any] = field(default_factory=dict)
+    detail: str = ""
+    duration_s: float = 0.0
+
+
+def suite_of(path: Path) -> str:
+    """Return the name of the suite that a test file belongs to (the folder below `suites/`), or an empty string."""
+    parts = path.parts
+    places = [place for place, part in enumerate(parts[:-2]) if part == "suites"]
+    return parts[places[-1] + 1] if places else ""
+
+
+def check_id(marked: str, suite: str) -> str:
+    """Return the id of a claim in this suite: post-flight takes claims over from pre-flight and says so in its own name."""
+    _, _, name = marked.partition(".")
+    return f"{suite}.{name}"
+
+
+def claim_sentence(docstring: str | None) -> str:
+    """Return the first paragraph of a docstring as one line: the sentence that the customer reads."""
+    paragraph = (docstring or "").strip().split("\n\n", 1)[0]
+    return " ".join(paragraph.split())
+
+
+def claim_of(item: pytest.Item) -> Claim | None:
+    """Return the claim that a collected test makes, or None if it makes none."""
+    suite = suite_of(item.path)
+    marker = item.get_closest_marker("check")
+    if not suite or marker is None or not marker.args:
+        return None
+    callspec = getattr(item, "callspec", None)
+    parameters = callspec.params if callspec else {}
+    where = {key: value if isinstance(value := parameters.get(key), str) else "" for key in _PLACES}
+    where["service"] = where["service"] or str(marker.kwargs.get("service") or "")
+    docstring = getattr(getattr(item, "obj", None), "__doc__", None)
+    return Claim(check_id(str(marker.args[0]), suite), item.nodeid, suite, claim_sentence(docstring), **where)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the half of the recorder that this process needs."""
+    worker = hasattr(config, "workerinput")
+    config.pluginmanager.register(_Witness(config), "rehearsal-witness")
+    if not worker:
+        config.pluginmanager.register(_Recorder(config), "rehearsal-recorder")
+
+
+class _Witness:
+    """In the process that runs the tests: adds to pytest's reports what the journal needs to know."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        self.deselected: list[Claim] = []
+
+    def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
+        self.deselected += [claim for claim in map(claim_of, items) if claim]
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Tell the controller, in a file that survives this process, which claims there are."""
+        workerinput = getattr(self.config, "workerinput", None)
+        if workerinput is None:
+            return
+        folder = Path(workerinput[_COLLECTED])
+        claims = [claim for claim in map(claim_of, session.items) if claim]
+        data = {"collected": [dataclasses.asdict(claim) for claim in claims]}
+        data["deselected"] = [dataclasses.asdict(claim) for claim in self.deselected]
+        path = folder / f"{workerinput['workerid']}.json"
+        path.with_suffix(".part").write_text(json.dumps(data))
+        path.with_suffix(".part").rename(path)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self) -> Generator[None, object, object]:
+        return (yield from _not_observed_is_a_skip())
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_setup(self) -> Generator[None, object, object]:
+        expectation.take()
+        return (yield from _not_observed_is_a_skip())
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        report = yield
+        claim = claim_of(item)
+        if claim is None:
+            return report
+        judged = expectation.take()
+        outcome, detail = judge_phase(call, report)
+        # An attribute with plain data travels with the report from a worker to the controller.
+        report.rehearsal = {
+            "claim": dataclasses.asdict(claim),
+            "judged": dataclasses.asdict(judged) if judged else {},
+            "outcome": outcome.value if outcome else "",
+            "detail": detail,
+        }
+        return report
+
+
+def _not_observed_is_a_skip() -> Generator[None, object, object]:
+    try:
+        return (yield)
+    except NotObserved as unseen:
+        raise pytest.skip.Exception(str(unseen), _use_item_location=True) from None
+
+
+def judge_phase(call: pytest.CallInfo[None], report: pytest.TestReport) -> tuple[Outcome | None, str]:
+    """Return what one phase (setup, call, teardown) of a test proves, and why; None if it proves nothing by itself."""
+    error = call.excinfo.value if call.excinfo else None
+    if error is None:
+        passed = report.when == "call" and report.passed
+        return (Outcome.OK if passed else None), ""
+    if isinstance(error, pytest.skip.Exception | pytest.xfail.Exception):
+        return Outcome.UNKNOWN, f"not checked: {error.msg or 'skipped'}"
+    if report.when == "call" and isinstance(error, AssertionError):
+        return Outcome.FAIL, str(error)[:_LONGEST_DETAIL]
+    doing = {"setup": "while it was prepared", "call": "while it ran", "teardown": "while it was cleaned up"}
+    return Outcome.UNKNOWN, f"the check broke {doing[report.when or 'call']}: {type(error).__name__}: {error}"[:_LONGEST_DETAIL]
+
+
+class _Recorder:
+    """In the controlling process: the only writer of the journal."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        path = os.environ.get(JOURNAL_VARIABLE)
+        self.journal = Journal(Path(path)) if path else None
+        self.gate = os.environ.get(GATE_VARIABLE, "")
+        self.courses: dict[str, _Course] = {}
+        self.records: dict[str, CheckDone] = {}
+        self.broken_files: dict[str, CheckDone] = {}
+
+    # --- what there is to check
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        node.workerinput[_COLLECTED] = str(self._collected_folder())
+
+    def _collected_folder(self) -> Path:
+        factory = self.config._tmp_path_factory  # type: ignore[attr-defined]  # noqa: SLF001 - no public way outside a fixture
+        folder: Path = factory.getbasetemp() / "collected"
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        for claim in filter(None, map(claim_of, session.items)):
+            self.courses.setdefault(claim.node_id, _Course(claim))
+
+    def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
+        for claim in filter(None, map(claim_of, items)):
+            self._deselected(claim)
+
+    def _deselected(self, claim: Claim) -> None:
+        if claim.node_id not in self.records:
+            self._write(_Course(claim, Outcome.UNKNOWN, detail="not checked: it was deselected on the command line"))
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Record a file that cannot be collected: its claims are not known, so one record stands for all of them."""
+        suite = suite_of(Path(report.nodeid.split("::")[0]))
+        if report.passed or not suite or report.nodeid in self.broken_files:
+            return
+        claim = Claim(f"{suite}.collection", report.nodeid, suite, "Every check of this file can be read.")
+        reason = str(report.longrepr[2]) if isinstance(report.longrepr, tuple) else report.longreprtext.strip()
+        course = _Course(claim, Outcome.UNKNOWN, detail=f"its checks could not be collected: {reason[-_LONGEST_DETAIL:]}")
+        self.broken_files[report.nodeid] = self._write(course)
+
+    # --- what became of it
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "???":  # what xdist reports when a worker died in the middle of a test
+            self._adopt_collected()
+            course = self.courses.get(report.nodeid)
+            if course and report.nodeid not in self.records:
+                course.outcome, course.detail = Outcome.UNKNOWN, "the process that ran this check died"
+                self._write(course)
+            return
+        seen = getattr(report, "rehearsal", None)
+        if seen is None:
+            return
+        course = self.courses.setdefault(report.nodeid, _Course(Claim(**seen["claim"])))
+        course.duration_s += report.duration
+        course.judged = seen["judged"] or course.judged
+        if seen["outcome"]:
+            course.outcome = worst(filter(None, [course.outcome, Outcome(seen["outcome"])]))
+            course.detail = course.detail or seen["detail"]
+        if report.when == "teardown" and report.nodeid not in self.records:
+            course.outcome = course.outcome or Outcome.UNKNOWN
+            self._write(course)
+
+    def _adopt_collected(self) -> None:
+        """Take over what workers said that they collected."""
+        folder = self._collected_folder()
+        for path in sorted(folder.glob("*.json")):
+            data = json.loads(path.read_text())
+            for claim in (Claim(**each) for each in data["collected"]):
+                self.courses.setdefault(claim.node_id, _Course(claim))
+            for claim in (Claim(**each) for each in data["deselected"]):
+                self._deselected(claim)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Record what was never reached, and never let a session without evidence look like a success."""
+        if self.config.pluginmanager.has_plugin("dsession"):
+            self._adopt_collected()
+        if not self.config.option.collectonly:
+            for node_id, course in self.courses.items():
+                if node_id not in self.records:
+                    course.outcome = worst([course.outcome or Outcome.UNKNOWN, Outcome.UNKNOWN])
+                    course.detail = course.detail or "not checked: the suite ended before its turn came"
+                    self._write(course)
+        if self.journal:
+            self.journal.close()
+        done = [Outcome(record.outcome) for record in self._all_records()]
+        if done and worst(done) is Outcome.UNKNOWN and session.exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}:
+            session.exitstatus = Outcome.UNKNOWN.exit_code
+
+    def _all_records(self) -> Iterator[CheckDone]:
+        yield from self.records.values()
+        yield from self.broken_files.values()
+
+    def _write(self, course: _Course) -> CheckDone:
+        claim, judged = course.claim, course.judged
+        record = CheckDone(
+            check=claim.check,
+            node_id=claim.node_id,
+            suite=claim.suite,
+            gate=self.gate or claim.suite,
+            outcome=(course.outcome or Outcome.UNKNOWN).value,
+            claim=claim.sentence,
+            expected=judged.get("expected", ""),
+            observed=judged.get("observed", ""),
+            repeat=self._repeat(claim.node_id),
+            host=judged.get("host") or claim.host,
+            container=judged.get("container") or claim.container,
+            service=judged.get("service") or claim.service,
+            duration_s=round(course.duration_s, 3),
+            detail=course.detail,
+        )
+        self.records[claim.node_id] = record
+        if self.journal:
+            self.journal.write(record)
+        return record
+
+    def _repeat(self, node_id: str) -> str:
+        settings = [f"{name}={shlex.quote(os.environ[name])}" for name in _REPEAT_VARIABLES if os.environ.get(name)]
+        root = shlex.quote(str(self.config.rootpath))
+        return " ".join([f"cd {root} &&", *settings, shlex.quote(sys.executable), "-m pytest", shlex.quote(node_id)])
+
+    # --- what people see
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        records = list(self._all_records())
+        if not records:
+            return
+        terminalreporter.section("claims about the cloud")
+        for record in sorted(records, key=lambda record: (record.outcome, record.check, record.node_id)):
+            if record.outcome != Outcome.OK.value:
+                terminalreporter.write_line(summary_line(record))
+        counts = {outcome: sum(record.outcome == outcome.value for record in records) for outcome in Outcome}
+        words = ", ".join(f"{number} {outcome.shown}" for outcome, number in counts.items())
+        terminalreporter.write_line(f"{worst(Outcome(record.outcome) for record in records).shown}: {len(records)} claims, {words}")
+
+
+def summary_line(record: CheckDone) -> str:
+    """Return one line about a claim that is not ok: outcome, id, where, what should be and what is, or why it is unknown."""
+    where = " ".join(word for word in (record.host, record.container, record.service) if word)
+    judged = record.outcome == Outcome.FAIL.value and record.expected
+    what = f"expected {record.expected}; observed {record.observed}" if judged else record.detail.partition("\n")[0]
+    return f"{Outcome(record.outcome).shown:<8}{record.check} [{where or record.node_id.rpartition('/')[2]}] {what}"

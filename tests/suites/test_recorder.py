@@ -1,0 +1,273 @@
+"""The recorder writes every claim down exactly once, whatever became of it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from rehearsal.events import CheckDone
+from rehearsal.journal import read_journal
+
+INI = """
+[pytest]
+addopts = --import-mode=importlib -p rehearsal.recorder -p no:cacheprovider
+markers = check(id, service=None, scope=None): id
+timeout = 30
+"""
+
+HEAD = """
+import os
+import pytest
+from rehearsal.expectation import NotObserved, expect, same
+"""
+
+
+@pytest.fixture
+def run_suite(tmp_path):
+    def run(source, *arguments, gate="preflight", suite="preflight", journal=True):
+        folder = tmp_path / "suites" / suite
+        folder.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "pytest.ini").write_text(INI)
+        (folder / "test_cloud.py").write_text(HEAD + textwrap.dedent(source))
+        environment = {key: value for key, value in os.environ.items() if not key.startswith(("REHEARSE_", "PYTEST_"))}
+        path = tmp_path / "journal" / f"suite-01-{suite}.jsonl"
+        environment["REHEARSE_GATE"] = gate
+        if journal:
+            environment["REHEARSE_JOURNAL"] = str(path)
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", *arguments, f"suites/{suite}"],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        records = [record.event for record in read_journal(path)] if path.exists() else []
+        assert all(isinstance(record, CheckDone) for record in records)
+        return {record.node_id.rpartition("::")[2]: record for record in records}, records, done
+
+    return run
+
+
+EVERY_COURSE = '''
+@pytest.fixture
+def broken():
+    raise RuntimeError("no cloud")
+
+@pytest.fixture
+def breaks_afterwards():
+    yield
+    raise RuntimeError("could not put it away")
+
+@pytest.mark.check("preflight.holds", service="nova")
+def test_holds():
+    """Two and two
+    are four.
+
+    More for developers.
+    """
+    expect(same(4, 2 + 2, host="node-1"))
+
+@pytest.mark.check("preflight.fails")
+@pytest.mark.parametrize("host", ["node-1", "node-2"])
+def test_fails(host):
+    """The tag is right."""
+    expect(same("new", "old" if host == "node-2" else "new", host=host, container="nova_api"))
+
+@pytest.mark.check("preflight.bare-assertion")
+def test_bare_assertion():
+    """Assertions count without expect."""
+    assert 1 == 2
+
+@pytest.mark.check("preflight.raises")
+def test_raises():
+    """A test that raises proves nothing."""
+    raise OSError("connection lost")
+
+@pytest.mark.check("preflight.skips")
+def test_skips():
+    """A skipped test proves nothing."""
+    pytest.skip("not today")
+
+@pytest.mark.check("preflight.unseen")
+@pytest.mark.parametrize("container", ["nova_api"])
+def test_unseen(container):
+    """Missing facts prove nothing."""
+    raise NotObserved("the host did not answer")
+
+@pytest.mark.check("preflight.broken")
+def test_broken(broken):
+    """A broken fixture proves nothing."""
+
+@pytest.mark.check("preflight.fixture-assertion")
+def test_after(breaks_afterwards):
+    """A broken teardown takes an ok away."""
+    expect(same(1, 1))
+
+@pytest.mark.check("preflight.empty")
+@pytest.mark.parametrize("host", [])
+def test_empty(host):
+    """Nothing to check proves nothing."""
+
+@pytest.mark.check("preflight.late")
+@pytest.mark.timeout(1)
+def test_late():
+    """A check that hangs proves nothing."""
+    import time
+    time.sleep(20)
+
+@pytest.mark.xfail(strict=True)
+@pytest.mark.check("preflight.xfail")
+def test_xfail():
+    """Expecting a failure does not make it good."""
+    expect(same(1, 2))
+
+def test_without_an_id():
+    pass
+'''
+
+
+def outcomes(by_name):
+    return {name: record.outcome for name, record in by_name.items()}
+
+
+EXPECTED_COURSES = {
+    "test_holds": "ok",
+    "test_fails[node-1]": "ok",
+    "test_fails[node-2]": "fail",
+    "test_bare_assertion": "fail",
+    "test_raises": "unknown",
+    "test_skips": "unknown",
+    "test_unseen[nova_api]": "unknown",
+    "test_broken": "unknown",
+    "test_after": "unknown",
+    "test_empty[NOTSET]": "unknown",
+    "test_late": "unknown",
+    "test_xfail": "fail",
+}
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "xdist"])
+def test_every_course_becomes_the_right_outcome(run_suite, workers):
+    """Only a failed expectation is a fail; skipped, broken, hanging and empty checks are unknown; each is written once."""
+    by_name, records, done = run_suite(EVERY_COURSE, *workers)
+    assert EXPECTED_COURSES == outcomes(by_name), done.stdout
+    assert len(EXPECTED_COURSES) == len(records)
+    fail = by_name["test_fails[node-2]"]
+    assert ("preflight.fails", "new", "old", "node-2", "nova_api") == (
+        fail.check,
+        fail.expected,
+        fail.observed,
+        fail.host,
+        fail.container,
+    )
+    assert "The tag is right." == fail.claim
+    assert "suites/preflight/test_cloud.py::test_fails[node-2]" in fail.repeat
+    assert ("Two and two are four.", "nova", "node-1") == (
+        by_name["test_holds"].claim,
+        by_name["test_holds"].service,
+        by_name["test_holds"].host,
+    )
+    assert "not checked: the host did not answer" == by_name["test_unseen[nova_api]"].detail
+    assert "nova_api" == by_name["test_unseen[nova_api]"].container
+    assert "connection lost" in by_name["test_raises"].detail
+    assert "no cloud" in by_name["test_broken"].detail
+    assert "could not put it away" in by_name["test_after"].detail
+    assert 1 == done.returncode
+    assert "FAIL: 12 claims, 2 PASS, 3 FAIL, 7 UNKNOWN" in done.stdout
+    assert "FAIL    preflight.fails [node-2 nova_api] expected new; observed old" in done.stdout
+
+
+def test_a_died_worker_leaves_an_unknown(run_suite):
+    """A test that takes its process with it is recorded once, as unknown, with its id and claim; the others are judged."""
+    by_name, records, done = run_suite(
+        '''
+        @pytest.mark.check("preflight.dies")
+        @pytest.mark.parametrize("host", ["node-1"])
+        def test_dies(host):
+            """It dies."""
+            os._exit(9)
+
+        @pytest.mark.check("preflight.lives")
+        @pytest.mark.parametrize("number", range(4))
+        def test_lives(number):
+            """It lives."""
+            expect(same(1, 1))
+        ''',
+        "-n",
+        "2",
+    )
+    assert ["ok"] * 4 + ["unknown"] == sorted(record.outcome for record in records), done.stdout
+    died = by_name["test_dies[node-1]"]
+    assert ("preflight.dies", "It dies.", "node-1") == (died.check, died.claim, died.host)
+    assert "the process that ran this check died" == died.detail
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "xdist"])
+def test_a_file_that_cannot_be_read_is_unknown(run_suite, workers):
+    """A collection error is one unknown that says why; it can never look like an empty, green suite."""
+    _, records, _ = run_suite("raise RuntimeError('no configuration here')", *workers)
+    assert [("preflight.collection", "unknown")] == [(record.check, record.outcome) for record in records]
+    assert "no configuration here" in records[0].detail
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "xdist"])
+def test_what_was_not_reached_or_deselected_is_unknown(run_suite, workers):
+    """A suite that is cut short or narrowed leaves an unknown for each claim that it did not check."""
+    source = '''
+    @pytest.mark.check("preflight.one")
+    @pytest.mark.parametrize("number", range(3))
+    def test_one(number):
+        """It stops here."""
+        expect(same(0, number + 1))
+    '''
+    _, records, _ = run_suite(source, "-x", *workers)
+    assert 3 == len({record.node_id for record in records}) == len(records)
+    assert {"fail", "unknown"} == {record.outcome for record in records}
+    assert any("ended before its turn" in record.detail for record in records)
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "xdist"])
+def test_deselected_is_unknown_and_so_is_the_exit_code(run_suite, workers):
+    """A session in which something was not checked ends with exit code 2, although pytest calls it a success."""
+    source = '''
+    @pytest.mark.check("preflight.one")
+    @pytest.mark.parametrize("number", range(2))
+    def test_one(number):
+        """It is fine."""
+        expect(same(number, number))
+    '''
+    by_name, _, done = run_suite(source, "-k", "test_one and 0", *workers)
+    assert {"test_one[0]": "ok", "test_one[1]": "unknown"} == outcomes(by_name), done.stdout
+    assert 2 == done.returncode
+
+
+def test_all_skipped_is_not_a_success(run_suite):
+    """A suite in which everything was skipped ends with 2, not with pytest's 0."""
+    source = '''
+    @pytest.mark.check("preflight.one")
+    def test_one():
+        """It is skipped."""
+        pytest.skip("no time")
+    '''
+    _, _, done = run_suite(source, journal=False)
+    assert 2 == done.returncode
+    assert "UNKNOWN preflight.one [test_cloud.py::test_one] not checked: no time" in done.stdout
+
+
+def test_postflight_names_what_it_takes_over(run_suite):
+    """A claim of pre-flight that post-flight makes again carries post-flight's name and the gate that asked."""
+    source = '''
+    @pytest.mark.check("preflight.one")
+    def test_one():
+        """It is fine."""
+        expect(same(1, 1))
+    '''
+    _, records, done = run_suite(source, suite="postflight", gate="step:nova")
+    assert [("postflight.one", "postflight", "step:nova")] == [(each.check, each.suite, each.gate) for each in records]
+    assert 0 == done.returncode
