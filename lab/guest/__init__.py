@@ -11,16 +11,19 @@ import hashlib
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
-from collections.abc import Iterable
 from dataclasses import dataclass
 from dataclasses import field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lab.guest import packages
 from lab.guest.archive import Member
 from lab.guest.archive import pack
 from lab.guest.packages import GuestError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from collections.abc import Iterable
 
 __all__ = ["GuestError", "GuestImage", "build"]
 

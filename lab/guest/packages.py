@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Callable
-from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from collections.abc import Iterable
 
 KERNEL = "linux-image-cloud-amd64"
 """The metapackage; it names the package that carries the kernel."""
