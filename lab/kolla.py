@@ -79,10 +79,15 @@ class ContainerState:
         return self.status == "running" and self.health in {None, "healthy"}
 
 
-def pull(run: Run, node: str, image: str, release: Release, *, state: layout.State | None = None) -> str:
-    """Makes `image` of `release` available on `node` and returns its reference. PullError when the registry lacks it."""
+def pull(
+    run: Run, node: str, image: str, release: Release, *, state: layout.State | None = None, reference: str | None = None
+) -> str:
+    """Makes `image` of `release` available on `node` and returns its reference. PullError when the registry lacks it.
+
+    `reference`, here and below, is for configurations that override the release's own (a hot-fix tag, a namespace).
+    """
     where = state or layout.state()
-    reference = releases.reference(release, image, releases.load_versions(where))
+    reference = reference or releases.reference(release, image, releases.load_versions(where))
     archive = archive_path(where, reference)
     if not archive.exists():
         raise PullError(f"manifest for {reference} not found: manifest unknown: the registry has no such image")
@@ -134,10 +139,11 @@ def run_arguments(
     name: str | None = None,
     task: Sequence[str] | None = None,
     environment: Mapping[str, str] | None = None,
+    reference: str | None = None,
 ) -> list[str]:
     """The `docker run` of a container: a service that stays, or with `task` a one-shot container of the same image."""
     where = state or layout.state()
-    reference = releases.reference(release, container.image, releases.load_versions(where))
+    reference = reference or releases.reference(release, container.image, releases.load_versions(where))
     ip = layout.node(node).management
     argv = ["docker", "run", "--name", name or container.name, "--network", "host"]
     if task is None:
@@ -181,7 +187,9 @@ def _base_mounts(state: layout.State) -> Iterable[str]:
         yield f"/etc/{path}:/etc/{path}:ro"
 
 
-def recreate(run: Run, node: str, container: Container, release: Release, *, state: layout.State | None = None) -> None:
+def recreate(
+    run: Run, node: str, container: Container, release: Release, *, state: layout.State | None = None, reference: str | None = None
+) -> None:
     """Replaces the container by a new one of that release, from the image that the node already has.
 
     As kolla does: stop with its graceful timeout, remove, create and start. CalledProcessError when docker refuses.
@@ -189,7 +197,7 @@ def recreate(run: Run, node: str, container: Container, release: Release, *, sta
     name = container.name
     script = (
         f"if docker container inspect {name} >/dev/null 2>&1; then docker stop --time {catalogue.STOP_TIMEOUT_S} {name} >/dev/null; docker rm --force {name} >/dev/null; fi; "
-        + shlex.join(run_arguments(container, node, release, state=state))
+        + shlex.join(run_arguments(container, node, release, state=state, reference=reference))
         + " >/dev/null"
     )
     run(node, ["sh", "-c", script], timeout_s=catalogue.STOP_TIMEOUT_S + 60)
@@ -213,9 +221,10 @@ def run_task(
     state: layout.State | None = None,
     check: bool = True,
     timeout_s: float = 300,
+    reference: str | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Runs `argv` once in a container of that release with the service's configuration (kolla: bootstrap_<service>)."""
-    arguments = run_arguments(container, node, release, state=state, name=name, task=argv, environment=environment)
+    arguments = run_arguments(container, node, release, state=state, name=name, task=argv, environment=environment, reference=reference)
     return run(node, arguments, check=check, timeout_s=timeout_s)
 
 
