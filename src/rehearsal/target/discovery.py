@@ -1,0 +1,209 @@
+"""Discovery: reads what the operator already has, and collects every problem instead of stopping at the first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from typing import Any
+
+from rehearsal.target import catalogue
+from rehearsal.target import clouds
+from rehearsal.target import inventory
+from rehearsal.target.model import Host
+from rehearsal.target.model import Problem
+from rehearsal.target.model import Target
+from rehearsal.target.model import Vip
+from rehearsal.target.releases import read_release
+from rehearsal.target.variables import Variables
+from rehearsal.target.variables import truth
+
+if TYPE_CHECKING:
+    from rehearsal.target.options import Options
+
+DEFAULT_USER = "dragon"
+NEEDED_GROUPS = ("manager", "control", "compute")
+_SYSTEM_CA = "/etc/ssl/certs/ca-certificates.crt"
+
+
+@dataclass(frozen=True, slots=True)
+class _Repository:
+    """The repository's variables by the layer in which OSISM and kolla read them."""
+
+    generic: Variables
+    manager: Variables
+    kolla: Variables
+
+
+def discover(options: Options) -> Target:
+    """Describe the cloud under test. Never raises for a bad configuration: `Target.problems` says what is wrong."""
+    problems: list[Problem] = []
+    root = options.configuration
+    read = inventory.read(root / "inventory")
+    problems += read.problems
+    repository = _read_repository(root)
+    for variables in (repository.generic, repository.manager, repository.kolla):
+        problems += variables.problems
+    hosts = _hosts(root, read, problems)
+    groups = {name: read.members(name) for name in sorted(read.groups)}
+    for group in NEEDED_GROUPS:
+        if read.groups and not groups.get(group):
+            problems.append(
+                Problem(
+                    f"Group {group} has no host.", str(root / "inventory" / "20-roles"), f"Give [{group}] its hosts."
+                )
+            )
+    vips = _vips(repository.kolla, root, problems)
+    release = read_release(repository.manager, repository.kolla, options.interface, problems)
+    cloud = clouds.find_cloud(options, problems)
+    clouds.remember_secrets(cloud.clouds_file, cloud.secure_file)
+    enabled = {
+        name.removeprefix("enable_"): truth(value)
+        for name in sorted(repository.kolla.values)
+        if name.startswith("enable_")
+        and (value := repository.kolla.resolve(name, {"openstack_version": release.openstack})) is not None
+    }
+    endpoints = catalogue.from_keystone(cloud, problems) if options.online and cloud.auth_url else ()
+    if endpoints:
+        catalogue.check_against_vips(endpoints, vips, problems)
+    else:
+        endpoints = catalogue.from_ports(vips, enabled)
+    return Target(
+        configuration=str(root),
+        cloud=cloud.name,
+        clouds_file=cloud.clouds_file,
+        secure_file=cloud.secure_file,
+        cacert=cloud.cacert or _cacert(repository.kolla),
+        operator_user=str(repository.generic.resolve("operator_user") or DEFAULT_USER),
+        operator_key=_operator_key(options, problems),
+        hosts=hosts,
+        groups={name: members for name, members in groups.items() if members},
+        vips=vips,
+        endpoints=endpoints,
+        release=release,
+        enabled=enabled,
+        namespace_file=repository.kolla.file("docker_namespace"),
+        problems=_unique(problems),
+    )
+
+
+def _unique(problems: list[Problem]) -> tuple[Problem, ...]:
+    return tuple(dict.fromkeys(problems))
+
+
+def _read_repository(root: Path) -> _Repository:
+    environments = root / "environments"
+    generic = Variables()
+    group_vars = root / "inventory" / "group_vars"
+    for path in _all_files(group_vars):
+        generic.layer(path)
+    generic.layer(environments / "configuration.yml")
+    manager = Variables()
+    manager.layer(environments / "manager" / "configuration.yml", required=True)
+    kolla = Variables(dict(generic.values), dict(generic.files))
+    kolla.layer(environments / "kolla" / "images.yml")
+    kolla.layer(environments / "kolla" / "configuration.yml", required=True)
+    return _Repository(generic, manager, kolla)
+
+
+def _all_files(group_vars: Path) -> list[Path]:
+    """Return the variable files that apply to all hosts: `all.yml`, or everything in `all/`, in Ansible's order."""
+    single = [group_vars / name for name in ("all", "all.yml", "all.yaml") if (group_vars / name).is_file()]
+    many = sorted((group_vars / "all").glob("*.y*ml")) if (group_vars / "all").is_dir() else []
+    return single + many
+
+
+def _host_files(root: Path, name: str) -> list[Path]:
+    directory = root / "inventory" / "host_vars"
+    single = [
+        directory / f"{name}{suffix}" for suffix in (".yml", ".yaml") if (directory / f"{name}{suffix}").is_file()
+    ]
+    many = sorted((directory / name).rglob("*.y*ml")) if (directory / name).is_dir() else []
+    return single + many
+
+
+def _hosts(root: Path, read: inventory.Inventory, problems: list[Problem]) -> tuple[Host, ...]:
+    membership: dict[str, list[str]] = {}
+    for group in sorted(read.groups):
+        for name in read.members(group):
+            membership.setdefault(name, []).append(group)
+    hosts: list[Host] = []
+    addresses: dict[str, str] = {}
+    for name in read.hosts():
+        variables = Variables()
+        for path in _host_files(root, name):
+            variables.layer(path)
+        problems += variables.problems
+        given: dict[str, Any] = dict(read.host_variables.get(name, {}))
+        address = variables.resolve("ansible_host", given) or given.get("ansible_host") or ""
+        if not address:
+            problems.append(
+                Problem(
+                    f"Host {name} has no ansible_host; its name is used as its address.",
+                    str(root / "inventory" / "host_vars" / f"{name}.yml"),
+                    "Set ansible_host.",
+                    severity="warning",
+                )
+            )
+        elif address in addresses:
+            problems.append(
+                Problem(
+                    f"Hosts {addresses[address]} and {name} have the same address {address}.",
+                    str(root / "inventory" / "host_vars"),
+                    "Correct ansible_host of one of them.",
+                )
+            )
+        addresses[address or name] = name
+        hosts.append(Host(name, str(address or name), tuple(membership.get(name, ()))))
+    return tuple(hosts)
+
+
+def _vips(kolla: Variables, root: Path, problems: list[Problem]) -> tuple[Vip, ...]:
+    file = str(root / "environments" / "kolla" / "configuration.yml")
+    internal = str(kolla.resolve("kolla_internal_vip_address") or "")
+    external = str(kolla.resolve("kolla_external_vip_address") or internal)
+    if not internal:
+        problems.append(
+            Problem("kolla_internal_vip_address is not set.", file, "Set it to the internal VIP of the cloud.")
+        )
+        return ()
+    internal_name = str(kolla.resolve("kolla_internal_fqdn") or internal)
+    external_name = str(kolla.resolve("kolla_external_fqdn") or (internal_name if external == internal else external))
+    return (
+        Vip("internal", internal, internal_name, kolla.flag("kolla_enable_tls_internal", default=False)),
+        Vip("external", external, external_name, kolla.flag("kolla_enable_tls_external", default=True)),
+    )
+
+
+def _cacert(kolla: Variables) -> str:
+    named = str(kolla.resolve("openstack_cacert") or "")
+    return next((path for path in (named, _SYSTEM_CA) if path and Path(path).is_file()), "")
+
+
+def _operator_key(options: Options, problems: list[Problem]) -> str:
+    if options.key:
+        candidates = [options.key]
+    else:
+        candidates = [
+            Path("/opt/ansible/secrets/id_rsa.operator"),
+            Path("/ansible/secrets/id_rsa.operator"),
+            options.configuration / "environments" / "secrets" / "id_rsa.operator",
+            Path.home() / ".ssh" / "id_rsa.operator",
+            Path.home() / ".ssh" / "id_rsa",
+            Path.home() / ".ssh" / "id_ed25519",
+            Path(f"/home/{DEFAULT_USER}/.ssh/id_rsa"),
+        ]
+    for path in candidates:
+        try:
+            with path.open("rb"):
+                return str(path)
+        except OSError:
+            continue
+    problems.append(
+        Problem(
+            "The operator's SSH key was not found or cannot be read.",
+            ", ".join(str(path) for path in candidates[:3]),
+            "Give it with --key FILE or REHEARSE_KEY; the hosts must accept it for the operator's user.",
+        )
+    )
+    return ""

@@ -1,0 +1,93 @@
+"""Where to look: the places of an OSISM manager node, each of which an option or the environment can override."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping
+
+DEFAULT_CONFIGURATION = Path("/opt/configuration")
+DEFAULT_INTERFACE = Path("/interface")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`online`: ask keystone for the catalogue; without it, endpoints come from kolla's port table."""
+
+    configuration: Path = DEFAULT_CONFIGURATION
+    interface: Path = DEFAULT_INTERFACE
+    clouds: Path | None = None
+    os_cloud: str = ""
+    key: Path | None = None
+    online: bool = True
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say where the target's description lies."""
+    group = parser.add_argument_group("target")
+    group.add_argument(
+        "--configuration",
+        metavar="DIR",
+        help="configuration repository (default /opt/configuration; REHEARSE_CONFIGURATION)",
+    )
+    group.add_argument(
+        "--interface",
+        metavar="DIR",
+        help="OSISM's interface directory with versions/ (default /interface; REHEARSE_INTERFACE)",
+    )
+    group.add_argument("--clouds", metavar="FILE", help="clouds.yaml (default: where OSISM keeps it; REHEARSE_CLOUDS)")
+    group.add_argument("--os-cloud", metavar="NAME", help="cloud in clouds.yaml (default admin; OS_CLOUD)")
+    group.add_argument("--key", metavar="FILE", help="the operator's SSH key (REHEARSE_KEY)")
+    group.add_argument("--offline", action="store_true", help="do not ask the cloud's API for its catalogue")
+
+
+def from_arguments(arguments: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> Options:
+    """Return the options in force: command line before environment before OSISM's own places."""
+    base = from_environment(environ)
+    return Options(
+        configuration=Path(arguments.configuration).absolute() if arguments.configuration else base.configuration,
+        interface=Path(arguments.interface).absolute() if arguments.interface else base.interface,
+        clouds=Path(arguments.clouds).absolute() if arguments.clouds else base.clouds,
+        os_cloud=arguments.os_cloud or base.os_cloud,
+        key=Path(arguments.key).absolute() if arguments.key else base.key,
+        online=not arguments.offline,
+    )
+
+
+def from_environment(environ: Mapping[str, str] = os.environ) -> Options:
+    """Return the options that the environment names."""
+
+    def path(*names: str) -> Path | None:
+        value = next((environ[name] for name in names if environ.get(name)), "")
+        return Path(value).absolute() if value else None
+
+    return Options(
+        configuration=path("REHEARSE_CONFIGURATION") or DEFAULT_CONFIGURATION,
+        interface=path("REHEARSE_INTERFACE") or DEFAULT_INTERFACE,
+        clouds=path("REHEARSE_CLOUDS", "OS_CLIENT_CONFIG_FILE"),
+        os_cloud=environ.get("OS_CLOUD", ""),
+        key=path("REHEARSE_KEY"),
+        online=environ.get("REHEARSE_OFFLINE", "") == "",
+    )
+
+
+def as_environment(options: Options) -> dict[str, str]:
+    """Return the environment that makes another process see the same options."""
+    environment = {
+        "REHEARSE_CONFIGURATION": str(options.configuration),
+        "REHEARSE_INTERFACE": str(options.interface),
+    }
+    if options.clouds:
+        environment["REHEARSE_CLOUDS"] = str(options.clouds)
+    if options.os_cloud:
+        environment["OS_CLOUD"] = options.os_cloud
+    if options.key:
+        environment["REHEARSE_KEY"] = str(options.key)
+    if not options.online:
+        environment["REHEARSE_OFFLINE"] = "1"
+    return environment
