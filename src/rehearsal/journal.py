@@ -21,6 +21,7 @@ from rehearsal import events
 from rehearsal.redact import redact
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from collections.abc import Iterator
     from pathlib import Path
     from types import TracebackType
@@ -44,7 +45,9 @@ class Record:
 class Journal:
     """The single writer of one journal file. Thread-safe; survives SIGKILL up to the last whole line."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, clock: Callable[[], tuple[int, int]] | None = None) -> None:
+        """Open for appending. `clock` tells (monotonic ns, wall ns); only tests and converters give their own."""
+        self._clock = clock or _now
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         self._lock = threading.Lock()
@@ -54,7 +57,7 @@ class Journal:
 
     def write(self, event: events.Event) -> Record:
         """Append one event, secrets removed, stamped now; return the record as written."""
-        t_ns, w_ns = time.monotonic_ns(), time.time_ns()
+        t_ns, w_ns = self._clock()
         kind = events.kind_of(type(event))
         data = redact({"t": t_ns, "w": w_ns, "kind": kind, **dataclasses.asdict(event)})
         line = json.dumps(data, separators=(",", ":"), default=str).encode() + b"\n"
@@ -76,6 +79,10 @@ class Journal:
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
+
+
+def _now() -> tuple[int, int]:
+    return time.monotonic_ns(), time.time_ns()
 
 
 def _ends_with_newline(path: Path) -> bool:
