@@ -34,7 +34,6 @@ STOP_TIMEOUT_S = 60
 """kolla's docker_graceful_timeout."""
 
 _LOGS = "kolla_logs:/var/log/kolla/"
-_MODULES = "/lib/modules:/lib/modules:ro"
 _OPENVSWITCH = "/run/openvswitch:/run/openvswitch:shared"
 _SHM = "/dev/shm:/dev/shm"  # noqa: S108 -- kolla's volume
 
@@ -92,7 +91,7 @@ CONTAINERS: tuple[Container, ...] = (
     Container(
         "keepalived", "loadbalancer", "keepalived", "loadbalancer", "keepalived",
         _both("/usr/sbin/keepalived -nlD -p /run/keepalived.pid"),
-        volumes=(_MODULES, "haproxy_socket:/var/lib/kolla/haproxy/"), privileged=True,
+        volumes=("haproxy_socket:/var/lib/kolla/haproxy/"), privileged=True,
     ),
     Container(
         "memcached", "memcached", "memcached", "memcached", "memcached",
@@ -112,12 +111,12 @@ CONTAINERS: tuple[Container, ...] = (
     Container(
         "openvswitch_db", "openvswitch", "openvswitch-db-server", "openvswitch", "openvswitch-db-server",
         _both("start_ovsdb_server"), health="ovsdb-client list-dbs",
-        volumes=(_MODULES, _OPENVSWITCH, _LOGS, "openvswitch_db:/var/lib/openvswitch/"), log_dir="openvswitch",
+        volumes=(_OPENVSWITCH, _LOGS, "openvswitch_db:/var/lib/openvswitch/"), log_dir="openvswitch",
     ),
     Container(
         "openvswitch_vswitchd", "openvswitch", "openvswitch-vswitchd", "openvswitch", "openvswitch-vswitchd",
         _both("start_ovs_vswitchd"), health="ovs-appctl version",
-        volumes=(_MODULES, _OPENVSWITCH, "/dev:/dev", _LOGS), privileged=True, log_dir="openvswitch",
+        volumes=(_OPENVSWITCH, "/dev:/dev", _LOGS), privileged=True, log_dir="openvswitch",
     ),
     Container(
         "ovn_controller", "ovn", "ovn-controller", "ovn-controller", "ovn-controller",
@@ -180,7 +179,7 @@ CONTAINERS: tuple[Container, ...] = (
     Container(
         "nova_api", "nova", "nova-api", "nova-api", "nova-api",
         {"2024.2": "nova-api", "2025.1": "uwsgi /etc/nova/nova-api-uwsgi.ini"},
-        health="healthcheck_curl http://{ip}:8774", volumes=(_MODULES, _LOGS, _SHM), privileged=True, log_dir="nova",
+        health="healthcheck_curl http://{ip}:8774", volumes=(_LOGS, _SHM), privileged=True, log_dir="nova",
     ),
     Container(
         "nova_metadata", "nova", "nova-api", "nova-metadata", "nova-metadata",
@@ -203,7 +202,7 @@ CONTAINERS: tuple[Container, ...] = (
     Container(
         "nova_libvirt", "nova", "nova-libvirt", "compute", "nova-libvirt", _both("start_libvirtd"),
         health="virsh version --daemon",
-        volumes=(_MODULES, "/run:/run:shared", "/dev:/dev", "/sys/fs/cgroup:/sys/fs/cgroup", _LOGS,
+        volumes=("/run:/run:shared", "/dev:/dev", "/sys/fs/cgroup:/sys/fs/cgroup", _LOGS,
                  "libvirtd:/var/lib/libvirt", "nova_compute:/var/lib/nova/", "nova_libvirt_qemu:/etc/libvirt/qemu"),
         privileged=True, host_pid=True, log_dir="libvirt",
     ),
@@ -215,7 +214,7 @@ CONTAINERS: tuple[Container, ...] = (
         "nova_compute", "nova", "nova-compute", "compute", "nova-compute", _both("nova-compute"),
         health=f"healthcheck_port nova-compute {layout.RABBITMQ_PORT}",
         environment={"LIBGUESTFS_BACKEND": "direct"},
-        volumes=(_MODULES, "/run:/run:shared", "/dev:/dev", _LOGS, "libvirtd:/var/lib/libvirt", "nova_compute:/var/lib/nova/"),
+        volumes=("/run:/run:shared", "/dev:/dev", _LOGS, "libvirtd:/var/lib/libvirt", "nova_compute:/var/lib/nova/"),
         privileged=True, host_ipc=True, log_dir="nova",
     ),
 )  # fmt: skip

@@ -1,0 +1,131 @@
+"""The control groups of the lab: one per node, so that each node sees a hierarchy of its own and `down` can find every process.
+
+Membership is the definition of "belongs to the lab": whatever became of the process that started it, a process of a node is
+in the node's group and is found there. Copes with the first version (one hierarchy per controller) and the second.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab import layout
+
+
+@dataclass(frozen=True, slots=True)
+class Hierarchy:
+    """One mounted control group hierarchy. `options` is what mounts it again inside a node."""
+
+    mount_point: Path
+    version: int
+    options: str
+
+    @property
+    def name(self) -> str:
+        """The directory's name below /sys/fs/cgroup; for version 2 the mount point itself."""
+        return self.mount_point.name
+
+
+def hierarchies(mountinfo: str | None = None) -> list[Hierarchy]:
+    """The hierarchies of this machine, from /proc/self/mountinfo. In a hybrid set-up the empty version 2 one is left out."""
+    text = Path("/proc/self/mountinfo").read_text() if mountinfo is None else mountinfo
+    first, second = [], []
+    for line in text.splitlines():
+        left, right = line.split(" - ", 1)
+        kind, _, options = right.split(" ")[:3]
+        mount_point = Path(left.split(" ")[4])
+        if kind == "cgroup":
+            wanted = [option for option in options.split(",") if option not in {"rw", "ro", "xattr", "relatime", "clone_children"} and not option.startswith("release_agent")]
+            controllers = ",".join(["none", *wanted] if any(option.startswith("name=") for option in wanted) else wanted)
+            first.append(Hierarchy(mount_point, 1, controllers))
+        elif kind == "cgroup2":
+            second.append(Hierarchy(mount_point, 2, ""))
+    return first or second
+
+
+def lab_group(state: layout.State) -> str:
+    """Name of the lab's group; a lab in another state directory gets another one."""
+    if state.root == layout.DEFAULT_STATE:
+        return "rehearse-lab"
+    return f"rehearse-lab-{abs(hash_text(str(state.root))) % 10**6:06d}"
+
+
+def hash_text(text: str) -> int:
+    """A number for a text, the same in every process."""
+    return int.from_bytes(text.encode()[-6:], "big")
+
+
+def create(state: layout.State, node: str) -> list[Path]:
+    """Makes the node's group in every hierarchy; returns the `cgroup.procs` files to write a pid to."""
+    files = []
+    for hierarchy in hierarchies():
+        group = hierarchy.mount_point / lab_group(state)
+        for directory in (group, group / node):
+            directory.mkdir(exist_ok=True)
+            if hierarchy.version == 1 and (directory / "cpuset.cpus").exists():
+                # An empty set refuses every process.
+                for name in ("cpuset.cpus", "cpuset.mems"):
+                    if not (directory / name).read_text().strip():
+                        (directory / name).write_text((directory.parent / name).read_text())
+            if hierarchy.version == 2:
+                _delegate(directory.parent)
+        if hierarchy.version == 2:
+            # A group with children that get controllers must not have processes of its own.
+            (group / node / "init").mkdir(exist_ok=True)
+            files.append(group / node / "init" / "cgroup.procs")
+        else:
+            files.append(group / node / "cgroup.procs")
+    return files
+
+
+def _delegate(directory: Path) -> None:
+    available = (directory / "cgroup.controllers").read_text().split()
+    for controller in available:
+        with contextlib.suppress(OSError):
+            (directory / "cgroup.subtree_control").write_text(f"+{controller}")
+
+
+def processes(state: layout.State, node: str | None = None) -> set[int]:
+    """Pids (as the machine sees them) of every process in the lab's groups, or in one node's."""
+    found: set[int] = set()
+    for hierarchy in hierarchies():
+        top = hierarchy.mount_point / lab_group(state)
+        top = top / node if node else top
+        for file in top.rglob("cgroup.procs"):
+            with contextlib.suppress(OSError):
+                found.update(int(pid) for pid in file.read_text().split())
+    return found
+
+
+def kill_all(state: layout.State, *, within_s: float = 20) -> set[int]:
+    """Kills every process of the lab, those that start meanwhile too; returns the pids that are still there."""
+    deadline = time.monotonic() + within_s
+    while True:
+        left = processes(state)
+        if not left or time.monotonic() > deadline:
+            return left
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.1)
+
+
+def remove(state: layout.State) -> list[Path]:
+    """Removes the lab's groups, innermost first; returns those that would not go."""
+    stubborn = []
+    for hierarchy in hierarchies():
+        top = hierarchy.mount_point / lab_group(state)
+        if not top.exists():
+            continue
+        for directory in sorted((p for p in top.rglob("*") if p.is_dir()), key=lambda p: len(p.parts), reverse=True):
+            with contextlib.suppress(OSError):
+                directory.rmdir()
+        with contextlib.suppress(OSError):
+            top.rmdir()
+        if top.exists():
+            stubborn.append(top)
+    return stubborn
