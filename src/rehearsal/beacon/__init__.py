@@ -1,0 +1,137 @@
+"""What a canary tells about itself from inside: the script that runs in the guest, and the question that it answers.
+
+The script travels as user data and needs no image of our own: any cloud image with cloud-init will do (Python beacon),
+and one with only busybox will do too (shell beacon: coarser, without UDP). Two TCP ports: one echoes what it gets, one
+answers every connection with a line of JSON. Invariant: guest clocks stay inside; only differences of them are used.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+ECHO_PORT = 7007
+"""TCP echo, and UDP echo where the guest has Python."""
+FACTS_PORT = 7008
+"""One line of JSON per connection."""
+USER_DATA_LIMIT_BYTES = 16384
+_ANSWER_LIMIT_BYTES = 65536
+
+
+class BeaconSilentError(Exception):
+    """The beacon gave no usable answer; the message says what happened instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class BeaconSettings:
+    """How a beacon watches its own guest. A beat or write later than its limit is counted as a pause or a stall.
+
+    `kind` forces an implementation: auto (what the guest has) | shell.
+    """
+
+    echo_port: int = ECHO_PORT
+    facts_port: int = FACTS_PORT
+    beat_ms: int = 20
+    write_ms: int = 250
+    pause_limit_ms: int = 100
+    stall_limit_ms: int = 250
+    kind: str = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """One answer: its facts, and when (CLOCK_MONOTONIC ns of this host) it was asked for and complete."""
+
+    facts: dict[str, Any]
+    asked_ns: int
+    told_ns: int
+
+    @property
+    def boot_id(self) -> str:
+        """The kernel's boot id: another one means that the guest was booted again."""
+        return str(self.facts["boot_id"])
+
+    @property
+    def uptime_s(self) -> float:
+        """The guest's own clock since boot."""
+        return float(self.facts["uptime_s"])
+
+
+def user_data(settings: BeaconSettings | None = None) -> str:
+    """Return the script that installs and starts the beacon in a guest, at most 16 KiB of text."""
+    settings = settings or BeaconSettings()
+    folder = resources.files(__name__)
+    script = (folder / "in_guest.sh").read_text()
+    values = {
+        "ECHO": settings.echo_port,
+        "FACTS": settings.facts_port,
+        "BEAT_MS": settings.beat_ms,
+        "WRITE_MS": settings.write_ms,
+        "PAUSE_MS": settings.pause_limit_ms,
+        "STALL_MS": settings.stall_limit_ms,
+        "KIND": settings.kind,
+    }
+    for name, value in values.items():
+        script = script.replace(f"@{name}@", str(value))
+    program = (folder / "in_guest.py").read_text().splitlines()
+    carried = "".join(f"#py {line}\n" for line in program if not line.lstrip().startswith("#"))
+    text = script + carried
+    if len(text.encode()) > USER_DATA_LIMIT_BYTES:
+        raise ValueError(f"the beacon's user data has {len(text.encode())} bytes; clouds take {USER_DATA_LIMIT_BYTES}")
+    return text
+
+
+def hear(address: str, port: int = FACTS_PORT, *, timeout_s: float = 5.0) -> Heard:
+    """Ask a beacon once. BeaconSilentError after `timeout_s` in total, or if somebody else answered."""
+    asked_ns = time.monotonic_ns()
+    end_ns = asked_ns + int(timeout_s * 1e9)
+    answer = b""
+    try:
+        with socket.create_connection((address, port), timeout=timeout_s) as connection:
+            while len(answer) < _ANSWER_LIMIT_BYTES:
+                left_s = (end_ns - time.monotonic_ns()) / 1e9
+                if left_s <= 0:
+                    raise TimeoutError
+                connection.settimeout(left_s)
+                part = connection.recv(8192)
+                if not part:
+                    break
+                answer += part
+    except TimeoutError:
+        raise BeaconSilentError(f"the beacon at {address}:{port} did not answer within {timeout_s:g} s") from None
+    except OSError as error:
+        raise BeaconSilentError(f"the beacon at {address}:{port} cannot be reached: {error.strerror or error}") from error
+    told_ns = time.monotonic_ns()
+    return Heard(parse(answer, f"{address}:{port}"), asked_ns, told_ns)
+
+
+def parse(answer: bytes, sender: str = "the canary") -> dict[str, Any]:
+    """Return the facts in an answer. BeaconSilentError if it is not a beacon's."""
+    try:
+        facts = json.loads(answer)
+    except ValueError:
+        facts = None
+    if (
+        not isinstance(facts, dict)
+        or facts.get("beacon") != 1
+        or not isinstance(facts.get("boot_id"), str)
+        or not isinstance(facts.get("uptime_s"), int | float)
+    ):
+        raise BeaconSilentError(f"what answered at {sender} is not a beacon: {answer[:80]!r}")
+    return facts
+
+
+def stood_still_s(before: Heard, after: Heard) -> tuple[float, float]:
+    """Return how long (s, at least and at most) the guest's clock stood still between two answers of one boot.
+
+    A hypervisor that stops a guest, as at the end of a live migration, stops its clock too: the guest cannot see such a
+    pause, but the difference to our own clock shows it. The bounds are as wide as the two answers took.
+    """
+    guest_s = after.uptime_s - before.uptime_s
+    at_least = (after.asked_ns - before.told_ns) / 1e9 - guest_s
+    at_most = (after.told_ns - before.asked_ns) / 1e9 - guest_s
+    return max(0.0, at_least), max(0.0, at_most)
