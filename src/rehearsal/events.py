@@ -264,6 +264,7 @@ class ProbeDeclared(Event):
     soft_ns: int = 0  # an answer later than this is SLOW_OK
     canary: str = ""
     vip: str = ""  # public | internal | ""
+    address: str = ""  # numeric, where the packets go
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,6 +295,17 @@ class ProberBeat(Event):
     dropped: int = 0
     socket_drops: int = 0
     cpu_ns: int = 0
+    late: int = 0  # replies that came after their sample had been given up
+    duplicates: int = 0  # replies that came twice
+
+
+@dataclass(frozen=True, slots=True)
+class ProberBlind(Event):
+    """The prober itself could not observe between two moments (monotonic ns): samples in between prove nothing."""
+
+    began_ns: int
+    ended_ns: int
+    cause: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,7 +318,8 @@ class SampleDetail(Event):
     message: str
     status: int = 0
     maker: str = ""  # lb | web-server | token-filter | service | unknown
-    request_id: str = ""
+    request_id: str = ""  # as the service returned it
+    request_id_sent: str = ""  # as the prober sent it: the service logs it as the global request id
 
 
 @dataclass(frozen=True, slots=True)
