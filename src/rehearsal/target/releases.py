@@ -121,16 +121,16 @@ def _check_pins(manager: Variables, osism: str, problems: list[Problem]) -> None
     """A stable release fixes OpenStack's version; a pin beside it contradicts it."""
     if not re.match(r"\d", osism):
         return
-    for name in ("openstack_version", "ceph_version"):
-        if name in manager.values:
-            problems.append(
-                Problem(
-                    f"{name} is set although manager_version {osism} is a stable release, which then is not used for it.",
-                    manager.file(name),
-                    f"Remove {name}.",
-                    severity="warning",
-                )
-            )
+    problems.extend(
+        Problem(
+            f"{name} is set although manager_version {osism} is a stable release, which then is not used for it.",
+            manager.file(name),
+            f"Remove {name}.",
+            severity="warning",
+        )
+        for name in ("openstack_version", "ceph_version")
+        if name in manager.values
+    )
 
 
 def _check_namespace(osism: str, openstack: str, namespace: str, file: str, problems: list[Problem]) -> None:

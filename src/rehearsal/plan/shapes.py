@@ -1,13 +1,22 @@
-"""The plan: which steps, in which order, and what each may disturb. Strict YAML.
-
-This file holds the shapes; reading (`load_plan`) names file, line and remedy for every mistake.
-"""
+"""The shapes of a plan, and what is wrong with one. Strict: unknown keys are errors, values do not change."""
 
 from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
 
 from pydantic import BaseModel
 from pydantic import ConfigDict
 from pydantic import Field
+
+CANARIES = "canaries"
+"""The name under which budgets speak of the canaries' reachability."""
+GATES = ("preflight", "inflight", "postflight")
+PLACEHOLDER = re.compile(r"(?<!\{)\{([a-z_]+)\}(?!\})")
+NAMES_FROM_TARGET = ("configuration", "namespace_file", "operator_user", "operator_key")
+NAMES_FROM_HOST = ("host", "address")
+NAMES_FROM_PLAN = ("from_release", "to_release")
 
 
 class Strict(BaseModel):
@@ -34,7 +43,9 @@ class StepSpec(Strict):
     services whose downtime is charged here; `disturbs` gives budgets by service (or `canaries`).
     `hosts`: groups or hosts whose containers are replaced ([] = everywhere the containers run).
     `retag`: the containers must have the target release's tag afterwards. `gates`: suites after the step.
-    `migrate`: an occasion name: canaries are live-migrated after this step (e.g. `mixed`).
+    `for_each`: a group; the step is repeated for each of its hosts, which the command names as `{host}`.
+    `migrate`: an occasion name: canaries are live-migrated after this step (e.g. `mixed`); `migrate_after` says after
+    which repetition of a `for_each` step.
     """
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
@@ -48,20 +59,47 @@ class StepSpec(Strict):
     gates: list[str] = ["inflight"]
     hold: str = ""  # a sentence that a person must confirm before the step
     timeout_s: float = Field(default=3600, gt=0)
-    migrate: str = ""
+    for_each: str = ""
+    migrate: str = Field(default="", pattern=r"^[a-z0-9-]*$")
+    migrate_after: Literal["first", "each", "last"] = "last"
     environment: dict[str, str] = {}
 
 
 class PlanSpec(Strict):
-    """A whole plan. `defaults` are budgets by service for every step that does not name the service itself."""
+    """A whole plan. `defaults` are budgets by service for every step that does not name the service itself.
 
-    name: str
+    `variables` may stand in commands as `{name}`; `rehearse run --set name=value` changes them.
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")
     title: str
     from_release: str
     to_release: str
-    services: list[str]
+    services: list[str] = Field(min_length=1)
+    variables: dict[str, str] = {}
     defaults: dict[str, BudgetSpec]
     migration: BudgetSpec = BudgetSpec(longest_s=5.0, source="default")
     baseline_s: float = Field(default=60, ge=0)
     settle_s: float = Field(default=5, ge=0)
     steps: list[StepSpec] = Field(min_length=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """Something wrong with a plan: where, what, and what to do."""
+
+    file: str
+    line: int
+    sentence: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.sentence} {self.remedy}"
+
+
+class PlanError(Exception):
+    """A plan that cannot be used; `mistakes` has all of them."""
+
+    def __init__(self, mistakes: list[Mistake]) -> None:
+        self.mistakes = mistakes
+        super().__init__("\n".join(map(str, mistakes)))

@@ -1,0 +1,223 @@
+"""Reading a plan file: every mistake at once, each with its line and a remedy."""
+
+from __future__ import annotations
+
+import hashlib
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from rehearsal import expected
+from rehearsal.plan.shapes import CANARIES
+from rehearsal.plan.shapes import GATES
+from rehearsal.plan.shapes import NAMES_FROM_HOST
+from rehearsal.plan.shapes import NAMES_FROM_PLAN
+from rehearsal.plan.shapes import NAMES_FROM_TARGET
+from rehearsal.plan.shapes import PLACEHOLDER
+from rehearsal.plan.shapes import BudgetSpec
+from rehearsal.plan.shapes import Mistake
+from rehearsal.plan.shapes import PlanError
+from rehearsal.plan.shapes import PlanSpec
+from rehearsal.plan.shapes import StepSpec
+from rehearsal.plan.shapes import Strict
+
+At = tuple[str | int, ...]
+Lines = dict[At, int]
+Complaint = tuple[At, str, str]
+
+
+def bundled() -> dict[str, Path]:
+    """Return the plans that come with rehearse, by name."""
+    directory = resources.files("rehearsal").joinpath("plans")
+    return {Path(entry.name).stem: Path(str(entry)) for entry in directory.iterdir() if entry.name.endswith(".yml")}
+
+
+def find(name: str) -> Path:
+    """Return the file of a plan: a path, or the name of a bundled plan. PlanError if there is neither."""
+    plans = bundled()
+    if name in plans:
+        return plans[name]
+    path = Path(name)
+    if path.is_file():
+        return path
+    raise PlanError(
+        [Mistake(name, 0, "There is no such plan.", f"Give a file, or one of: {', '.join(sorted(plans))}.")]
+    )
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of the plan file, as evidence of what was planned."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def load_plan(path: Path) -> PlanSpec:
+    """Read a plan. Raises PlanError with every mistake found, each with its line."""
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise PlanError(
+            [Mistake(str(path), 0, f"It cannot be read: {error}.", "Give a readable YAML file.")]
+        ) from error
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 0
+        raise PlanError([Mistake(str(path), line, f"It is no valid YAML: {error.problem}.", "Correct it.")]) from error
+    if not isinstance(node, yaml.MappingNode):
+        raise PlanError([Mistake(str(path), 1, "A plan is a mapping.", "Start with `name:`.")])
+    lines: Lines = {}
+    mistakes: list[Mistake] = []
+    _index(node, (), lines, mistakes, str(path))
+    if mistakes:
+        raise PlanError(mistakes)
+    data = yaml.safe_load(text)
+    try:
+        plan = PlanSpec.model_validate(data)
+    except ValidationError as error:
+        raise PlanError([_mistake(str(path), lines, detail) for detail in error.errors()]) from error
+    mistakes = _references(plan, str(path), lines)
+    if mistakes:
+        raise PlanError(mistakes)
+    return plan
+
+
+def _index(
+    node: yaml.Node,
+    at: At,
+    lines: Lines,
+    mistakes: list[Mistake],
+    file: str,
+) -> None:
+    """Note the line of every value, and every key that stands twice."""
+    lines.setdefault(at, node.start_mark.line + 1)
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            name = str(key.value)
+            line = key.start_mark.line + 1
+            if (*at, name) in lines:
+                first = lines[(*at, name)]
+                mistakes.append(
+                    Mistake(
+                        file, line, f"The key {name!r} stands twice (first in line {first}).", "Remove one of them."
+                    )
+                )
+                continue
+            lines[(*at, name)] = line
+            _index(value, (*at, name), lines, mistakes, file)
+    elif isinstance(node, yaml.SequenceNode):
+        for number, value in enumerate(node.value):
+            _index(value, (*at, number), lines, mistakes, file)
+
+
+def _mistake(file: str, lines: Lines, detail: Any) -> Mistake:
+    at = tuple(detail["loc"])
+    line = _line(lines, at)
+    name = _dotted(at)
+    if detail["type"] == "extra_forbidden":
+        keys = ", ".join(sorted(_model_at(at).model_fields))
+        return Mistake(file, line, f"{name} is no known key.", f"Known keys here: {keys}.")
+    if detail["type"] == "missing":
+        return Mistake(file, line, f"{name} is missing.", "Add it.")
+    return Mistake(file, line, f"{name}: {detail['msg']}.", _type_remedy(detail))
+
+
+def _type_remedy(detail: Any) -> str:
+    if detail["type"] == "string_type":
+        return f"Write it in quotes: {str(detail['input'])!r}."
+    if detail["type"] == "string_pattern_mismatch":
+        return "Use small letters, digits and hyphens."
+    return f"It is {detail['input']!r} now." if not isinstance(detail["input"], dict | list) else "Correct its type."
+
+
+def _dotted(at: tuple[Any, ...]) -> str:
+    text = ""
+    for part in at:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text or "the plan"
+
+
+def _model_at(at: tuple[Any, ...]) -> type[Strict]:
+    if "disturbs" in at[:-1] or "defaults" in at[:-1] or "migration" in at[:-1]:
+        return BudgetSpec
+    return StepSpec if at and at[0] == "steps" and len(at) > 1 else PlanSpec
+
+
+def _references(plan: PlanSpec, file: str, lines: Lines) -> list[Mistake]:
+    """Return the mistakes that types cannot show: names that refer to nothing."""
+    services = {*plan.services, CANARIES}
+    complaints: list[Complaint] = [
+        (("defaults", name), f"defaults: {name!r} is no service of this plan.", _one_of(services))
+        for name in plan.defaults
+        if name not in services
+    ]
+    complaints += [
+        (("defaults",), f"defaults has no budget for {name!r}.", "Add one: no service is without a budget.")
+        for name in (*plan.services, CANARIES)
+        if name not in plan.defaults
+    ]
+    seen: set[str] = set()
+    for number, step in enumerate(plan.steps):
+        at = ("steps", number)
+        if step.id in seen:
+            complaints.append(((*at, "id"), f"Step id {step.id!r} stands twice.", "Ids are unique."))
+        seen.add(step.id)
+        complaints += _unknown_names(step, at, services)
+        complaints += _placeholders(plan, step, at)
+        if step.for_each and not any(f"{{{name}}}" in part for part in step.command for name in NAMES_FROM_HOST):
+            complaints.append(
+                (
+                    (*at, "command"),
+                    f"Step {step.id}: the command does not name {{host}}.",
+                    "Name it, or remove for_each.",
+                )
+            )
+        if step.migrate_after != "last" and not (step.for_each and step.migrate):
+            complaints.append(
+                ((*at, "migrate_after"), f"Step {step.id}: migrate_after needs for_each and migrate.", "Add them.")
+            )
+    return [Mistake(file, _line(lines, at), sentence, remedy) for at, sentence, remedy in complaints]
+
+
+def _unknown_names(step: StepSpec, at: At, services: set[str]) -> list[Complaint]:
+    return [
+        ((*at, key), f"Step {step.id}: {name!r} in {key} is unknown.", _one_of(allowed))
+        for key, given, allowed in (
+            ("services", step.services, services),
+            ("disturbs", list(step.disturbs), services),
+            ("gates", step.gates, set(GATES)),
+            ("containers", step.containers, expected.container_names()),
+        )
+        for name in given
+        if name not in allowed
+    ]
+
+
+def _placeholders(plan: PlanSpec, step: StepSpec, at: At) -> list[Complaint]:
+    allowed = {*NAMES_FROM_TARGET, *NAMES_FROM_PLAN, *plan.variables} | ({*NAMES_FROM_HOST} if step.for_each else set())
+    texts = [("title", step.title), ("hold", step.hold)]
+    texts += [("command", part) for part in step.command] + [("hosts", part) for part in step.hosts]
+    return [
+        ((*at, key), f"Step {step.id}: {{{name}}} stands for nothing.", _one_of(allowed))
+        for key, text in texts
+        for name in PLACEHOLDER.findall(text)
+        if name not in allowed
+    ]
+
+
+def _line(lines: Lines, at: At) -> int:
+    """Return the line of a value, or of the nearest value around it."""
+    while at not in lines and at:
+        at = at[:-1]
+    return lines.get(at, 0)
+
+
+def _one_of(names: set[str]) -> str:
+    shown = sorted(names)
+    return (
+        f"Known: {', '.join(shown)}."
+        if len(shown) <= 20
+        else f"Known are {len(shown)}, for example {', '.join(shown[:5])}."
+    )
