@@ -148,7 +148,10 @@ class Note(Event):
 
 @dataclass(frozen=True, slots=True)
 class CanaryUp(Event):
-    """A server made for this run answers. `address` is where the prober reaches it."""
+    """A server made for this run answers. `address` is where the prober reaches it.
+
+    `beacon_port` echoes what it gets (TCP, and UDP if the guest can), `facts_port` answers with a line of JSON.
+    """
 
     canary: str
     server_id: str
@@ -158,6 +161,7 @@ class CanaryUp(Event):
     network: str
     boot_id: str
     beacon_port: int
+    facts_port: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +197,7 @@ class MigrationEnded(Event):
     boot_id_after: str
     total_s: float
     detail: str = ""
+    facts: dict[str, Any] = field(default_factory=dict)  # status series, guest's clock, libvirt's own account
 
 
 @dataclass(frozen=True, slots=True)
