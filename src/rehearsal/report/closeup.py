@@ -1,0 +1,134 @@
+"""Close-ups: the longest window of a service in a step, drawn so large that its uncertain edges can be seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from markupsafe import Markup
+
+from rehearsal.report import axis
+from rehearsal.report import figures
+from rehearsal.report import strips
+from rehearsal.report import svg
+from rehearsal.report import texts
+from rehearsal.report.worst import longest_first
+from rehearsal.verdict import Outcome
+
+if TYPE_CHECKING:
+    from rehearsal.report.clock import Clock
+    from rehearsal.results import Budget
+    from rehearsal.results import Loss
+    from rehearsal.results import Results
+    from rehearsal.results import Strip
+    from rehearsal.results import Window
+
+WIDE = 560
+_LEFT = 150
+_RIGHT = 548
+_ROW = 16
+_ROWS_MOST = 8
+_MOST = 8
+_RANK = {Outcome.FAIL: 0, Outcome.UNKNOWN: 1, Outcome.OK: 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Closeup:
+    """One drawing, and what it shows."""
+
+    window: Window
+    loss: Loss | None
+    length: figures.Shown
+    onset: str
+    drawing: Markup
+
+
+def draw(results: Results, clock: Clock) -> list[Closeup]:
+    """Draw the longest window of every (step, service, kind), worst verdict first, at most eight."""
+    cells = {(loss.step, loss.service, loss.kind): loss for loss in results.matrix}
+    found: dict[tuple[str, str, str], Window] = {}
+    for window in longest_first(results.windows):
+        found.setdefault((window.step, window.service, window.kind), window)
+
+    def rank(key: tuple[str, str, str]) -> tuple[int, int]:
+        loss = cells.get(key)
+        return (_RANK[loss.outcome] if loss else 1, 0 if key[2] == "down" else 1)
+
+    chosen = sorted(found, key=rank)[:_MOST]
+    return [_closeup(found[key], cells.get(key), results, clock) for key in chosen]
+
+
+def _closeup(window: Window, loss: Loss | None, results: Results, clock: Clock) -> Closeup:
+    budget = loss.budget if loss else None
+    return Closeup(
+        window,
+        loss,
+        figures.bounded(window.length, budget.longest_ns if budget else None),
+        clock.at(window.first_bad_ns, 3),
+        _drawing(window, _neighbours(window, results), budget, results, clock),
+    )
+
+
+def _neighbours(window: Window, results: Results) -> list[Strip]:
+    same = [row for row in results.strips if row.service == window.service and row.canary == window.canary]
+    same.sort(key=lambda row: (row.probe != window.probe, not row.failed, not row.slow))
+    return same[:_ROWS_MOST]
+
+
+def _drawing(window: Window, rows: list[Strip], budget: Budget | None, results: Results, clock: Clock) -> Markup:
+    begin = window.first_bad_ns if window.last_good_ns is None else window.last_good_ns
+    end = window.last_bad_ns if window.first_good_ns is None else window.first_good_ns
+    allowed_ns = budget.longest_ns if budget else 0
+    shown_end = max(end, begin + min(allowed_ns, 4 * (end - begin)))
+    spare = max((shown_end - begin) // 4, figures.SECOND // 4)
+    scale = svg.Scale(begin - spare, shown_end + spare, _LEFT, _RIGHT)
+    top = 20
+    bottom = top + len(rows) * _ROW + 2
+    parts: list[Markup] = []
+    for t_ns in axis.ticks(scale.from_ns, scale.to_ns, window.first_bad_ns, 6):
+        x = scale.x(t_ns)
+        parts += [svg.line(x, top - 4, x, bottom, "grid"), svg.text(x, bottom + 13, _offset(t_ns - window.first_bad_ns), "tick", "middle")]
+    parts += _budget_bar(window, allowed_ns, budget, scale)
+    for place, row in enumerate(rows):
+        y = top + place * _ROW + _ROW / 2
+        parts += [
+            svg.text(_LEFT - 8, y + 3.5, texts.fitted(row.name, _LEFT - 12, 10.5), "row this" if row.probe == window.probe else "row", "end"),
+            strips.strip(row, y, scale),
+        ]
+        for other in results.windows:
+            if other.probe == row.probe and other.kind == window.kind and _meets(other, scale):
+                parts.append(strips.edges(other, y, 11, scale))
+    for from_ns, to_ns, why in results.quality.blind:
+        if to_ns >= scale.from_ns and from_ns <= scale.to_ns:
+            left = scale.x(from_ns)
+            parts.append(svg.box(left, top, scale.x(to_ns) - left, bottom - top, "blindband", f"prober blind: {why}"))
+    parts.append(svg.text(_LEFT - 8, bottom + 13, "after onset", "lab", "end"))
+    label = f"{window.probe_name} around {clock.at(window.first_bad_ns, 3)}"
+    return svg.drawing(WIDE, bottom + 18, label, parts, "cu")
+
+
+def _budget_bar(window: Window, allowed_ns: int, budget: Budget | None, scale: svg.Scale) -> list[Markup]:
+    if budget is None:
+        return [svg.text(_LEFT, 11, "no budget set", "lab")]
+    if allowed_ns == 0:
+        return [svg.text(_LEFT, 11, "budget: no failed sample", "lab")]
+    left, right = scale.x(window.first_bad_ns), scale.x(window.first_bad_ns + allowed_ns)
+    word = f"budget {figures.exactly(allowed_ns)}"
+    if window.first_bad_ns + allowed_ns > scale.to_ns:
+        word += " (reaches beyond this picture)"
+    room = texts.width(word, 10.5)
+    x, anchor = (right + 6, "start") if right + 6 + room < _RIGHT else (left - 6, "end") if left - 6 - room > 0 else (right, "end")
+    return [svg.line(left, 7.5, right, 7.5, "budget"), svg.line(right, 3, right, 12, "budget"), svg.line(left, 3, left, 12, "budget"), svg.text(x, 11 if anchor != "end" or x != right else 2, word, "lab", anchor)]
+
+
+def _meets(window: Window, scale: svg.Scale) -> bool:
+    return window.first_bad_ns <= scale.to_ns and window.last_bad_ns >= scale.from_ns
+
+
+def _offset(ns: int) -> str:
+    if ns == 0:
+        return "0"
+    sign, size = ("−", -ns) if ns < 0 else ("+", ns)
+    if size < figures.SECOND:
+        return f"{sign}{size / 1e6:g} ms"
+    return f"{sign}{size / 1e9:g} s" if size < 2 * figures.MINUTE else f"{sign}{figures.exactly(size)}"

@@ -1,0 +1,148 @@
+"""The few facts that stand beside the verdict."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rehearsal.report import figures
+from rehearsal.report import matrix
+from rehearsal.report.worst import weight
+from rehearsal.report.worst import worst_loss
+from rehearsal.verdict import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rehearsal.report.clock import Clock
+    from rehearsal.results import Results
+
+_NAMES = {"down": "downtime", "degraded": "slow answers"}
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One figure with its name, its bounds or its context, and where it leads."""
+
+    name: str
+    value: str
+    detail: str
+    outcome: Outcome | None = None
+
+
+def facts(results: Results, clock: Clock) -> list[Fact]:
+    """Return what a reader wants to know first, in a fixed order."""
+    return [
+        _release(results),
+        _duration(results, clock),
+        _steps(results),
+        _checks(results),
+        _loss(results, "down"),
+        _loss(results, "degraded"),
+        _migrations(results),
+        _samples(results),
+    ]
+
+
+def clean_sentence(samples: int, floor_ns: int | None, limit_ns: int | None = None) -> str:
+    """Say what a probe without failures proves, and no more than that."""
+    if not samples:
+        return "Never sampled: nothing is known."
+    seen = f"no failed sample among {figures.count(samples)}"
+    if floor_ns is None:
+        return f"{seen}; how short an outage would have been seen is not known"
+    return f"{seen}; an outage longer than {figures.at_most(floor_ns, limit_ns)} would have been seen"
+
+
+def _release(results: Results) -> Fact:
+    mode = {"rehearsal": "rehearsed", "production": "in production"}.get(results.mode, results.mode)
+    cloud = str(results.target.get("cloud") or results.target.get("name") or "")
+    value = f"{results.from_release or 'not known'} → {results.to_release or 'not known'}"
+    return Fact("Release", value, ", ".join(part for part in (cloud, mode) if part))
+
+
+def _duration(results: Results, clock: Clock) -> Fact:
+    window = f"{clock.at(results.began_ns)} to {clock.at(results.ended_ns)}"
+    return Fact("Duration", figures.duration(results.ended_ns - results.began_ns), f"{window} UTC" if clock.pairs else window)
+
+
+def _steps(results: Results) -> Fact:
+    total = len(results.steps)
+    if not total:
+        return Fact("Steps", "none", "no step was begun or planned", Outcome.UNKNOWN)
+    passed = sum(step.outcome is Outcome.OK for step in results.steps)
+    failed = [step.id for step in results.steps if step.outcome is Outcome.FAIL]
+    unknown = [step.id for step in results.steps if step.outcome is Outcome.UNKNOWN]
+    parts = [f"failed: {_few(failed)}" if failed else "", f"unknown: {_few(unknown)}" if unknown else ""]
+    detail = "; ".join(part for part in parts if part) or "every command and every gate passed"
+    return Fact("Steps passed", f"{passed} of {total}", detail, _three(bool(failed), bool(unknown)))
+
+
+def _checks(results: Results) -> Fact:
+    total = len(results.checks)
+    if not total:
+        return Fact("Checks", "none", "no check left a record", Outcome.UNKNOWN)
+    failed = sum(check.outcome is Outcome.FAIL for check in results.checks)
+    unknown = sum(check.outcome is Outcome.UNKNOWN for check in results.checks)
+    parts = [f"{figures.count(failed)} failed" if failed else "", f"{figures.count(unknown)} unknown" if unknown else ""]
+    detail = ", ".join(part for part in parts if part) or "none failed, none unknown"
+    return Fact("Checks passed", f"{figures.count(total - failed - unknown)} of {figures.count(total)}", detail, _three(bool(failed), bool(unknown)))
+
+
+def _loss(results: Results, kind: str) -> Fact:
+    name = f"Longest {_NAMES[kind]}"
+    losses = [loss for loss in results.matrix if loss.kind == kind]
+    if not any(loss.samples for loss in losses):
+        return Fact(name, "not measured", "no sample was taken during a step", Outcome.UNKNOWN)
+    loss = worst_loss(losses, kind)
+    if loss is None:
+        return _no_loss(name, kind, results)
+    shown = matrix.shown(loss)
+    budget = f"budget {shown.budget} ({shown.source})" if loss.budget else "no budget"
+    span = shown.longest.span if shown.longest else ""
+    return Fact(name, shown.longest.point if shown.longest else "", f"[{span}] {loss.service} during {loss.step or 'no step'}, {budget}", loss.outcome)
+
+
+def _no_loss(name: str, kind: str, results: Results) -> Fact:
+    losses = [loss for loss in results.matrix if loss.kind == kind]
+    samples = sum(loss.samples for loss in losses)
+    if kind == "degraded":
+        return Fact(name, "none", f"no slow answer window in {figures.plural(len({loss.step for loss in losses}), 'step')}", Outcome.OK)
+    floors = [loss.floor_ns for loss in losses if loss.floor_ns is not None]
+    floor_ns = max(floors) if len(floors) == len(losses) else None
+    proven = all(loss.outcome is Outcome.OK for loss in losses)
+    return Fact(name, "none seen", clean_sentence(samples, floor_ns), Outcome.OK if proven else Outcome.UNKNOWN)
+
+
+def _migrations(results: Results) -> Fact:
+    total = len(results.migrations)
+    if not total:
+        return Fact("Live migrations", "none", "no live migration was asked for", None)
+    passed = sum(one.outcome is Outcome.OK for one in results.migrations)
+    failed = any(one.outcome is Outcome.FAIL for one in results.migrations)
+    gaps = [one.network for one in results.migrations if one.network]
+    detail = "no network gap was measured"
+    if gaps:
+        longest = max(gaps, key=weight)
+        shown = figures.bounded(longest)
+        detail = f"longest network gap {shown}" if longest.point_ns or longest.possible_ns != 0 else "no network gap seen"
+    return Fact("Live migrations passed", f"{passed} of {total}", detail, _three(failed, passed < total))
+
+
+def _samples(results: Results) -> Fact:
+    quality = results.quality
+    blind = f"prober blind {figures.share(quality.blind_share)} of the time"
+    if not quality.samples:
+        return Fact("Samples", "none", "nothing was measured", Outcome.UNKNOWN)
+    return Fact("Samples", figures.count(quality.samples), f"{figures.plural(quality.probes, 'probe')}, {blind}", None)
+
+
+def _few(names: Iterable[str]) -> str:
+    listed = list(names)
+    return ", ".join(listed[:4]) + (f" and {len(listed) - 4} more" if len(listed) > 4 else "")
+
+
+def _three(failed: bool, unknown: bool) -> Outcome:
+    if failed:
+        return Outcome.FAIL
+    return Outcome.UNKNOWN if unknown else Outcome.OK

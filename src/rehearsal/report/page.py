@@ -1,0 +1,155 @@
+"""The page: results and drawings handed to the templates, which escape everything that they print."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC
+from datetime import datetime
+from functools import cache
+from typing import TYPE_CHECKING
+from typing import Any
+
+import jinja2
+import yaml
+
+from rehearsal.report import checklist
+from rehearsal.report import closeup
+from rehearsal.report import figures
+from rehearsal.report import headline
+from rehearsal.report import latency
+from rehearsal.report import logs
+from rehearsal.report import matrix
+from rehearsal.report import timeline
+from rehearsal.report.clock import Clock
+from rehearsal.report.texts import plain
+from rehearsal.report.worst import longest_first
+from rehearsal.verdict import Outcome
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rehearsal.results import Results
+
+_ROWS_MOST = 600  # of windows, differences, notes: what is beyond is counted on the page and stands in results.json
+_DUMP_MOST = 120_000  # characters of the target or the plan
+_RANK = {Outcome.FAIL: 0, Outcome.UNKNOWN: 1, Outcome.OK: 2}
+_ATTRIBUTIONS = {
+    "step": "began during this step",
+    "pre-existing": "had begun before the step",
+    "ambiguous": "began around a step's boundary",
+    "between": "began between steps",
+    "migration": "began during a live migration",
+}
+
+
+def render(results: Results, run_dir: Path) -> str:
+    """Return the whole report as one HTML page; the run directory is read only for its logs and names of files."""
+    clock = Clock(tuple(sorted(results.clock_pairs)), results.began_ns)
+    shown = matrix.built(results)
+    page = _templates().get_template("page.html")
+    return page.render(
+        r=results,
+        clock=clock,
+        at=clock.at,
+        today=_today(results, clock),
+        offset=_local_offset(results.provenance),
+        facts=headline.facts(results, clock),
+        findings=sorted(results.findings, key=lambda finding: _RANK[finding.outcome]),
+        matrix=shown,
+        timeline=timeline.draw(results, clock),
+        closeups=closeup.draw(results, clock),
+        windows=longest_first(results.windows)[:_ROWS_MOST],
+        strips=[row for rows in timeline.grouped(results.strips, results.services).values() for row in rows],
+        checks=checklist.sorted_out(results.checks),
+        differences=sorted(results.differences, key=lambda one: one.expected)[:_ROWS_MOST],
+        notes=results.notes[:_ROWS_MOST],
+        rows_most=_ROWS_MOST,
+        steps=[(number, step, logs.log(run_dir, step.log, tail=step.outcome is not Outcome.OK)) for number, step in enumerate(results.steps, 1)],
+        files=logs.files(run_dir),
+        target=_dump(results.target),
+        plan=_dump(results.plan),
+        attributions=_ATTRIBUTIONS,
+        sections=_sections(results),
+    )
+
+
+@cache
+def _templates() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("rehearsal", "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_harmless,
+    )
+    environment.filters.update(
+        number=figures.count,
+        plural=figures.plural,
+        duration=figures.duration,
+        about=figures.about,
+        at_most=figures.at_most,
+        share=figures.share,
+        allowed=figures.allowed,
+    )
+    environment.globals.update(
+        bounded=figures.bounded,
+        clean_sentence=headline.clean_sentence,
+        sparkline=latency.sparkline,
+        median_span=latency.median_span,
+        highest_p99=latency.highest_p99,
+        ok=Outcome.OK,
+        fail=Outcome.FAIL,
+        unknown=Outcome.UNKNOWN,
+    )
+    return environment
+
+
+def _harmless(value: Any) -> Any:
+    """Spell out deceiving characters of every printed text that is not markup of our own; escaping comes after."""
+    return plain(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
+
+
+def _today(results: Results, clock: Clock) -> str:
+    wall = clock.wall_ns(results.began_ns)
+    if wall is None:
+        return "Date not recorded"
+    began = datetime.fromtimestamp(wall // figures.SECOND, UTC)
+    return f"{began:%A}, {began.day} {began:%B %Y}"
+
+
+def _local_offset(provenance: dict[str, str]) -> str:
+    """Return the offset of the prober's local time from UTC as recorded, or an empty string."""
+    return str(provenance.get("utc_offset", ""))
+
+
+def _dump(data: dict[str, Any]) -> str:
+    text = yaml.dump(
+        json.loads(json.dumps(data, default=str)),
+        Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper),
+        allow_unicode=True,
+        sort_keys=False,
+        width=110,
+    )
+    if len(text) <= _DUMP_MOST:
+        return text
+    return f"{text[:_DUMP_MOST]}\n# cut here: {len(text) - _DUMP_MOST} more characters stand in results.json\n"
+
+
+def _sections(results: Results) -> list[tuple[str, str, str]]:
+    """Return (anchor, name, count) for the list of contents."""
+    failed = sum(check.outcome is Outcome.FAIL for check in results.checks)
+    return [
+        ("findings", "Findings", figures.count(len(results.findings))),
+        ("matrix", "Steps and services", ""),
+        ("timeline", "Timeline", ""),
+        ("windows", "Windows", figures.count(len(results.windows))),
+        ("canaries", "Canaries", figures.count(len(results.canaries))),
+        ("migrations", "Live migrations", figures.count(len(results.migrations))),
+        ("checks", "Checks", f"{failed} failed" if failed else figures.count(len(results.checks))),
+        ("not-proven", "Not proven", figures.count(len(results.not_proven))),
+        ("differences", "Before and after", figures.count(len(results.differences))),
+        ("quality", "Measurement", ""),
+        ("provenance", "Provenance", ""),
+        ("logs", "Steps and logs", ""),
+    ]

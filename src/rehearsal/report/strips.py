@@ -1,0 +1,63 @@
+"""A probe's states as horizontal pieces of a drawing, few enough to draw and none too small to see."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from markupsafe import Markup
+
+from rehearsal.report import svg
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rehearsal.report.svg import Scale
+    from rehearsal.results import Strip
+    from rehearsal.results import Window
+
+_LEAST = {"good": 0.0, "slow": 1.5, "bad": 1.8, "blind": 1.5}  # an outage of 0.2 s in six hours must not vanish
+_JOIN = 0.4  # pieces closer than this are one piece on paper
+_ORDER = ("good", "blind", "slow", "bad")  # what is drawn last covers what was drawn first
+_EDGE = 0.6  # an uncertain edge narrower than this cannot be seen
+
+
+def pieces(runs: Iterable[tuple[int, int, str]], scale: Scale) -> dict[str, list[tuple[float, float]]]:
+    """Return, by state, the (from x, to x) pieces of a strip inside the scale, joined where they touch."""
+    found: dict[str, list[tuple[float, float]]] = {state: [] for state in _ORDER}
+    for from_ns, to_ns, state in runs:
+        if to_ns < scale.from_ns or from_ns > scale.to_ns:
+            continue
+        begin, end = scale.x(from_ns), scale.x(to_ns)
+        spare = _LEAST.get(state, 1.5) - (end - begin)
+        if spare > 0:
+            begin, end = begin - spare / 2, end + spare / 2
+        row = found.setdefault(state, [])
+        if row and begin - row[-1][1] < _JOIN:
+            row[-1] = (row[-1][0], max(row[-1][1], end))
+        else:
+            row.append((begin, end))
+    return found
+
+
+def strip(drawn: Strip, y: float, scale: Scale, size: str = "") -> Markup:
+    """Return one probe's strip around the height y. States differ in colour and in thickness."""
+    found = pieces(drawn.runs, scale)
+    return Markup("").join(svg.dashes(found[state], y, f"st {state} {size}".strip()) for state in (*_ORDER, *sorted(set(found) - set(_ORDER))))
+
+
+def edges(window: Window, y: float, high: float, scale: Scale) -> Markup:
+    """Return a window with its uncertain edges hatched: solid is certain, hatched is possible.
+
+    An edge that was never seen (the recording began or ended first) reaches to the end of the scale.
+    """
+    kind = "slow" if window.kind == "degraded" else "bad"
+    outer_left = scale.x(scale.from_ns if window.last_good_ns is None else window.last_good_ns)
+    left, right = scale.x(window.first_bad_ns), scale.x(window.last_bad_ns)
+    outer_right = scale.x(scale.to_ns if window.first_good_ns is None else window.first_good_ns)
+    parts = []
+    if left - outer_left >= _EDGE:
+        parts.append(svg.box(outer_left, y - high / 2, left - outer_left, high, f"edge {kind}"))
+    if outer_right - right >= _EDGE:
+        parts.append(svg.box(right, y - high / 2, outer_right - right, high, f"edge {kind}"))
+    parts.append(svg.box(left, y - high / 2, max(1.5, right - left), high, f"sure {kind}"))
+    return Markup("").join(parts)

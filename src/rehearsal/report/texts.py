@@ -1,0 +1,45 @@
+"""Texts from a cloud: made harmless to look at, and measured so that labels do not collide.
+
+Escaping is the template's work; this is about characters that would still deceive or break a page: controls, bidirectional
+overrides, lone surrogates.
+"""
+
+from __future__ import annotations
+
+import re
+
+_DECEIVING = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
+_NARROW = frozenset("ijltfrI.,:;|!'()[]/-` ")
+_WIDE = frozenset("mwMW@%")
+_CAUTION = 1.1  # fonts differ from reader to reader
+
+
+def plain(text: str) -> str:
+    """Return the text with every invisible or direction-changing character spelled out as `<U+202E>`."""
+    return _DECEIVING.sub(lambda found: f"<U+{ord(found.group()):04X}>", text)
+
+
+def width(text: str, size: float) -> float:
+    """Estimate the width of a label in a sans-serif font of that size, in the same unit, rather too wide."""
+    return sum(_share(character) for character in text) * size * _CAUTION
+
+
+def fitted(text: str, room: float, size: float) -> str:
+    """Return the text, shortened in its middle if it is wider than the room, or an empty string if nothing fits."""
+    if width(text, size) <= room:
+        return text
+    for kept in range(min(len(text) - 1, int(room / size * 4) + 1), 2, -1):
+        shortened = f"{text[: kept - kept // 2]}…{text[len(text) - kept // 2 :]}"
+        if width(shortened, size) <= room:
+            return shortened
+    return ""
+
+
+def _share(character: str) -> float:
+    if character in _NARROW:
+        return 0.33
+    if character in _WIDE:
+        return 0.9
+    if character.isupper():
+        return 0.7
+    return 0.56 if ord(character) < 0x2E80 else 1.0

@@ -1,0 +1,260 @@
+"""The timeline: what was being done, and below it, on the same axis, what every probe saw.
+
+It is drawn as a stack of drawings of equal width (the head, one for each service, the foot), so that paper can break
+between them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from markupsafe import Markup
+
+from rehearsal.report import axis
+from rehearsal.report import figures
+from rehearsal.report import strips
+from rehearsal.report import svg
+from rehearsal.report import texts
+from rehearsal.verdict import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rehearsal.report.clock import Clock
+    from rehearsal.results import Migration
+    from rehearsal.results import Results
+    from rehearsal.results import Step
+    from rehearsal.results import Strip
+
+WIDE = 1176
+LEFT = 190
+RIGHT = 1084
+_ROW = 15
+_TITLE = 17
+_FLAG = 13
+_FLAGS_MOST = 9
+_BAR = 17
+_SMALL = 10.5
+_ROWS_MOST = 160
+_WINDOW_LEAST = 5.0  # narrower than this, a window's edges cannot be seen on the overview
+_DAY_NS = 24 * figures.HOUR
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """The drawings from top to bottom, and how many strips were left out of them."""
+
+    drawings: list[Markup]
+    left_out: int
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """A step's label on a pole: `row` 0 is nearest to the steps, None means that there is no room."""
+
+    x: float
+    row: int | None
+    label: str
+
+
+def draw(results: Results, clock: Clock) -> Timeline:
+    """Draw the whole run."""
+    scale = svg.Scale(results.began_ns, max(results.ended_ns, results.began_ns + 1), LEFT, RIGHT)
+    chosen = _chosen(results.strips)
+    drawings = [_head(results, clock, scale)]
+    drawings += [_group(title, rows, results, scale) for title, rows in grouped(chosen, results.services).items()]
+    drawings.append(_foot(results, clock, scale))
+    return Timeline(drawings, len(results.strips) - len(chosen))
+
+
+def grouped(rows: Iterable[Strip], services: list[str]) -> dict[str, list[Strip]]:
+    """Return strips by service in the plan's order, then by canary; each group keeps the order of its probes."""
+    order = {service: place for place, service in enumerate(services)}
+
+    def key(row: Strip) -> tuple[int, int, str]:
+        return (1, 0, row.canary) if row.canary else (0, order.get(row.service, len(order)), row.service)
+
+    groups: dict[str, list[Strip]] = {}
+    for row in sorted(rows, key=key):
+        groups.setdefault(row.canary or row.service or "other", []).append(row)
+    return groups
+
+
+def flags(steps: list[tuple[float, str]], right: float) -> list[Flag]:
+    """Give every step's label a row so that no label touches another one or another one's pole."""
+    placed: list[Flag] = []
+    for x, label in reversed(steps):
+        shown = texts.fitted(label, max(30.0, right - x - 4), _SMALL)
+        end = x + 4 + texts.width(shown, _SMALL) + 4
+        crossed = [flag.row for flag in placed if flag.row is not None and x - 1 <= flag.x < end]
+        row = max(crossed) + 1 if crossed else 0
+        placed.append(Flag(x, row if shown and row < _FLAGS_MOST else None, shown))
+    return placed[::-1]
+
+
+def _chosen(rows: list[Strip]) -> list[Strip]:
+    if len(rows) <= _ROWS_MOST:
+        return rows
+    worst_first = sorted(range(len(rows)), key=lambda place: (-rows[place].failed, -rows[place].slow, place))
+    kept = set(worst_first[:_ROWS_MOST])
+    return [row for place, row in enumerate(rows) if place in kept]
+
+
+def _head(results: Results, clock: Clock, scale: svg.Scale) -> Markup:
+    begun = [(number, step) for number, step in enumerate(results.steps, start=1) if step.began_ns is not None]
+    labels = flags([(scale.x(step.began_ns or 0), f"{number} {step.id}") for number, step in begun], WIDE - 2)
+    rows = 1 + max((flag.row for flag in labels if flag.row is not None), default=-1)
+    lanes = _lanes(results.migrations, results.ended_ns)
+    steps_y = 20 + _BAR + 6 + rows * _FLAG
+    moves_y = steps_y + _BAR + 5
+    high = moves_y + (len(lanes) * _BAR if lanes else 0) + 4
+    parts = [
+        *_grid(results, clock, scale, 16, high),
+        *_times(results, clock, scale, 11),
+        *_phases(results, scale, 20),
+        *_flagged(labels, steps_y),
+        *(_step_bar(number, step, results, scale, steps_y) for number, step in begun),
+        svg.text(LEFT - 10, steps_y + 12, "steps", "lab", "end"),
+    ]
+    if lanes:
+        parts.append(svg.text(LEFT - 10, moves_y + 12, "live migrations", "lab", "end"))
+    for place, lane in enumerate(lanes):
+        parts += [_migration_bar(one, results, scale, moves_y + place * _BAR) for one in lane]
+    label = "Phases, steps and live migrations over time"
+    return svg.drawing(WIDE, high, label, parts, "tl")
+
+
+def _phases(results: Results, scale: svg.Scale, y: float) -> Iterable[Markup]:
+    yield svg.text(LEFT - 10, y + 12, "phases", "lab", "end")
+    for name, began_ns, ended_ns in results.phases:
+        left, right = scale.x(began_ns), scale.x(results.ended_ns if ended_ns is None else ended_ns)
+        open_end = ", end not recorded" if ended_ns is None else ""
+        took = figures.duration((results.ended_ns if ended_ns is None else ended_ns) - began_ns)
+        yield svg.box(left, y, max(1.0, right - left - 1), _BAR - 2, "phase", f"{name}: {took}{open_end}")
+        shown = texts.fitted(name, right - left - 8, _SMALL)
+        if len(shown) > 3 or shown == name:
+            yield svg.text(left + 4, y + 11.5, shown, "in")
+
+
+def _flagged(labels: list[Flag], steps_y: float) -> Iterable[Markup]:
+    for flag in labels:
+        if flag.row is not None:
+            y = steps_y - 3 - flag.row * _FLAG
+            yield svg.line(flag.x, y - 9, flag.x, steps_y, "pole")
+            yield svg.text(flag.x + 3.5, y - 1, flag.label, "flag")
+
+
+def _step_bar(number: int, step: Step, results: Results, scale: svg.Scale, y: float) -> Markup:
+    began_ns = step.began_ns or results.began_ns
+    ended_ns = results.ended_ns if step.ended_ns is None else step.ended_ns
+    left, right = scale.x(began_ns), scale.x(ended_ns)
+    seen = figures.duration(ended_ns - began_ns) if step.ended_ns is not None else "end not seen"
+    parts = [svg.box(left, y, max(1.5, right - left - 0.7), _BAR - 2, f"step {step.outcome.value}", f"{step.id}: {step.outcome.shown}, {seen}")]
+    word = f"{number}" if step.outcome is Outcome.OK else f"{number} {step.outcome.shown}"
+    shown = word if texts.width(word, _SMALL) <= right - left - 4 else str(number)
+    if texts.width(shown, _SMALL) <= right - left - 2:
+        parts.append(svg.text((left + right) / 2, y + 11.5, shown, f"in {step.outcome.value}", "middle"))
+    return Markup("").join(parts)
+
+
+def _lanes(migrations: list[Migration], ended_ns: int) -> list[list[Migration]]:
+    lanes: list[list[Migration]] = []
+    for one in sorted(migrations, key=lambda migration: migration.began_ns):
+        for lane in lanes:
+            last = lane[-1].ended_ns
+            if (ended_ns if last is None else last) <= one.began_ns:
+                lane.append(one)
+                break
+        else:
+            lanes.append([one])
+    return lanes[:12]
+
+
+def _migration_bar(one: Migration, results: Results, scale: svg.Scale, y: float) -> Markup:
+    left, right = scale.x(one.began_ns), scale.x(results.ended_ns if one.ended_ns is None else one.ended_ns)
+    tip = f"{one.canary}: {one.source} to {one.target}, {one.occasion}, {one.outcome.shown}"
+    parts = [svg.box(left, y + 1, max(3.0, right - left), _BAR - 4, f"move {one.outcome.value}", tip)]
+    shown = texts.fitted(one.canary, right - left - 6, 9.5)
+    if shown == one.canary or len(shown) > 5:
+        parts.append(svg.text(left + 3, y + 11, shown, "in small"))
+    return Markup("").join(parts)
+
+
+def _group(title: str, rows: list[Strip], results: Results, scale: svg.Scale) -> Markup:
+    high = _TITLE + len(rows) * _ROW + 3
+    parts = [*_bands(results, scale, high), svg.text(2, 12, texts.fitted(title, 180, 12), "group")]
+    seen = {row.probe: _TITLE + place * _ROW + _ROW / 2 for place, row in enumerate(rows)}
+    for row in rows:
+        y = seen[row.probe]
+        for one in results.migrations:
+            if row.canary and one.canary == row.canary:
+                left = scale.x(one.began_ns)
+                right = scale.x(results.ended_ns if one.ended_ns is None else one.ended_ns)
+                parts.append(svg.box(left, y - _ROW / 2, max(2.0, right - left), _ROW, "moving"))
+        parts += [
+            svg.text(LEFT - 10, y + 3.5, texts.fitted(row.name, LEFT - 24, _SMALL), "row", "end"),
+            strips.strip(row, y, scale),
+            svg.text(WIDE - 2, y + 3.5, _tally(row), f"tally {'bad' if row.failed else 'slow' if row.slow else ''}".strip(), "end"),
+        ]
+    for window in results.windows:
+        if window.probe in seen:
+            outer = scale.x(results.ended_ns if window.first_good_ns is None else window.first_good_ns)
+            inner = scale.x(results.began_ns if window.last_good_ns is None else window.last_good_ns)
+            if outer - inner >= _WINDOW_LEAST:
+                parts.append(strips.edges(window, seen[window.probe], 9 if window.kind == "degraded" else 11, scale))
+    for from_ns, to_ns, why in results.quality.blind:
+        left = scale.x(from_ns)
+        parts.append(svg.box(left, 0, max(1.5, scale.x(to_ns) - left), high, "blindband", f"prober blind: {why}"))
+    label = f"What the probes of {title} saw over time: " + "; ".join(f"{row.name}: {_tally(row)}" for row in rows[:12])
+    return svg.drawing(WIDE, high, label, parts, "tl")
+
+
+def _tally(row: Strip) -> str:
+    if row.failed:
+        return f"{figures.count(row.failed)} failed"
+    if row.slow:
+        return f"{figures.count(row.slow)} slow"
+    return f"0 of {figures.count(row.samples)}" if row.samples else "no sample"
+
+
+def _foot(results: Results, clock: Clock, scale: svg.Scale) -> Markup:
+    parts = [*_grid(results, clock, scale, 0, 4), *_times(results, clock, scale, 15)]
+    parts.append(svg.text(LEFT - 10, 15, f"UTC, {clock.day(results.began_ns)}".rstrip(", "), "lab", "end"))
+    return svg.drawing(WIDE, 20, "Time axis", parts, "tl")
+
+
+def _bands(results: Results, scale: svg.Scale, high: float) -> Iterable[Markup]:
+    for number, step in enumerate(results.steps):
+        if step.began_ns is None:
+            continue
+        left = scale.x(step.began_ns)
+        right = scale.x(results.ended_ns if step.ended_ns is None else step.ended_ns)
+        css = "fail" if step.outcome is Outcome.FAIL else "odd" if number % 2 else "even"
+        yield svg.box(left, 0, right - left, high, f"band {css}")
+
+
+def _marks(results: Results, clock: Clock) -> list[int]:
+    wall = clock.wall_ns(results.began_ns)
+    origin = results.began_ns - (wall % _DAY_NS if wall is not None else 0)
+    return axis.ticks(results.began_ns, results.ended_ns, origin, 10)
+
+
+def _grid(results: Results, clock: Clock, scale: svg.Scale, top: float, bottom: float) -> Iterable[Markup]:
+    yield from _bands(results, scale, bottom) if bottom < 10 else ()
+    for t_ns in _marks(results, clock):
+        yield svg.line(scale.x(t_ns), top, scale.x(t_ns), bottom, "grid")
+
+
+def _times(results: Results, clock: Clock, scale: svg.Scale, y: float) -> Iterable[Markup]:
+    marks = _marks(results, clock)
+    whole_minutes = len(marks) > 1 and (marks[1] - marks[0]) % figures.MINUTE == 0 and bool(clock.pairs)
+    day = clock.day(results.began_ns)
+    for t_ns in marks:
+        shown = clock.at(t_ns)[:5] if whole_minutes else clock.at(t_ns)
+        if clock.day(t_ns) != day:
+            day = clock.day(t_ns)
+            shown = f"{day[5:]} {shown}"
+        x = scale.x(t_ns)
+        anchor = "end" if x > RIGHT + 40 else "start" if x < LEFT + 12 else "middle"
+        yield svg.text(x, y, shown, "tick", anchor)
