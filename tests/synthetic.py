@@ -310,7 +310,9 @@ def _write_prober(run_dir: Path, script: Scenario) -> None:
             clock.now_s = float(second)
             if any(low <= second < high for low, high in script.stalls):
                 continue
-            lag_s = max((min(high, second) - low for low, high in script.stalls if second - 1 <= high <= second), default=0.001)
+            lag_s = max(
+                (min(high, second) - low for low, high in script.stalls if second - 1 <= high <= second), default=0.001
+            )
             journal.write(
                 events.ProberBeat(
                     lag_max_ns=round(lag_s * 1e9),
@@ -492,7 +494,11 @@ def _write_checks(run_dir: Path, script: Scenario) -> None:
         if step.rc is not None:
             gate = f"step:{step.id}"
             timed += [
-                (step.to_s + script.settle_s + 0.5, gate, check(gate, outcome, node_id=f"suites/inflight/test_containers.py::test_tag[{number}]"))
+                (
+                    step.to_s + script.settle_s + 0.5,
+                    gate,
+                    check(gate, outcome, node_id=f"suites/inflight/test_containers.py::test_tag[{number}]"),
+                )
                 for number, outcome in enumerate(step.gate)
             ]
     timed.append((script.duration_s - 1, "postflight", check("postflight")))
@@ -501,7 +507,7 @@ def _write_checks(run_dir: Path, script: Scenario) -> None:
     by_gate: dict[str, list[tuple[float, events.CheckDone]]] = {}
     for moment_s, gate, done in alive:
         by_gate.setdefault(gate, []).append((moment_s, done))
-    for number, (gate, records) in enumerate(by_gate.items(), start=1):
+    for number, records in enumerate(by_gate.values(), start=1):
         clock: Callable[[], tuple[int, int]] = _Clock(script)
         suite = records[0][1].suite
         with Journal(run_dir / "journal" / f"suite-{number:02d}-{suite}.jsonl", clock=clock) as journal:

@@ -1,0 +1,370 @@
+"""The outage mathematics against a slow, plain model of itself, and against simulated truth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from hypothesis import given
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from rehearsal.outage import OPEN_NS
+from rehearsal.outage import Outage
+from rehearsal.outage import ProbeFold
+from rehearsal.outage import StreamFold
+from rehearsal.outage import Trace
+from rehearsal.outage import derive
+from rehearsal.sampleclass import CountsAs
+from rehearsal.sampleclass import SampleClass
+from rehearsal.samples import BLIND
+from rehearsal.samples import SAMPLE
+
+MS = 1_000_000
+T0 = 10**12
+SOFT = 300 * MS
+PERIOD = 100 * MS
+CLASSES = [
+    SampleClass.OK,
+    SampleClass.OK,
+    SampleClass.OK,
+    SampleClass.SLOW_OK,
+    SampleClass.HTTP_THROTTLED,
+    SampleClass.HTTP_5XX_LB,
+    SampleClass.REFUSED,
+    SampleClass.NO_REPLY,
+    SampleClass.TIMEOUT_CONNECT,
+    SampleClass.TIMEOUT_TTFB,
+    SampleClass.LOCAL_FAULT,
+    SampleClass.CANCELLED_BY_STOP,
+]
+
+
+def array_of(rows, probe=1):
+    samples = np.zeros(len(rows), SAMPLE)
+    for index, (cls, flags, due, sent, done) in enumerate(rows):
+        samples[index] = (probe, int(cls), flags, index, due, sent, done)
+    return samples
+
+
+@st.composite
+def recordings(draw, most=60):
+    """Any classes, any lateness, any answer times: also nonsense that no service would produce."""
+    count = draw(st.integers(0, most))
+    rows = []
+    sent = T0
+    for index in range(count):
+        due = T0 + index * PERIOD
+        sent = max(sent + draw(st.integers(0, 2)), due + draw(st.sampled_from([0, 0, MS, 50 * MS, 250 * MS])))
+        answer = draw(st.sampled_from([MS, 5 * MS, 90 * MS, 150 * MS, 1000 * MS]))
+        rows.append(
+            (draw(st.sampled_from(CLASSES)), draw(st.sampled_from([0, 0, 0, 0, BLIND])), due, sent, sent + answer)
+        )
+    return array_of(rows)
+
+
+def code(sample):
+    counts = SampleClass(int(sample["sample_class"])).counts_as
+    blind = bool(sample["flags"] & BLIND)
+    if counts is CountsAs.GOOD:
+        return "good"
+    if counts is CountsAs.DEGRADED:
+        return "up" if blind else "slow"
+    if counts is CountsAs.DOWN and not blind:
+        return "down"
+    return "nothing"
+
+
+def plain_outages(samples, kind):
+    """METHOD's definition, sample by sample, without any cleverness."""
+    rows = [(code(sample), sample) for sample in samples]
+    is_bad = {"down": {"down"}, "degraded": {"slow"}}[kind]
+    is_good = {"down": {"good", "slow", "up"}, "degraded": {"good"}}[kind]
+    cuts = {"down": {"nothing"}, "degraded": {"nothing", "up"}}[kind]
+    found, run, last_good, last_not_slow, good_since, cut = [], None, None, None, 0, False
+    for what, sample in rows:
+        if what in is_bad:
+            if run is None:
+                onset = last_good if kind == "down" else last_not_slow
+                run = {"g0": onset, "rtt": last_good, "pieces": [], "good_before": good_since}
+                cut, good_since = True, 0
+            if cut:
+                run["pieces"].append([])
+                cut = False
+            run["pieces"][-1].append(sample)
+        elif what in is_good:
+            if run is not None:
+                found.append((run, sample))
+                run = None
+            good_since += 1
+            last_good = sample
+        elif what in cuts:
+            cut = True
+        if what in {"good", "down"}:
+            last_not_slow = sample
+    if run is not None:
+        found.append((run, None))
+    return [plain_outage(run, after, kind) for run, after in found]
+
+
+def plain_outage(run, after, kind):
+    bad = [sample for piece in run["pieces"] for sample in piece]
+    parts = []
+    near = run["rtt"] if run["rtt"] is not None else after
+    rtt = int(near["done"] - near["sent"]) if near is not None else OPEN_NS // 2
+    for piece in run["pieces"]:
+        if kind == "down":
+            proofs = [int(sample["done"]) for sample in piece]
+            proofs += [
+                int(sample["sent"]) + rtt for sample in piece if SampleClass(int(sample["sample_class"])).proof_is_sent
+            ]
+            part = (min(proofs), int(piece[-1]["sent"]))
+        else:
+            begin = int(piece[0]["sent"])
+            part = (max(begin, parts[-1][1]) if parts else begin, max(int(sample["done"]) for sample in piece))
+        if part[1] > part[0]:
+            parts.append(part)
+    classes = {}
+    for sample in bad:
+        classes[int(sample["sample_class"])] = classes.get(int(sample["sample_class"]), 0) + 1
+    latest = max(int(sample["done"]) for sample in bad)
+    end = None if after is None else int(after["done"])
+    if kind == "degraded" and end is not None:
+        end = max(end, latest)
+    return Outage(
+        kind=kind,
+        last_good_ns=None if run["g0"] is None else int(run["g0"]["sent"]),
+        first_bad_ns=int(bad[0]["sent"]),
+        last_bad_ns=int(bad[-1]["sent"]) if kind == "down" else latest,
+        first_good_ns=end,
+        first_good_sent_ns=None if after is None else int(after["sent"]),
+        certain_parts=tuple(parts),
+        failed=len(bad),
+        classes=tuple(sorted(classes.items())),
+        good_before=run["good_before"],
+    )
+
+
+def plain_floor(samples, begin, end, stretch):
+    """The longest gap between promptly answered samples in a stretch, pairs around recorded trouble left out."""
+    rows = [("good", begin, OPEN_NS)]
+    rows += [(code(sample), int(sample["sent"]), int(sample["done"])) for sample in samples]
+    rows = [row for row in rows if row[0] in {"good", "slow", "down"}]
+    floor = 0
+    for index, (what, sent, _) in enumerate(rows):
+        if what != "good":
+            continue
+        later = rows[index + 1 :]
+        ends = min([done for kind, _, done in later if kind == "good"], default=OPEN_NS)
+        trouble = next((place for place, row in enumerate(later) if row[0] != "good"), None)
+        if trouble is not None and later[trouble][1] <= ends:
+            ends = max([sent] + [row[1] for row in later[:trouble]])
+        elif end is not None:
+            ends = max(min(ends, end), sent)
+        if sent < stretch[1] and ends > stretch[0]:
+            floor = max(floor, OPEN_NS if ends == OPEN_NS else ends - max(sent, stretch[0]))
+    return floor
+
+
+def same(one: Trace, other: Trace):
+    for name in Trace.__slots__:
+        left, right = getattr(one, name), getattr(other, name)
+        if isinstance(left, np.ndarray):
+            assert (left == right).all(), name
+        else:
+            assert left == right, name
+
+
+STRETCHES = [(T0, T0 + 2000 * MS), (T0 + 2000 * MS, T0 + 2100 * MS), (T0 + 1500 * MS, T0 + 9000 * MS)]
+
+
+@given(recordings())
+def test_outages_are_what_the_plain_model_says(samples):
+    """Both kinds of outages equal the definition, walked sample by sample."""
+    trace = derive(samples, period_ns=PERIOD)
+    assert list(trace.outages) == plain_outages(samples, "down")
+    assert list(trace.degraded) == plain_outages(samples, "degraded")
+
+
+@given(recordings(), st.one_of(st.none(), st.just(T0 + 8000 * MS)))
+def test_the_floor_is_what_the_plain_model_says(samples, end):
+    """The detection floor equals the definition, pair by pair."""
+    trace = derive(samples, period_ns=PERIOD, begin_ns=T0 - 30 * MS, end_ns=end, stretches=STRETCHES)
+    for tally, stretch in zip(trace.tallies, STRETCHES, strict=True):
+        assert tally.floor_ns == plain_floor(samples, T0 - 30 * MS, end, stretch)
+
+
+@given(recordings(), st.data())
+def test_folding_in_pieces_equals_the_whole(samples, data):
+    """However a recording is cut, the trace is the same, if what is declared settled is complete."""
+    by_done = samples[np.argsort(samples["done"], kind="stable")]
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(samples)), max_size=6)))
+    whole = derive(samples, period_ns=PERIOD, begin_ns=T0 - 1, stretches=STRETCHES)
+    fold = ProbeFold(begin_ns=T0 - 1, periods=[(T0 - 1, PERIOD)], stretches=STRETCHES)
+    for low, high in zip([0, *cuts], [*cuts, len(samples)], strict=True):
+        rest = by_done[high:]
+        newest = int(by_done["done"][:high].max()) if high else 0
+        settled = min(newest, int(rest["sent"].min()) - 1 if len(rest) else newest)
+        fold.add(by_done[low:high], settled)
+    same(fold.finish(), whole)
+
+
+@given(st.lists(recordings(most=25), min_size=1, max_size=4), st.integers(1, 40), st.integers(1, 60))
+@settings(max_examples=50)
+def test_a_stream_of_many_probes_equals_each_alone(recorded, block, batch):
+    """Blocks of a store, mixed and in the order of completion, give every probe the trace that it has alone."""
+    for number, samples in enumerate(recorded, start=1):
+        samples["probe"] = number
+    stored = np.concatenate(recorded)
+    stored = stored[np.argsort(stored["done"], kind="stable")]
+    folds = {
+        number: ProbeFold(begin_ns=T0, periods=[(T0, PERIOD)], stretches=STRETCHES)
+        for number in range(1, len(recorded) + 1)
+    }
+    stream = StreamFold(folds, horizon_ns=1001 * MS, batch=batch)
+    for low in range(0, len(stored), block):
+        stream.add(stored[low : low + block])
+    stream.finish()
+    for number, samples in enumerate(recorded, start=1):
+        same(folds[number].finish(), derive(samples, period_ns=PERIOD, begin_ns=T0, stretches=STRETCHES))
+
+
+# --- simulated truth -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class World:
+    """A service that is down in some spans, and the samples that an honest prober took of it."""
+
+    down: list[tuple[int, int]]
+    samples: np.ndarray
+    gap_max: int
+    answer_max: int
+
+
+@st.composite
+def worlds(draw, *, lost):
+    """Any signal; any period, jitter, lateness, answer time and blind spans.
+
+    A request is decided on the wire: it fails if the service is down when it arrives or when its answer leaves.
+    `lost`: failures are silent (the packet or its answer is dropped); otherwise the failure is told.
+    """
+    spans, moment = [], T0
+    for _ in range(draw(st.integers(0, 5))):
+        begin = moment + draw(st.integers(1, 900)) * MS + draw(st.integers(0, MS))
+        moment = begin + draw(st.integers(1, 1500)) * MS
+        spans.append((begin, moment))
+    end = moment + draw(st.integers(300, 900)) * MS
+    period = draw(st.sampled_from([10, 20, 50, 100, 250])) * MS
+    one_way = draw(st.integers(0, 30)) * MS // 2
+    blind = [
+        (T0 + begin * MS, T0 + (begin + length) * MS)
+        for begin, length in draw(st.lists(st.tuples(st.integers(0, 4000), st.integers(20, 600)), max_size=2))
+    ]
+    rows, sent = [], T0
+    due = T0
+    while due < end:
+        sent = max(sent + 1, due + draw(st.sampled_from([0, 0, 0, MS, 3 * MS, 40 * MS])))
+        for low, high in blind:
+            if low <= sent < high:
+                sent = high
+        arrives, leaves = sent + one_way, sent + 2 * one_way
+        fails = any(low <= arrives < high or low <= leaves < high for low, high in spans)
+        flags = BLIND if sent - due > period else 0
+        if fails:
+            cls = SampleClass.NO_REPLY if lost else SampleClass.HTTP_5XX_LB
+            rows.append((cls, flags, due, sent, sent + 1000 * MS if lost else sent + 2 * one_way + MS))
+        else:
+            rows.append((SampleClass.OK, flags, due, sent, sent + 2 * one_way + 1))
+        due += period
+    samples = array_of(rows)
+    gaps = np.diff(samples["sent"])
+    return World(spans, samples, int(gaps.max()) if len(gaps) else period, 2 * one_way + MS)
+
+
+def span_of(world, outage):
+    """The true time from the first to the last down span that this outage may speak of."""
+    low = outage.last_good_ns if outage.last_good_ns is not None else T0 - 10**12
+    high = outage.first_good_ns if outage.first_good_ns is not None else OPEN_NS
+    return [span for span in world.down if span[1] > low and span[0] < high]
+
+
+def contains_truth(world, outage):
+    touched = span_of(world, outage)
+    assert touched, "an outage is reported where nothing was down"
+    apart = all(
+        after[0] - before[1] > 2 * (world.gap_max + world.answer_max)
+        for before, after in zip(world.down, world.down[1:], strict=False)
+    )
+    for low, high in outage.certain_parts:
+        assert touched[0][0] <= low
+        assert high <= touched[-1][1]
+        if apart:  # nothing can have recovered and failed again between two samples: certain is certain
+            assert any(span[0] <= low and high <= span[1] for span in touched)
+    true_length = touched[-1][1] - touched[0][0]
+    assert outage.certain_ns <= true_length
+    if outage.possible_ns is not None:
+        assert outage.certain_ns <= outage.point_to_ns - outage.point_from_ns <= outage.possible_ns
+        if len(touched) == 1:
+            assert true_length <= outage.possible_ns
+            assert outage.last_good_ns <= touched[0][0]
+            assert touched[0][1] <= outage.first_good_ns
+
+
+@given(worlds(lost=True))
+def test_truth_lies_within_the_bounds_of_a_lost_packet_outage(world):
+    """Certain <= truth <= possible, and the instants enclose onset and end, when failures are silent."""
+    for outage in derive(world.samples, period_ns=PERIOD).outages:
+        contains_truth(world, outage)
+
+
+@given(worlds(lost=False))
+def test_truth_lies_within_the_bounds_of_a_refused_outage(world):
+    """Certain <= truth <= possible, and the instants enclose onset and end, when failures are told."""
+    for outage in derive(world.samples, period_ns=PERIOD).outages:
+        contains_truth(world, outage)
+
+
+@given(worlds(lost=True))
+def test_nothing_longer_than_the_floor_passes_unseen(world):
+    """Every true outage is either within a reported one or no longer than the floor."""
+    last = int(world.samples["done"].max())
+    trace = derive(world.samples, period_ns=PERIOD, begin_ns=T0, end_ns=last, stretches=[(T0, OPEN_NS)])
+    reported = [
+        (
+            T0 if outage.last_good_ns is None else outage.last_good_ns,
+            OPEN_NS if outage.first_good_ns is None else outage.first_good_ns,
+        )
+        for outage in trace.outages
+    ]
+    for low, high in world.down:
+        seen = any(low < to_ns and high > from_ns for from_ns, to_ns in reported)
+        assert seen or high - low <= trace.tallies[0].floor_ns
+
+
+@given(
+    st.lists(st.tuples(st.integers(700, 2000), st.integers(1, 2500)), max_size=3),
+    st.sampled_from([20, 100, 250]),
+    st.integers(0, 20),
+)
+def test_truth_lies_within_the_bounds_of_slow_answers(stalls, period_ms, answer_ms):
+    """While a service stalls, users wait: their true waiting lies between certain and possible."""
+    spans, moment = [], T0
+    for pause, length in stalls:
+        spans.append((moment + pause * MS, moment + (pause + length) * MS))
+        moment = spans[-1][1]
+    rows = []
+    for sent in range(T0, moment + 1000 * MS, period_ms * MS):
+        stalled = next((high for low, high in spans if low <= sent < high), None)
+        done = (sent if stalled is None else stalled) + answer_ms * MS
+        rows.append((SampleClass.SLOW_OK if done - sent > SOFT else SampleClass.OK, 0, sent, sent, done))
+    waits = [(low, high + answer_ms * MS) for low, high in spans if high + answer_ms * MS - low > SOFT]
+    windows = derive(array_of(rows), period_ns=PERIOD).degraded
+    for window in windows:
+        (wait,) = [wait for wait in waits if wait[0] < window.first_good_ns and wait[1] > window.last_good_ns]
+        assert window.last_good_ns <= wait[0] <= window.first_bad_ns
+        assert window.last_bad_ns <= wait[1] <= window.first_good_ns
+        assert window.certain_ns <= wait[1] - wait[0] <= window.possible_ns
+        assert window.certain_ns <= window.point_to_ns - window.point_from_ns <= window.possible_ns
+    unseen = [wait for wait in waits if wait[1] - wait[0] > SOFT + period_ms * MS]
+    assert len(windows) >= len(unseen)
