@@ -71,7 +71,7 @@ def from_ports(vips: tuple[Vip, ...], enabled: dict[str, bool]) -> tuple[Endpoin
     kinds = {"external": "public", "internal": "internal"}
     found = []
     for api in APIS.values():
-        if not all(enabled.get(flag, api.default_enabled) for flag in (api.flags or (api.service,))):
+        if not enabled.get(api.service, api.default):
             continue
         for vip in vips:
             scheme = "https" if vip.tls else "http"

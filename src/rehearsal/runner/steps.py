@@ -1,0 +1,181 @@
+"""One step's command: started, followed on the terminal, told to stop, found again after the runner died.
+
+The command runs below `stepshell`, in a session of its own: Ctrl-C at the terminal and the runner's death do not reach it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rehearsal.runner import stepshell
+from rehearsal.runner.interrupts import Interrupted
+from rehearsal.runner.progress import say
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rehearsal.plan import StepSpec
+    from rehearsal.runner.rundir import RunDirectory
+    from rehearsal.target.model import Target
+
+_LOOK_S = 0.1
+_GRACE_S = {signal.SIGINT: 20.0, signal.SIGTERM: 20.0, signal.SIGKILL: 5.0}
+_QUIET_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """The files of one attempt at one step."""
+
+    step: str
+    number: int
+    log: Path
+    end: Path
+    pid: Path
+
+
+@dataclass(frozen=True, slots=True)
+class StepEnd:
+    """How a command ended: `rc` None means that it was stopped or that its end was not seen."""
+
+    rc: int | None
+    note: str = ""
+
+
+def attempt_files(run: RunDirectory, step: str, number: int) -> Attempt:
+    """Return where an attempt keeps its files."""
+    stem = f"{step}.{number}"
+    return Attempt(step, number, run.logs / f"{stem}.log", run.logs / f"{stem}.end", run.logs / f"{stem}.pid")
+
+
+def start(step: StepSpec, attempt: Attempt, target: Target, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    """Start the command. Its output is followed with `follow`. Raises OSError if not even the shell around it starts."""
+    attempt.log.touch()
+    attempt.end.unlink(missing_ok=True)
+    secrets = [f"--secrets={path}" for path in (target.clouds_file, target.secure_file) if path]
+    return subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "rehearsal.runner.stepshell",
+            f"--log={attempt.log}",
+            f"--end={attempt.end}",
+            f"--pid={attempt.pid}",
+            f"--timeout={step.timeout_s}",
+            *secrets,
+            "--",
+            *step.command,
+        ],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        env={**os.environ, **environment, **step.environment},
+    )
+
+
+def follow(attempt: Attempt, process: subprocess.Popen[bytes]) -> StepEnd:
+    """Show the output until the command has ended; if the operator interrupts, tell the command, wait, and raise again."""
+    tail = _Tail(attempt.log, attempt.step)
+    try:
+        while process.poll() is None:
+            tail.show()
+            time.sleep(_LOOK_S)
+    except Interrupted:
+        for number, grace_s in _GRACE_S.items():
+            say(f"telling step {attempt.step} to stop ({number.name})")
+            if number == signal.SIGKILL:
+                _signal(process.pid, signal.SIGTERM)  # the second SIGTERM makes the shell kill the command
+            else:
+                _signal(process.pid, number)
+            if _ended_within(process, tail, grace_s):
+                break
+        else:
+            process.kill()
+        tail.show()
+        raise
+    tail.show()
+    return read_end(attempt)
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return
+
+
+def _ended_within(process: subprocess.Popen[bytes], tail: _Tail, grace_s: float) -> bool:
+    until = time.monotonic() + grace_s
+    while time.monotonic() < until:
+        if process.poll() is not None:
+            return True
+        tail.show()
+        try:
+            time.sleep(_LOOK_S)
+        except Interrupted:
+            return False  # asked again: be harder
+    return False
+
+
+def read_end(attempt: Attempt) -> StepEnd:
+    """Return how the command ended, as its shell wrote it down; not written down means not seen."""
+    try:
+        data = json.loads(attempt.end.read_text())
+    except (OSError, ValueError):
+        return StepEnd(None, "its end was not seen: the process around it was killed")
+    return StepEnd(data.get("rc"), str(data.get("note", "")))
+
+
+def running_pid(attempt: Attempt) -> int | None:
+    """Return the process of an attempt that is still running, or None. A number used again by another is not it."""
+    try:
+        known = json.loads(attempt.pid.read_text())
+    except (OSError, ValueError):
+        return None
+    if known.get("boot_id") != stepshell.boot_id():
+        return None
+    ticks = stepshell.start_ticks(int(known["pid"]))
+    return int(known["pid"]) if ticks is not None and ticks == known.get("start_ticks") else None
+
+
+def wait_for_old(attempt: Attempt) -> StepEnd:
+    """Wait for a command that outlived an earlier runner, show its output, and return how it ended."""
+    pid = running_pid(attempt)
+    if pid is not None:
+        say(f"step {attempt.step} is still running (process {pid}, started by the earlier runner): waiting for it")
+        tail = _Tail(attempt.log, attempt.step)
+        while running_pid(attempt) is not None:
+            tail.show()
+            time.sleep(_LOOK_S)
+        tail.show()
+    return read_end(attempt)
+
+
+class _Tail:
+    """Shows what was added to a log since the last look; says so when a command is silent for a minute."""
+
+    def __init__(self, path: Path, step: str) -> None:
+        self._file = path.open("rb")
+        self._rest = b""
+        self._step = step
+        self._began = self._last = time.monotonic()
+
+    def show(self) -> None:
+        """Print new whole lines, without the log's own time stamps."""
+        *lines, self._rest = (self._rest + self._file.read()).split(b"\n")
+        now = time.monotonic()
+        if lines:
+            self._last = now
+            text = "\n".join(line.decode("utf-8", "replace").partition(" ")[2] for line in lines)
+            say(text, prefix=self._step)
+        elif now - self._last > _QUIET_S:
+            self._last = now
+            say(f"… still running after {now - self._began:.0f} s", prefix=self._step)

@@ -1,0 +1,162 @@
+"""Runs one step's command and outlives the runner: `python -m rehearsal.runner.stepshell --log L --end E -- ARGV`.
+
+The command's output goes line by line, with times and without secrets, into the log; its exit code goes into the end
+file. So both are kept even if the runner dies in the middle of a step, and a resumed run can wait for the end and know it.
+
+Signals: SIGINT and SIGTERM are passed on to the command's process group; a second SIGTERM becomes SIGKILL.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from datetime import UTC
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+from typing import Any
+
+from rehearsal.redact import redact_text
+from rehearsal.target.clouds import remember_secrets
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+DRAIN_S = 2.0
+"""How long output is still read after the command ended: something it started may hold the pipe open for ever."""
+LONGEST_LINE_BYTES = 64 * 1024
+_HARDER = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command and return its exit code (128 + signal if it was killed, 127 if it could not be started)."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--log", type=Path, required=True)
+    parser.add_argument("--end", type=Path, required=True)
+    parser.add_argument("--pid", type=Path, required=True)
+    parser.add_argument("--timeout", type=float, required=True, help="seconds")
+    parser.add_argument("--secrets", action="append", default=[], help="file whose secrets must not be logged")
+    parser.add_argument("command", nargs=argparse.REMAINDER)
+    options = parser.parse_args(arguments)
+    remember_secrets(*options.secrets)
+    write_json(options.pid, identity(os.getpid()))
+    with options.log.open("ab", buffering=0) as log:
+        end = _run(options.command[1:] if options.command[:1] == ["--"] else options.command, log, options.timeout)
+    write_json(options.end, end)
+    return int(end["rc"]) if end["rc"] is not None else 1
+
+
+def identity(pid: int) -> dict[str, Any]:
+    """Return what identifies a process beyond its number, which may be used again: its start and this machine's boot."""
+    return {"pid": pid, "start_ticks": start_ticks(pid), "boot_id": boot_id()}
+
+
+def start_ticks(pid: int) -> int | None:
+    """Return when a process started (clock ticks since boot), or None if there is no such process or only its corpse."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in {"Z", "X"} else int(fields[19])
+
+
+def boot_id() -> str:
+    """Return the id of this machine's boot."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def write_json(path: Path, data: dict[str, Any]) -> None:
+    """Write a small file so that a reader sees all of it or nothing."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(json.dumps(data) + "\n")
+    part.replace(path)
+
+
+def _run(command: list[str], log: Any, timeout_s: float) -> dict[str, Any]:
+    try:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    except OSError as error:
+        _log(log, f"it cannot be started: {error}")
+        return {"rc": 127, "note": f"it cannot be started: {error}", "t": time.monotonic_ns()}
+    asked: list[int] = []
+
+    def pass_on(number: int, _frame: FrameType | None) -> None:
+        again = number == signal.SIGTERM and asked.count(signal.SIGTERM) > 0
+        asked.append(number)
+        _signal_group(process.pid, signal.SIGKILL if again else signal.Signals(number))
+
+    signal.signal(signal.SIGINT, pass_on)
+    signal.signal(signal.SIGTERM, pass_on)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    timed_out = _copy(process, log, time.monotonic() + timeout_s)
+    rc = process.wait()
+    note = ""
+    if timed_out:
+        note = f"it was stopped after its time limit of {timeout_s:.0f} s"
+    elif asked:
+        note = f"it was told to stop ({signal.Signals(asked[0]).name})"
+    elif rc < 0:
+        note = f"it was killed by {signal.Signals(-rc).name}"
+    if note:
+        _log(log, note)
+    return {"rc": None if timed_out or asked else rc if rc >= 0 else 128 - rc, "note": note, "t": time.monotonic_ns()}
+
+
+def _signal_group(pid: int, number: signal.Signals) -> None:
+    try:
+        os.killpg(pid, number)
+    except ProcessLookupError:
+        return
+
+
+def _copy(process: subprocess.Popen[bytes], log: Any, deadline: float) -> bool:
+    """Copy the output until the command has ended and the pipe is drained; return whether the time limit was hit."""
+    assert process.stdout is not None
+    fd = process.stdout.fileno()
+    rest, open_for_reading = b"", True
+    ended: float | None = None
+    hits = 0
+    while ended is None or open_for_reading:
+        ready = select.select([fd] if open_for_reading else [], [], [], 0.2)[0]
+        if ready:
+            chunk = os.read(fd, 65536)
+            open_for_reading = bool(chunk)
+            rest = _lines(rest + chunk, log)
+        now = time.monotonic()
+        if ended is None and process.poll() is not None:
+            ended = now
+        if ended is not None and not ready and now - ended > DRAIN_S:
+            break
+        if ended is None and now > deadline:
+            _signal_group(process.pid, _HARDER[min(hits, len(_HARDER) - 1)])
+            hits, deadline = hits + 1, now + 10
+    if rest:
+        _log(log, rest.decode("utf-8", "replace"))
+    return hits > 0
+
+
+def _lines(data: bytes, log: Any) -> bytes:
+    *whole, rest = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+    for line in whole:
+        _log(log, line.decode("utf-8", "replace"))
+    if len(rest) > LONGEST_LINE_BYTES:
+        _log(log, rest.decode("utf-8", "replace"))
+        return b""
+    return rest
+
+
+def _log(log: Any, line: str) -> None:
+    moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
+    log.write(f"{moment}Z {redact_text(line)}\n".encode())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
