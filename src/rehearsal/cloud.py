@@ -51,7 +51,8 @@ def connect(target: Target) -> openstack.connection.Connection:
             secure_files=[target.secure_file] if target.secure_file else [],
             load_envvars=False,
         )
-        region = config.get_one(cloud=target.cloud, api_timeout=REQUEST_TIMEOUT_S, **no_retries(), **_authority(target))
+        settings: dict[str, Any] = {"api_timeout": REQUEST_TIMEOUT_S, **no_retries(), **_authority(target)}
+        region = config.get_one(cloud=target.cloud, **settings)
         return openstack.connection.Connection(config=region, app_name="rehearse")
     except (*CLOUD_ERRORS, OSError, ValueError) as error:
         raise CloudError(f"Cloud {target.cloud} of {target.clouds_file} cannot be used: {sentence(error)}") from error

@@ -93,10 +93,7 @@ def hear(address: str, port: int = FACTS_PORT, *, timeout_s: float = 5.0) -> Hea
     try:
         with socket.create_connection((address, port), timeout=timeout_s) as connection:
             while len(answer) < _ANSWER_LIMIT_BYTES:
-                left_s = (end_ns - time.monotonic_ns()) / 1e9
-                if left_s <= 0:
-                    raise TimeoutError
-                connection.settimeout(left_s)
+                connection.settimeout(max(0.001, (end_ns - time.monotonic_ns()) / 1e9))
                 part = connection.recv(8192)
                 if not part:
                     break

@@ -1,0 +1,422 @@
+"""Canaries: servers made for a rehearsal, one on each compute node, so that what users feel can be measured on them.
+
+Invariant: every object carries the run's id in its name (or, having none, in its description), so that `clean` finds
+all of them without any local state; making them twice makes them once.
+"""
+
+from __future__ import annotations
+
+import base64
+import secrets
+import time
+from dataclasses import dataclass
+from dataclasses import field
+from dataclasses import replace
+from typing import TYPE_CHECKING
+from typing import Any
+
+from rehearsal import beacon
+from rehearsal import redact
+from rehearsal import suitable
+from rehearsal.cloud import CLOUD_ERRORS
+from rehearsal.cloud import sentence
+from rehearsal.cloud import status_of
+from rehearsal.events import BeaconHeard
+from rehearsal.events import CanaryUp
+from rehearsal.naming import description_of
+from rehearsal.naming import name_of
+from rehearsal.naming import run_described
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from collections.abc import Sequence
+
+    from rehearsal.events import Event
+
+_POLL_S = 1.0
+_CONSOLE_LINES = 15
+_FORBIDDEN = 403
+_CONFLICT = 409
+
+
+class CanaryError(Exception):
+    """No canary can be made at all; the message is one sentence with a remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What canaries to make. Empty strings and tuples: choose what suits.
+
+    `public_key` is put into the canaries, so that the operator can log in; `pair` adds a second canary on the first
+    host, so that two of them share a host as well as a network. `timeout_s` is for all of them together.
+    """
+
+    image: str = ""
+    flavor: str = ""
+    outer_network: str = ""
+    hosts: tuple[str, ...] = ()
+    pair: bool = True
+    cidr: str = "192.168.213.0/24"
+    public_key: str = ""
+    timeout_s: float = 600
+    beacon: beacon.BeaconSettings = field(default_factory=beacon.BeaconSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """A canary that answers. `name` is short; the server's own name carries the run."""
+
+    name: str
+    server_id: str
+    host: str
+    address: str
+    fixed_ip: str
+    network: str
+    boot_id: str
+    beacon_port: int
+    facts_port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Canaries:
+    """What came of a wish: those that answer, and a sentence for each that was wanted and does not."""
+
+    up: tuple[Canary, ...]
+    missing: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where everything is made: connections scoped to the project, one as administrator, one as an ordinary user."""
+
+    run: str
+    project_id: str
+    admin: Any
+    user: Any
+    log: Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """What all canaries of a run share."""
+
+    wish: Wish
+    network: Any
+    outer_network: Any
+    group: Any
+    image: Any
+    flavor: Any
+    key_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """A canary whose server was asked for."""
+
+    name: str
+    host: str
+    server_id: str
+    fixed_ip: str
+    address: str
+
+
+def put_up(
+    connection: Any, run: str, wish: Wish, record: Callable[[Event], object], log: Callable[[str], None]
+) -> Canaries:
+    """Make the canaries of a run, or find them again, and return those that answer.
+
+    CanaryError if there is nothing to make them of or on. A single canary that fails is named in `missing`.
+    """
+    ends_s = time.monotonic() + wish.timeout_s
+    try:
+        hosts, others = suitable.computes(connection.compute.services(binary="nova-compute"), wish.hosts)
+        if not hosts:
+            raise CanaryError(f"No compute node can take a canary: {'; '.join(others.values()) or 'there is none'}.")
+        place = _make_place(connection, run, log)
+        ground = _make_ground(place, wish)
+    except suitable.NothingSuitableError as error:
+        raise CanaryError(str(error)) from error
+    except CLOUD_ERRORS as error:
+        raise CanaryError(f"The canaries' project and network cannot be made: {sentence(error)}") from error
+    planned: list[_Planned] = []
+    missing = dict(others)
+    for name, host in _names(hosts, pair=wish.pair):
+        try:
+            planned.append(_make_server(place, ground, name, host))
+        except CLOUD_ERRORS as error:
+            missing[name] = f"{name} cannot be made on {host}: {sentence(error)}"
+    active = _wait_active(place, planned, ends_s, missing)
+    up = _wait_answers(place, ground, active, ends_s, missing)
+    for canary, heard in up:
+        record(up_event(canary))
+        record(BeaconHeard(canary.name, heard.boot_id, heard.facts))
+    for reason in missing.values():
+        log(reason)
+    return Canaries(tuple(canary for canary, _ in up), missing)
+
+
+def _names(hosts: Sequence[str], *, pair: bool) -> list[tuple[str, str]]:
+    names = [(f"canary-{host}", host) for host in hosts]
+    return [*names, (f"canary-{hosts[0]}-pair", hosts[0])] if pair else names
+
+
+def _make_place(connection: Any, run: str, log: Callable[[str], None]) -> _Place:
+    """A project and an ordinary user of its own; without the right to make them, the administrator's own project."""
+    own_project = connection.session.get_project_id()
+    name = name_of(run)
+    try:
+        domain = connection.identity.get_project(own_project).domain_id
+        project = next(iter(connection.identity.projects(name=name, domain_id=domain)), None)
+        if project is None:
+            project = connection.identity.create_project(name=name, domain_id=domain, description=description_of(run))
+            log(f"made project {name}")
+        roles = {role.name.lower(): role for role in connection.identity.roles()}
+        myself = connection.session.get_user_id()
+        connection.identity.assign_project_role_to_user(project=project.id, user=myself, role=roles["admin"].id)
+        admin = connection.connect_as(project_id=project.id)
+        user = _make_user(connection, run, project, roles)
+    except CLOUD_ERRORS as error:
+        if status_of(error) != _FORBIDDEN:
+            raise
+        log(f"no right to make a project ({sentence(error)}): the canaries go into the administrator's own")
+        return _Place(run, own_project, connection, connection, log)
+    _widen_quota(connection, project.id, log)
+    return _Place(run, project.id, admin, user, log)
+
+
+def _make_user(connection: Any, run: str, project: Any, roles: dict[str, Any]) -> Any:
+    """An ordinary user, because an ordinary user's networks are what users have. The password lives in memory only."""
+    name, domain = name_of(run), project.domain_id
+    password = secrets.token_urlsafe(24)
+    redact.remember(password)
+    user = next(iter(connection.identity.users(name=name, domain_id=domain)), None)
+    if user is None:
+        user = connection.identity.create_user(
+            name=name,
+            domain_id=domain,
+            password=password,
+            default_project_id=project.id,
+            description=description_of(run),
+        )
+    else:
+        connection.identity.update_user(user, password=password)
+    role = roles.get("member") or roles.get("_member_")
+    if role is None:
+        raise CanaryError(
+            f"Keystone has no role `member` that the canaries' user could have; it has {', '.join(sorted(roles))}."
+        )
+    connection.identity.assign_project_role_to_user(project=project.id, user=user.id, role=role.id)
+    return connection.connect_as(username=name, password=password, user_domain_id=domain, project_id=project.id)
+
+
+def _widen_quota(connection: Any, project_id: str, log: Callable[[str], None]) -> None:
+    """A new project's default quota (10 servers) is too small for a canary on each of many hosts."""
+    try:
+        connection.compute.update_quota_set(project_id, instances=-1, cores=-1, ram=-1)
+        connection.network.update_quota(project_id, floating_ips=-1, ports=-1)
+    except CLOUD_ERRORS as error:
+        log(f"the canaries' quota stays at its default: {sentence(error)}")
+
+
+def _make_ground(place: _Place, wish: Wish) -> _Ground:
+    image = suitable.image(place.admin.image.images(), wish.image)
+    flavor = suitable.flavor(place.admin.compute.flavors(get_extra_specs=True), image, wish.flavor)
+    outer = suitable.outer_network(place.user.network.networks(**{"router:external": True}), wish.outer_network)
+    place.log(f"canaries: image {image.name}, flavor {flavor.name}, floating IPs from {outer.name}")
+    network_api, scope = place.user.network, {"project_id": place.project_id}
+    described = {"description": description_of(place.run)}
+    name = name_of(place.run, "network")
+    network = _first(network_api.networks(name=name, **scope)) or network_api.create_network(name=name, **described)
+    name = name_of(place.run, "subnet")
+    subnet = _first(network_api.subnets(name=name, **scope)) or network_api.create_subnet(
+        name=name, network_id=network.id, ip_version=4, cidr=wish.cidr, **described
+    )
+    name = name_of(place.run, "router")
+    router = _first(network_api.routers(name=name, **scope)) or network_api.create_router(
+        name=name, external_gateway_info={"network_id": outer.id}, **described
+    )
+    if not _first(network_api.ports(device_id=router.id, network_id=network.id)):
+        network_api.add_interface_to_router(router, subnet_id=subnet.id)
+    return _Ground(wish, network, outer, _make_group(place, wish), image, flavor, _make_key(place, wish))
+
+
+def _make_group(place: _Place, wish: Wish) -> Any:
+    name = name_of(place.run, "group")
+    api = place.user.network
+    group = _first(api.security_groups(name=name, project_id=place.project_id))
+    group = group or api.create_security_group(name=name, description=description_of(place.run))
+    ports = {
+        (rule.protocol, rule.port_range_min, rule.ether_type)
+        for rule in api.security_group_rules(security_group_id=group.id)
+    }
+    wanted = [
+        ("tcp", 22),
+        ("tcp", wish.beacon.echo_port),
+        ("tcp", wish.beacon.facts_port),
+        ("udp", wish.beacon.echo_port),
+    ]
+    for protocol, port, family in [("icmp", None, "IPv4"), ("ipv6-icmp", None, "IPv6")] + [
+        (protocol, port, family) for protocol, port in wanted for family in ("IPv4", "IPv6")
+    ]:
+        if (protocol, port, family) not in ports:
+            api.create_security_group_rule(
+                security_group_id=group.id, direction="ingress", protocol=protocol, ether_type=family,
+                port_range_min=port, port_range_max=port,
+            )  # fmt: skip
+    return group
+
+
+def _make_key(place: _Place, wish: Wish) -> str:
+    """The operator's public key, under the run's name, with the account that makes the servers."""
+    if not wish.public_key:
+        return ""
+    name = name_of(place.run, "key")
+    if not any(pair.name == name for pair in place.admin.compute.keypairs()):
+        place.admin.compute.create_keypair(name=name, public_key=wish.public_key)
+    return name
+
+
+def _make_server(place: _Place, ground: _Ground, name: str, host: str) -> _Planned:
+    """Ask for a server pinned to its host, with a port and a floating IP of its own. Returns without waiting."""
+    full_name = name_of(place.run, name)
+    described = {"description": description_of(place.run)}
+    api = place.user.network
+    port = _first(api.ports(name=full_name, project_id=place.project_id)) or api.create_port(
+        name=full_name, network_id=ground.network.id, security_group_ids=[ground.group.id], **described
+    )
+    floating = _first(api.ips(port_id=port.id)) or api.create_ip(
+        floating_network_id=ground.outer_network.id, port_id=port.id, **described
+    )
+    server = _first(place.admin.compute.servers(name=f"^{full_name}$"))
+    if server is not None and server.status in {"ERROR", "DELETED", "SHUTOFF"}:
+        place.log(f"{name} is {server.status} from before: it is made anew")
+        place.admin.compute.delete_server(server, force=True)
+        place.admin.compute.wait_for_delete(server, interval=1, wait=60)
+        server = None
+    if server is None:
+        script = beacon.user_data(ground.wish.beacon)
+        attributes: dict[str, Any] = {"key_name": ground.key_name} if ground.key_name else {}
+        server = place.admin.compute.create_server(
+            name=full_name,
+            image_id=ground.image.id,
+            flavor_id=ground.flavor.id,
+            networks=[{"port": port.id}],
+            user_data=base64.b64encode(script.encode()).decode(),
+            # Not by availability zone: that would pin the server to the zone for ever, and migrations with it.
+            host=host,
+            metadata={"rehearse_run": place.run},
+            **described,
+            **attributes,
+        )
+        place.log(f"asked for {name} on {host}, {floating.floating_ip_address}")
+    return _Planned(name, host, server.id, port.fixed_ips[0]["ip_address"], floating.floating_ip_address)
+
+
+def _wait_active(place: _Place, planned: Sequence[_Planned], ends_s: float, missing: dict[str, str]) -> list[_Planned]:
+    """Wait for all servers together; return those that are ACTIVE and put what became of the others into `missing`."""
+    waiting = list(planned)
+    active: list[_Planned] = []
+    status = {each.name: "not seen" for each in planned}
+    while waiting and time.monotonic() < ends_s:
+        for each in list(waiting):
+            try:
+                server = place.admin.compute.get_server(each.server_id)
+            except CLOUD_ERRORS as error:
+                status[each.name] = sentence(error)
+                continue
+            status[each.name] = server.status
+            if server.status == "ACTIVE":
+                # One that was found again may have been migrated since.
+                active.append(replace(each, host=server.compute_host or each.host))
+                place.log(f"{each.name} is ACTIVE on {server.compute_host or each.host}")
+            elif server.status == "ERROR":
+                fault = (server.fault or {}).get("message", "no fault given")
+                missing[each.name] = f"{each.name} on {each.host} went to ERROR: {fault}"
+            else:
+                continue
+            waiting.remove(each)
+        if waiting:
+            time.sleep(_POLL_S)
+    for each in waiting:
+        missing[each.name] = f"{each.name} on {each.host} did not become ACTIVE in time: {status[each.name]}"
+    return active
+
+
+def _wait_answers(
+    place: _Place, ground: _Ground, active: Sequence[_Planned], ends_s: float, missing: dict[str, str]
+) -> list[tuple[Canary, beacon.Heard]]:
+    """Wait until the beacons answer; return those that do, and put the others with the end of their console into `missing`."""
+    settings = ground.wish.beacon
+    waiting = list(active)
+    answered: list[tuple[Canary, beacon.Heard]] = []
+    silence = {each.name: "its time was up before it was asked" for each in active}
+    while waiting and time.monotonic() < ends_s:
+        for each in list(waiting):
+            try:
+                heard = beacon.hear(each.address, settings.facts_port, timeout_s=3)
+            except beacon.BeaconSilentError as error:
+                silence[each.name] = str(error)
+                continue
+            kind, up_s = heard.facts.get("kind"), heard.uptime_s
+            place.log(f"{each.name} answers at {each.address}: {kind} beacon, up for {up_s:.1f} s")
+            canary = Canary(
+                name=each.name, server_id=each.server_id, host=each.host, address=each.address, fixed_ip=each.fixed_ip,
+                network=str(ground.network.name), boot_id=heard.boot_id, beacon_port=settings.echo_port,
+                facts_port=settings.facts_port,
+            )  # fmt: skip
+            answered.append((canary, heard))
+            waiting.remove(each)
+        if waiting:
+            time.sleep(_POLL_S)
+    for each in waiting:
+        console = _console_end(place, each.server_id)
+        missing[each.name] = f"{each.name} on {each.host} is ACTIVE but silent: {silence[each.name]}{console}"
+    return answered
+
+
+def _console_end(place: _Place, server_id: str) -> str:
+    try:
+        output = place.admin.compute.get_server_console_output(server_id, length=_CONSOLE_LINES)
+    except CLOUD_ERRORS as error:
+        return f"; its console cannot be read: {sentence(error)}"
+    text = output.get("output", "") if isinstance(output, dict) else str(output)
+    return f"; its console ends with:\n{text.strip()[-1500:]}" if text.strip() else "; its console is empty"
+
+
+def up_event(canary: Canary) -> CanaryUp:
+    """Return the record of a canary that answers."""
+    return CanaryUp(
+        canary=canary.name, server_id=canary.server_id, host=canary.host, address=canary.address, fixed_ip=canary.fixed_ip,
+        network=canary.network, boot_id=canary.boot_id, beacon_port=canary.beacon_port, facts_port=canary.facts_port,
+    )  # fmt: skip
+
+
+def of_event(event: CanaryUp) -> Canary:
+    """Return the canary of a record, for a run that goes on."""
+    return Canary(
+        name=event.canary, server_id=event.server_id, host=event.host, address=event.address, fixed_ip=event.fixed_ip,
+        network=event.network, boot_id=event.boot_id, beacon_port=event.beacon_port,
+        facts_port=event.facts_port or event.beacon_port + 1,
+    )  # fmt: skip
+
+
+def listen(canary: Canary, record: Callable[[Event], object], *, timeout_s: float = 5) -> beacon.Heard | None:
+    """Ask a canary's beacon once and record what it says; None (and a sentence in the record) if it is silent."""
+    try:
+        heard = beacon.hear(canary.address, canary.facts_port, timeout_s=timeout_s)
+    except beacon.BeaconSilentError as error:
+        record(BeaconHeard(canary.name, "", {"error": str(error)}))
+        return None
+    record(
+        BeaconHeard(canary.name, heard.boot_id, {**heard.facts, "asked_ns": heard.asked_ns, "told_ns": heard.told_ns})
+    )
+    return heard
+
+
+def belongs_to(description: str | None, run: str) -> bool:
+    """Tell whether a thing without a name was made for this run."""
+    return run_described(description) == run
+
+
+def _first(found: Any) -> Any:
+    return next(iter(found), None)
