@@ -7,5 +7,4 @@ pytest_plugins = (
     "fixtures.run",
     "fixtures.cloud",
     "fixtures.hosts",
-    "fixtures.canaries",
 )

@@ -31,9 +31,7 @@ class Expectation:
         return f"{where + ': ' if where else ''}expected {self.expected}; observed {self.observed}"
 
 
-def same(  # noqa: PLR0913 - all but the first two are keywords that say where
-    expected: object, observed: object, *, host: str = "", container: str = "", service: str = ""
-) -> Expectation:
+def same(expected: object, observed: object, *, host: str = "", container: str = "", service: str = "") -> Expectation:
     """Judge that two things are equal."""
     return Expectation(str(expected), str(observed), expected == observed, host, container, service)
 

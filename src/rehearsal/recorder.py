@@ -32,12 +32,22 @@ from rehearsal.verdict import worst
 if TYPE_CHECKING:
     from collections.abc import Generator
     from collections.abc import Iterator
+    from collections.abc import Mapping
     from collections.abc import Sequence
 
 JOURNAL_VARIABLE = "REHEARSE_JOURNAL"
 GATE_VARIABLE = "REHEARSE_GATE"
-_REPEAT_VARIABLES = ("REHEARSE_RUN_DIR", "REHEARSE_GATE", "REHEARSE_STEP", "REHEARSE_TARGET", "REHEARSE_PLAN", "REHEARSE_EXPECT")
-_COLLECTED = "rehearsal_collected"  # key of xdist's workerinput: the folder into which workers write what they collected
+_REPEAT_VARIABLES = (
+    "REHEARSE_RUN_DIR",
+    "REHEARSE_GATE",
+    "REHEARSE_STEP",
+    "REHEARSE_TARGET",
+    "REHEARSE_PLAN",
+    "REHEARSE_EXPECT",
+)
+_COLLECTED = (
+    "rehearsal_collected"  # key of xdist's workerinput: the folder into which workers write what they collected
+)
 _PLACES = ("host", "container", "service")
 _LONGEST_DETAIL = 4000
 
@@ -92,11 +102,29 @@ def claim_of(item: pytest.Item) -> Claim | None:
     if not suite or marker is None or not marker.args:
         return None
     callspec = getattr(item, "callspec", None)
-    parameters = callspec.params if callspec else {}
-    where = {key: value if isinstance(value := parameters.get(key), str) else "" for key in _PLACES}
+    where = place_of(callspec.params if callspec else {})
     where["service"] = where["service"] or str(marker.kwargs.get("service") or "")
     docstring = getattr(getattr(item, "obj", None), "__doc__", None)
     return Claim(check_id(str(marker.args[0]), suite), item.nodeid, suite, claim_sentence(docstring), **where)
+
+
+def place_of(parameters: Mapping[str, Any]) -> dict[str, str]:
+    """Return the host, container and service that a test's parameters name, themselves or in a field of theirs."""
+    where = dict.fromkeys(_PLACES, "")
+    for name, value in parameters.items():
+        place = "host" if name.endswith("_host") else name
+        if place in _PLACES and isinstance(value, str):
+            where[place] = value
+        for place, attribute in (
+            ("host", "host"),
+            ("container", "container"),
+            ("service", "service"),
+            ("service", "role"),
+        ):
+            told = getattr(value, attribute, None)
+            if isinstance(told, str):
+                where[place] = where[place] or told
+    return where
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -150,7 +178,7 @@ class _Witness:
         judged = expectation.take()
         outcome, detail = judge_phase(call, report)
         # An attribute with plain data travels with the report from a worker to the controller.
-        report.rehearsal = {
+        report.rehearsal = {  # type: ignore[attr-defined]
             "claim": dataclasses.asdict(claim),
             "judged": dataclasses.asdict(judged) if judged else {},
             "outcome": outcome.value if outcome else "",
@@ -177,7 +205,9 @@ def judge_phase(call: pytest.CallInfo[None], report: pytest.TestReport) -> tuple
     if report.when == "call" and isinstance(error, AssertionError):
         return Outcome.FAIL, str(error)[:_LONGEST_DETAIL]
     doing = {"setup": "while it was prepared", "call": "while it ran", "teardown": "while it was cleaned up"}
-    return Outcome.UNKNOWN, f"the check broke {doing[report.when or 'call']}: {type(error).__name__}: {error}"[:_LONGEST_DETAIL]
+    return Outcome.UNKNOWN, f"the check broke {doing[report.when or 'call']}: {type(error).__name__}: {error}"[
+        :_LONGEST_DETAIL
+    ]
 
 
 class _Recorder:
@@ -223,13 +253,15 @@ class _Recorder:
             return
         claim = Claim(f"{suite}.collection", report.nodeid, suite, "Every check of this file can be read.")
         reason = str(report.longrepr[2]) if isinstance(report.longrepr, tuple) else report.longreprtext.strip()
-        course = _Course(claim, Outcome.UNKNOWN, detail=f"its checks could not be collected: {reason[-_LONGEST_DETAIL:]}")
+        course = _Course(
+            claim, Outcome.UNKNOWN, detail=f"its checks could not be collected: {reason[-_LONGEST_DETAIL:]}"
+        )
         self.broken_files[report.nodeid] = self._write(course)
 
     # --- what became of it
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.when == "???":  # what xdist reports when a worker died in the middle of a test
+        if str(report.when) == "???":  # what xdist reports when a worker died in the middle of a test
             self._adopt_collected()
             course = self.courses.get(report.nodeid)
             if course and report.nodeid not in self.records:
@@ -273,7 +305,11 @@ class _Recorder:
         if self.journal:
             self.journal.close()
         done = [Outcome(record.outcome) for record in self._all_records()]
-        if done and worst(done) is Outcome.UNKNOWN and session.exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}:
+        if (
+            done
+            and worst(done) is Outcome.UNKNOWN
+            and session.exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}
+        ):
             session.exitstatus = Outcome.UNKNOWN.exit_code
 
     def _all_records(self) -> Iterator[CheckDone]:
@@ -320,7 +356,9 @@ class _Recorder:
                 terminalreporter.write_line(summary_line(record))
         counts = {outcome: sum(record.outcome == outcome.value for record in records) for outcome in Outcome}
         words = ", ".join(f"{number} {outcome.shown}" for outcome, number in counts.items())
-        terminalreporter.write_line(f"{worst(Outcome(record.outcome) for record in records).shown}: {len(records)} claims, {words}")
+        terminalreporter.write_line(
+            f"{worst(Outcome(record.outcome) for record in records).shown}: {len(records)} claims, {words}"
+        )
 
 
 def summary_line(record: CheckDone) -> str:

@@ -1,0 +1,62 @@
+"""Claims about nova's services and neutron's agents, as their APIs report them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rehearsal.expectation import Expectation
+from rehearsal.expectation import NotObserved
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+@dataclass(frozen=True, slots=True)
+class AgentView:
+    """A nova service or a neutron agent: what it is, where, whether it lives, and since when that is known."""
+
+    binary: str
+    host: str
+    alive: bool
+    enabled: bool = True
+    reason: str = ""
+    seen_at: str = ""
+
+
+def same_host(one: str, other: str) -> bool:
+    """Return whether two names mean one host: nova and neutron may know by its full name what the inventory calls short."""
+    return one == other or (("." in one) != ("." in other) and one.partition(".")[0] == other.partition(".")[0])
+
+
+def alive(agents: Iterable[AgentView], binary: str, host: str, service: str) -> Expectation:
+    """The service of this kind on this host reports itself; every row of it, if it has several."""
+    rows = [agent for agent in agents if agent.binary == binary and same_host(agent.host, host)]
+    expected = f"{binary} on {host} is up"
+    if not rows:
+        return Expectation(expected, "it is not listed", holds=False, host=host, service=service)
+    dead = [row for row in rows if not row.alive]
+    last = f", last heard of at {dead[0].seen_at}" if dead and dead[0].seen_at else ""
+    return Expectation(
+        expected, f"{binary} is down{last}" if dead else "up", holds=not dead, host=host, service=service
+    )
+
+
+def all_alive(agents: Iterable[AgentView], binary: str, service: str) -> Expectation:
+    """Every service of this kind reports itself, and there is at least one."""
+    rows = [agent for agent in agents if agent.binary == binary]
+    if not rows:
+        return Expectation(f"every {binary} is up", "none is listed", holds=False, service=service)
+    dead = sorted({row.host for row in rows if not row.alive})
+    observed = f"down on {', '.join(dead)}" if dead else f"{len(rows)} of {len(rows)} up"
+    return Expectation(f"every {binary} is up", observed, holds=not dead, host=", ".join(dead), service=service)
+
+
+def enabled(agents: Iterable[AgentView], binary: str, host: str, service: str) -> Expectation:
+    """The service of this kind on this host is not switched off."""
+    rows = [agent for agent in agents if agent.binary == binary and same_host(agent.host, host)]
+    if not rows:
+        raise NotObserved(f"{binary} on {host} is not listed")
+    off = next((row for row in rows if not row.enabled), None)
+    observed = f"disabled ({off.reason or 'no reason given'})" if off else "enabled"
+    return Expectation("enabled", observed, holds=off is None, host=host, service=service)

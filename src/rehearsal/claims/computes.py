@@ -1,0 +1,101 @@
+"""Claims about compute nodes: each can give its servers to the others, and libvirt answers where they would go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rehearsal.expectation import Expectation
+from rehearsal.expectation import NotObserved
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rehearsal.hostview import HostView
+
+CLASSES = ("VCPU", "MEMORY_MB", "DISK_GB")
+_UNITS = {"VCPU": "vCPU", "MEMORY_MB": "MB of memory", "DISK_GB": "GB of disk"}
+
+
+@dataclass(frozen=True, slots=True)
+class ComputeView:
+    """A compute node as placement counts it: what its servers use, and what it could still take, by resource class."""
+
+    host: str
+    usable: bool  # up and enabled: it can take servers
+    used: dict[str, int]
+    free: dict[str, int]
+    servers: tuple[dict[str, int], ...] = ()  # what each of its servers needs
+
+
+def gives_away(computes: Mapping[str, ComputeView], host: str) -> Expectation:
+    """The servers of this node fit on the others, one by one, largest first.
+
+    First fit of the largest is no proof that no other arrangement fits; it is what a scheduler without a plan achieves.
+    """
+    if host not in computes:
+        raise NotObserved(f"placement does not know {host}")
+    leaving = computes[host]
+    room = {name: dict(each.free) for name, each in computes.items() if name != host and each.usable}
+    if not room:
+        return Expectation(
+            "another node can take its servers", "there is no other usable node", holds=False, host=host, service="nova"
+        )
+    expected = f"the {len(leaving.servers)} servers of {host} fit on {', '.join(sorted(room))}"
+    for needs in sorted(leaving.servers, key=lambda each: tuple(-each.get(kind, 0) for kind in reversed(CLASSES[:2]))):
+        place = next((name for name in sorted(room) if _fits(needs, room[name])), None)
+        if place is None:
+            return Expectation(
+                expected,
+                f"no room for a server with {_amounts(needs)}; left: {_rooms(room)}",
+                holds=False,
+                host=host,
+                service="nova",
+            )
+        for kind, amount in needs.items():
+            room[place][kind] = room[place].get(kind, 0) - amount
+    return Expectation(expected, f"they fit; left then: {_rooms(room)}", holds=True, host=host, service="nova")
+
+
+def _fits(needs: Mapping[str, int], room: Mapping[str, int]) -> bool:
+    return all(amount <= room.get(kind, 0) for kind, amount in needs.items())
+
+
+def _amounts(amounts: Mapping[str, int]) -> str:
+    return ", ".join(f"{amounts[kind]} {_UNITS.get(kind, kind)}" for kind in sorted(amounts, key=_order))
+
+
+def _rooms(room: Mapping[str, Mapping[str, int]]) -> str:
+    return "; ".join(f"{name}: {_amounts(room[name])}" for name in sorted(room))
+
+
+def _order(kind: str) -> tuple[int, str]:
+    return (CLASSES.index(kind) if kind in CLASSES else len(CLASSES), kind)
+
+
+def takes_migrations(views: Mapping[str, HostView], host: str) -> Expectation:
+    """The libvirt daemon of this node answers, to itself and to every other compute node that tried."""
+    view = views[host]
+    view.must_show("containers")
+    view.must_show("libvirt")
+    if view.libvirt is None:
+        raise NotObserved(f"{host}: there is neither a container nova_libvirt nor anything on libvirt's ports")
+    complaints = [f"seen from {host}: {view.libvirt.own}"] if view.libvirt.own else []
+    tried = 0
+    for name, other in sorted(views.items()):
+        seen = other.libvirt.peers.get(host) if other.libvirt else None
+        if name == host or seen is None:
+            continue
+        if not view.libvirt.own and not view.libvirt.listens_at(seen.address):
+            continue  # it listens on a migration network that the inventory does not tell: only its own answer counts
+        tried += 1
+        complaints += [f"seen from {name}: {seen.said}"] if seen.said else []
+    expected = f"libvirt on {host} answers itself and {tried} other compute nodes"
+    return Expectation(
+        expected,
+        "; ".join(complaints) or f"it answers at {', '.join(view.libvirt.listens)}",
+        holds=not complaints,
+        host=host,
+        container="nova_libvirt",
+        service="nova",
+    )

@@ -1,0 +1,104 @@
+"""Claims about what surrounds an upgrade: locks, left-over overrides, the fact cache, disk space."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rehearsal.expectation import Expectation
+from rehearsal.expectation import NotObserved
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from collections.abc import Sequence
+
+    from rehearsal.hostview import HostView
+
+FACTS_OLDEST_S = 24 * 3600
+"""Kolla's plays take the facts from the cache as they are; after a day a host may have changed, and the plan renews them."""
+FREE_BYTES = 5_000_000_000
+FREE_INODES_SHARE = 0.05
+"""A host holds both releases' images at once, and the database tools write as much again as a table holds."""
+_OVERRIDE = re.compile(
+    r"^(?P<key>[a-z0-9_]+_tag|[a-z0-9_]+_image_full|openstack_release|kolla_[a-z0-9_]+_version)\s*:\s*(?P<value>.*)$"
+)
+
+
+def no_lock_files(present: Sequence[str]) -> Expectation:
+    """No `.lock` file makes OSISM's run scripts refuse to work."""
+    found = ", ".join(sorted(present))
+    return Expectation("no .lock file", found or "no .lock file", holds=not present, service="osism")
+
+
+def tasks_unlocked(status: int, said: str) -> Expectation:
+    """`osism lock status` says that tasks are not locked. Its exit code is 0 either way, so its words count."""
+    line = next((line.strip() for line in said.splitlines() if "LOCKED" in line), "")
+    if not line:
+        raise NotObserved(
+            f"`osism lock status` ended with {status} and does not say whether tasks are locked: {said.strip()[-200:]!r}"
+        )
+    return Expectation("tasks are UNLOCKED", line, holds="UNLOCKED" in line, service="osism")
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """A variable in the configuration repository that beats the release's own version."""
+
+    file: str
+    line: int
+    key: str
+    value: str
+
+
+def overrides(file: str, text: str) -> list[Override]:
+    """Return the top-level variables of a YAML file that pin a tag or an image; comments and nested keys do not."""
+    found = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        match = _OVERRIDE.match(line)
+        if match:
+            found.append(Override(file, number, match["key"], match["value"].split(" #")[0].strip().strip("'\"")))
+    return found
+
+
+def no_overrides(found: Sequence[Override]) -> Expectation:
+    """Nothing in the repository pins a container to another tag than the release's."""
+    told = "; ".join(f"{each.file}:{each.line} {each.key}: {each.value}" for each in found)
+    return Expectation(
+        "no tag or image is pinned", told or "no tag or image is pinned", holds=not found, service="osism"
+    )
+
+
+def facts_fresh(ages_s: Mapping[str, float] | None, host: str) -> Expectation:
+    """The facts that kolla's plays will use for this host are at most a day old."""
+    if ages_s is None:
+        raise NotObserved("no host of the inventory showed Ansible's fact cache (Redis of the manager)")
+    age_s = next((age for key, age in ages_s.items() if key == host or key.removeprefix("ansible_facts") == host), None)
+    expected = f"facts at most {FACTS_OLDEST_S // 3600} h old"
+    if age_s is None:
+        return Expectation(expected, "no facts of this host are cached", holds=False, host=host, service="osism")
+    return Expectation(expected, f"{_age(age_s)} old", holds=age_s <= FACTS_OLDEST_S, host=host, service="osism")
+
+
+def _age(age_s: float) -> str:
+    return f"{age_s / 3600:.0f} h" if age_s >= 2 * 3600 else f"{max(age_s, 0) / 60:.0f} min"
+
+
+def disk_space(view: HostView) -> Expectation:
+    """Every file system that an upgrade fills has room: 5 GB, and one inode in twenty."""
+    view.must_show("disks")
+    if not view.disks:
+        raise NotObserved(f"{view.host}: no file system was seen")
+    tight = []
+    for disk in view.disks:
+        if disk.free_bytes < FREE_BYTES:
+            tight.append(f"{disk.folder} has {disk.free_bytes / 1e9:.1f} GB free of {disk.total_bytes / 1e9:.0f} GB")
+        elif disk.total_inodes and disk.free_inodes < FREE_INODES_SHARE * disk.total_inodes:
+            tight.append(f"{disk.folder} has {disk.free_inodes} of {disk.total_inodes} inodes free")
+    least = min(view.disks, key=lambda disk: disk.free_bytes)
+    return Expectation(
+        f"at least {FREE_BYTES / 1e9:.0f} GB and {FREE_INODES_SHARE:.0%} of the inodes free everywhere",
+        "; ".join(tight) or f"least: {least.folder} with {least.free_bytes / 1e9:.1f} GB free",
+        holds=not tight,
+        host=view.host,
+    )

@@ -1,0 +1,64 @@
+"""Claims about images that are needed later: on the host already, or pulled in time by the plan."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rehearsal import expected
+from rehearsal.expectation import Expectation
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rehearsal.expected import ExpectedContainer
+    from rehearsal.hostview import HostView
+    from rehearsal.plan import PlanSpec
+
+
+def pulled_roles(command: Sequence[str]) -> tuple[str, ...]:
+    """Return the roles whose images a command pulls: `osism apply -a pull ROLE`, with OSISM's `a//b` and `a,b` for many."""
+    words = list(command)
+    if words[:2] != ["osism", "apply"] or not _pulls(words):
+        return ()
+    known = set(expected.roles())
+    named = {role for word in words[2:] for role in word.replace("//", ",").split(",")}
+    return tuple(sorted(named & known))
+
+
+def _pulls(words: Sequence[str]) -> bool:
+    return any(
+        (word in {"-a", "--action"} and words[at + 1 : at + 2] == ["pull"]) or word in {"-apull", "--action=pull"}
+        for at, word in enumerate(words)
+    )
+
+
+def limit(command: Sequence[str]) -> str:
+    """Return the host or group to which `-l` limits a command, or an empty string."""
+    words = list(command)
+    return next((words[at + 1] for at, word in enumerate(words[:-1]) if word in {"-l", "--limit"}), "")
+
+
+def ready(view: HostView, wanted: ExpectedContainer, claimed: str, plan: PlanSpec | None) -> Expectation:
+    """The image that this container needs next is on its host, or the plan pulls it before the step that needs it.
+
+    Before the manager's own upgrade the tags of the target release are not known: then the plan alone counts.
+    """
+    where = {"host": wanted.host, "container": wanted.container, "service": wanted.role}
+    known = plan is None or claimed == plan.to_release
+    if known:
+        view.must_show("images")
+        if wanted.image in view.images:
+            return Expectation(wanted.image, wanted.image, holds=True, **where)
+    if plan is None:
+        return Expectation(wanted.image, "not on the host", holds=False, **where)
+    needed_by = next((step.id for step in plan.steps if wanted.container in step.containers and step.retag), "")
+    if not needed_by:
+        return Expectation("no new image", f"no step of the plan replaces {wanted.container}", holds=True, **where)
+    what = wanted.image if known else f"the image of {plan.to_release}"
+    wish = f"{what} on the host, or pulled by the plan before step {needed_by}"
+    for step in plan.steps:
+        if step.id == needed_by:
+            break
+        if wanted.role in pulled_roles(step.command) and not limit(step.command):
+            return Expectation(wish, f"pulled by step {step.id}", holds=True, **where)
+    return Expectation(wish, f"no step pulls {wanted.role} before step {needed_by}", holds=False, **where)

@@ -1,0 +1,232 @@
+"""One look at each host: what the suites judge. One SSH round trip a host and session, with testinfra.
+
+Invariant: a host that did not answer, or a part of it that could not be seen, says so; it never looks like a host where
+nothing is wrong. `observe_host.py` is the half that runs on the host.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import shlex
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from dataclasses import field
+from importlib import resources
+from typing import TYPE_CHECKING
+from typing import Any
+
+from rehearsal.expectation import NotObserved
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from collections.abc import Mapping
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from rehearsal.events import HostFacts
+
+LOOK_TIMEOUT_S = 60
+AT_ONCE = 16
+MOST_PEERS = 8
+"""Each compute node tries at most so many others: on large clouds every node is still tried by eight."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerView:
+    """One container as Docker describes it. `health` is healthy, unhealthy, starting or none (no health check)."""
+
+    name: str
+    id: str
+    image: str
+    image_id: str
+    status: str
+    started_at: str
+    health: str = "none"
+    health_said: str = ""
+    exit_code: int = 0
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageView:
+    """One image reference on a host, and what it stands for there."""
+
+    reference: str
+    id: str
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DiskView:
+    """One file system, in bytes and inodes."""
+
+    folder: str
+    free_bytes: int
+    total_bytes: int
+    free_inodes: int = 0
+    total_inodes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PeerView:
+    """Whether another host's libvirt daemon answers at this address (`said` is empty if so)."""
+
+    address: str
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
+class LibvirtView:
+    """Where the host's libvirt daemon listens (`address port number`), and whether it answers (`own` is empty if so).
+
+    `peers`: other compute nodes, seen from this host.
+    """
+
+    listens: tuple[str, ...]
+    own: str
+    peers: dict[str, PeerView] = field(default_factory=dict)
+
+    def listens_at(self, address: str) -> bool:
+        """Return whether it listens at this address; a migration network of its own is not where the inventory points."""
+        return any(where.split(" ")[0] in {address, "0.0.0.0", "::"} for where in self.listens)
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyView:
+    """One row of HAProxy's table: `server` is FRONTEND, BACKEND or a server's name."""
+
+    proxy: str
+    server: str
+    status: str
+    check: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HostView:
+    """Everything that one look at a host showed. `error` non-empty: it was not seen; `errors` names unseen parts."""
+
+    host: str
+    error: str = ""
+    containers: dict[str, ContainerView] = field(default_factory=dict)
+    images: dict[str, ImageView] = field(default_factory=dict)
+    disks: tuple[DiskView, ...] = ()
+    haproxy: tuple[ProxyView, ...] = ()
+    libvirt: LibvirtView | None = None
+    fact_ages_s: dict[str, float] | None = None
+    errors: dict[str, str] = field(default_factory=dict)
+
+    def must_show(self, part: str) -> None:
+        """Raise NotObserved unless this part of the host was seen."""
+        reason = self.error or self.errors.get(part)
+        if reason:
+            raise NotObserved(f"{self.host}: {part} could not be observed: {reason}")
+
+
+def parse_view(host: str, data: Mapping[str, Any]) -> HostView:
+    """Return the view that a host's answer describes; unknown keys are ignored. Raises KeyError for a lacking one."""
+    if data.get("error"):
+        return HostView(host, error=str(data["error"]))
+    libvirt = data.get("libvirt") or {}
+    return HostView(
+        host=host,
+        containers={each["name"]: ContainerView(**_known(ContainerView, each)) for each in data["containers"]},
+        images={each["reference"]: ImageView(**_known(ImageView, each)) for each in data["images"]},
+        disks=tuple(DiskView(**_known(DiskView, each)) for each in data.get("disks", ())),
+        haproxy=tuple(ProxyView(**_known(ProxyView, each)) for each in data.get("haproxy", ())),
+        libvirt=_libvirt(libvirt) if libvirt else None,
+        fact_ages_s=(data.get("fact_cache") or {}).get("ages_s"),
+        errors=dict(data.get("errors", {})),
+    )
+
+
+def _libvirt(seen: Mapping[str, Any]) -> LibvirtView:
+    peers = {host: PeerView(each["address"], each["said"]) for host, each in seen["peers"].items()}
+    return LibvirtView(tuple(seen["listens"]), seen["own"], peers)
+
+
+def _known(kind: type[Any], data: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: data[name] for name in kind.__dataclass_fields__ if name in data}
+
+
+def recorded_containers(facts: HostFacts) -> dict[str, ContainerView]:
+    """Return the containers of a recorded HostFacts, in the shape of a view. NotObserved if the host was not seen then."""
+    if facts.error:
+        raise NotObserved(f"{facts.host}: its containers could not be observed ({facts.label}): {facts.error}")
+    views = [ContainerView(**_known(ContainerView, each)) for each in facts.containers]
+    return {view.name: view for view in views}
+
+
+def look_command(peers: Mapping[str, str]) -> str:
+    """Return the shell command that looks at the host where it runs; the program travels inside it."""
+    program = resources.files("rehearsal").joinpath("observe_host.py").read_bytes()
+    packed = base64.b64encode(program).decode()
+    arguments = shlex.quote(json.dumps({"peers": dict(peers)}))
+    return f"echo {packed} | base64 -d | timeout {LOOK_TIMEOUT_S} sudo -n python3 - {arguments}"
+
+
+def read_answer(status: int, output: str, errors: str) -> dict[str, Any]:
+    """Return a host's answer; anything that is no answer becomes one that consists of an `error`."""
+    if status != 0:
+        said = errors.strip().splitlines()[-1] if errors.strip() else "it said nothing"
+        return {"error": f"looking ended with status {status}: {said[:300]}"}
+    try:
+        answer = json.loads(output)
+        parse_view("", answer)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        return {"error": f"its answer cannot be read: {type(error).__name__}: {error}"}
+    return dict(answer)
+
+
+def peers_of(host: str, computes: Mapping[str, str]) -> dict[str, str]:
+    """Return the compute nodes (name to address) that one of them tries to reach: the next ones in the sorted ring."""
+    names = sorted(computes)
+    if host not in computes:
+        return {}
+    at = names.index(host)
+    ring = names[at + 1 :] + names[:at]
+    return {name: computes[name] for name in ring[:MOST_PEERS]}
+
+
+def look(run: Callable[[str], Any], peers: Mapping[str, str]) -> dict[str, Any]:
+    """Look at one host through testinfra's `host.run`; return its answer, or an `error` if it cannot be reached."""
+    try:
+        done = run(look_command(peers))
+    except (RuntimeError, OSError, ValueError) as error:  # testinfra raises RuntimeError for ssh's own status 255
+        return {"error": f"it cannot be reached over SSH: {_ssh_reason(str(error).strip().splitlines())}"}
+    return read_answer(done.rc, done.stdout, done.stderr)
+
+
+def _ssh_reason(lines: Sequence[str]) -> str:
+    telling = [line for line in lines if "ssh:" in line or "Permission denied" in line or "timed out" in line]
+    return (telling or list(lines) or ["no reason given"])[-1][:300]
+
+
+def look_at_all(hosts: Mapping[str, Callable[[str], Any]], computes: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """Look at many hosts (name to its `run`), sixteen at a time, and return their answers for `parse_view`."""
+    with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
+        futures = {name: pool.submit(look, run, peers_of(name, computes)) for name, run in sorted(hosts.items())}
+        return {name: future.result() for name, future in futures.items()}
+
+
+def write_ssh_config(path: Path, user: str, key: str, addresses: Mapping[str, str] | None = None) -> None:
+    """Write the ssh_config through which hosts are looked at: never asks, gives up on a silent host after 15 s.
+
+    `addresses` makes hosts known by name, with their keys kept under that name: an address may have had another host before.
+    """
+    lines = []
+    for name, address in sorted((addresses or {}).items()):
+        lines += [f"Host {name}", f"  HostName {address}", f"  HostKeyAlias {name}"]
+    lines += [
+        "Host *",
+        "  BatchMode yes",
+        "  ConnectTimeout 10",
+        "  ServerAliveInterval 5",
+        "  ServerAliveCountMax 3",
+        "  LogLevel ERROR",
+        "  StrictHostKeyChecking accept-new",
+    ]
+    lines += [f"  UserKnownHostsFile {path.with_name('known_hosts')} ~/.ssh/known_hosts"] if addresses else []
+    lines += [f"  User {user}"] if user else []
+    lines += [f"  IdentityFile {key}", "  IdentitiesOnly yes"] if key else []
+    path.write_text("\n".join(lines) + "\n")

@@ -1,0 +1,39 @@
+"""What the step cost the cloud's users: downtime and slow answers per service, and the canaries."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rehearsal import beacon
+from rehearsal.claims import comparisons
+from rehearsal.claims import losses
+from rehearsal.expectation import expect
+
+if TYPE_CHECKING:
+    from fixtures.canaries import KnownCanary
+    from rehearsal.plan import StepSpec
+    from rehearsal.results import Loss
+
+
+@pytest.mark.check("inflight.downtime")
+def test_downtime(watched: str, step: StepSpec, step_losses: list[Loss]) -> None:
+    """During the step the service was down no longer than its budget allows."""
+    expect(losses.within_budget(step_losses, step.id, watched, "down"))
+
+
+@pytest.mark.check("inflight.slow-answers")
+def test_slow_answers(watched_api: str, step: StepSpec, step_losses: list[Loss]) -> None:
+    """During the step the service answered slowly no longer than its budget allows."""
+    expect(losses.within_budget(step_losses, step.id, watched_api, "degraded"))
+
+
+@pytest.mark.check("inflight.canary-reachable")
+def test_canary_reachable(canary: KnownCanary) -> None:
+    """After the step the canary answers at its address, and it was not booted again."""
+    try:
+        heard, error = beacon.hear(canary.address, canary.facts_port).boot_id, ""
+    except beacon.BeaconSilentError as silent:
+        heard, error = "", str(silent)
+    expect(comparisons.reachable(canary.canary, canary.address, heard, canary.boot_id, error))

@@ -1,0 +1,26 @@
+"""Nova's services and neutron's agents, as their APIs report them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rehearsal.claims import agents
+from rehearsal.expectation import expect
+
+if TYPE_CHECKING:
+    from fixtures.cloud import Cloud
+    from fixtures.run import Worker
+
+
+@pytest.mark.check("preflight.nova-service", service="nova")
+def test_nova_service(nova_service: Worker, cloud: Cloud) -> None:
+    """The nova service on the host reports itself as up."""
+    expect(agents.alive(cloud.nova_services(), nova_service.binary, nova_service.host, "nova"))
+
+
+@pytest.mark.check("preflight.neutron-agent", service="neutron")
+def test_neutron_agent(neutron_agent: Worker, cloud: Cloud) -> None:
+    """The neutron agent on the host reports itself as alive."""
+    expect(agents.alive(cloud.neutron_agents(), neutron_agent.binary, neutron_agent.host, "neutron"))

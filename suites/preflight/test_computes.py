@@ -1,0 +1,26 @@
+"""Compute nodes: each can give its servers away, and libvirt answers where they would go."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rehearsal.claims import computes
+from rehearsal.expectation import expect
+
+if TYPE_CHECKING:
+    from fixtures.cloud import Cloud
+    from fixtures.hosts import Hosts
+
+
+@pytest.mark.check("preflight.compute-capacity", service="nova")
+def test_compute_capacity(compute_host: str, cloud: Cloud) -> None:
+    """The servers of the compute node fit on the others: vCPUs, memory and disk, as placement counts them."""
+    expect(computes.gives_away(cloud.computes(), compute_host))
+
+
+@pytest.mark.check("preflight.libvirt-answers", service="nova")
+def test_libvirt_answers(compute_host: str, hosts: Hosts) -> None:
+    """The libvirt daemon of the compute node answers, to the node itself and to those that would migrate servers to it."""
+    expect(computes.takes_migrations(hosts.views, compute_host))

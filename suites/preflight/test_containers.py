@@ -1,0 +1,59 @@
+"""Containers: the ones that the release names, running, healthy, and no others."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rehearsal.claims import containers
+from rehearsal.expectation import expect
+
+if TYPE_CHECKING:
+    from fixtures.hosts import Hosts
+    from rehearsal.expected import ExpectedContainer
+    from rehearsal.target import Target
+
+
+@pytest.mark.check("preflight.container-tag")
+def test_container_tag(wanted: ExpectedContainer, hosts: Hosts) -> None:
+    """The container was made from the image that the cloud's release names: registry, namespace, name and tag."""
+    expect(containers.made_from(hosts[wanted.host], wanted))
+
+
+@pytest.mark.check("preflight.container-image")
+def test_container_image(wanted: ExpectedContainer, hosts: Hosts) -> None:
+    """The container runs the very image for which its tag stands on the host today."""
+    expect(containers.image_is_what_its_reference_says(hosts[wanted.host], wanted))
+
+
+@pytest.mark.check("preflight.container-release")
+def test_container_release(wanted: ExpectedContainer, hosts: Hosts, target: Target) -> None:
+    """The image behind the right tag says itself that it belongs to the cloud's OpenStack release."""
+    expect(containers.label_names_release(hosts[wanted.host], wanted, target.release.openstack))
+
+
+@pytest.mark.check("preflight.container-running")
+def test_container_running(wanted: ExpectedContainer, hosts: Hosts) -> None:
+    """The container that the configuration places on the host exists there and runs."""
+    expect(containers.running(hosts[wanted.host], wanted))
+
+
+@pytest.mark.check("preflight.container-health")
+def test_container_health(wanted: ExpectedContainer, hosts: Hosts) -> None:
+    """The container's own health check says healthy, within two minutes if it was just started.
+
+    Kolla's checks run every 30 s and fail three times before Docker says unhealthy. About twenty kinds of containers
+    have none by design; of them none is expected.
+    """
+    view = hosts.settled(wanted.host, lambda seen: containers.is_settling(seen, wanted), within=120)
+    expect(containers.healthy(view, wanted))
+
+
+@pytest.mark.check("preflight.container-unexpected")
+def test_no_unexpected_container(
+    container_host: str, hosts: Hosts, all_expected: tuple[ExpectedContainer, ...]
+) -> None:
+    """No container made from a kolla image runs on the host unless the configuration places it there."""
+    names = {each.container for each in all_expected if each.host == container_host}
+    expect(containers.no_strangers(hosts[container_host], names))

@@ -1,0 +1,74 @@
+"""What surrounds an upgrade: locks, left-over overrides, the fact cache, disk space, images for what comes next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fixtures.cloud import osism
+from rehearsal.claims import configuration
+from rehearsal.claims import images
+from rehearsal.expectation import NotObserved
+from rehearsal.expectation import expect
+
+if TYPE_CHECKING:
+    from fixtures.hosts import Hosts
+    from rehearsal.expected import ExpectedContainer
+    from rehearsal.plan import PlanSpec
+    from rehearsal.target import Target
+
+
+@pytest.mark.check("preflight.lock-file", service="osism")
+def test_lock_file(target: Target) -> None:
+    """No `.lock` file in the configuration repository makes OSISM's plays refuse to run."""
+    root = Path(target.configuration)
+    if not (root / "environments").is_dir():
+        raise NotObserved(f"{root / 'environments'} is not there")
+    places = [root / "environments" / ".lock", *sorted(root.glob("environments/*/.lock"))]
+    expect(configuration.no_lock_files([str(place) for place in places if place.exists()]))
+
+
+@pytest.mark.check("preflight.task-lock", service="osism")
+def test_task_lock() -> None:
+    """OSISM's tasks are not locked by another operator."""
+    expect(configuration.tasks_unlocked(*osism("lock", "status")))
+
+
+@pytest.mark.check("preflight.tag-override", service="osism")
+def test_tag_override(target: Target) -> None:
+    """No variable in the configuration repository pins a container to another tag than the release's."""
+    root = Path(target.configuration)
+    files = [root / "environments" / "configuration.yml"]
+    files += [root / "environments" / "kolla" / name for name in ("images.yml", "configuration.yml")]
+    files += sorted([*root.glob("inventory/group_vars/**/*.yml"), *root.glob("inventory/host_vars/**/*.yml")])
+    there = [path for path in files if path.is_file()]
+    if not there:
+        raise NotObserved(f"{root} has none of the files that can pin a tag")
+    found = [each for path in there for each in configuration.overrides(str(path), path.read_text(errors="replace"))]
+    expect(configuration.no_overrides(found))
+
+
+@pytest.mark.check("preflight.facts-fresh", service="osism")
+def test_facts_fresh(container_host: str, hosts: Hosts) -> None:
+    """The cached facts with which kolla's plays will treat the host are at most a day old."""
+    views = hosts.views.values()
+    unseen = next((view.errors["fact_cache"] for view in views if "fact_cache" in view.errors), "")
+    caches = [view.fact_ages_s for view in views if view.fact_ages_s is not None]
+    if not caches and unseen:
+        raise NotObserved(f"the fact cache could not be read: {unseen}")
+    ages_s = {key: age for cache in caches for key, age in cache.items()} if caches else None
+    expect(configuration.facts_fresh(ages_s, container_host))
+
+
+@pytest.mark.check("preflight.disk-space")
+def test_disk_space(each_host: str, hosts: Hosts) -> None:
+    """Every file system of the host that an upgrade fills has 5 GB and one inode in twenty free."""
+    expect(configuration.disk_space(hosts[each_host]))
+
+
+@pytest.mark.check("preflight.target-image")
+def test_target_image(wanted: ExpectedContainer, hosts: Hosts, target: Target, plan: PlanSpec | None) -> None:
+    """The image that the container needs next is on its host, or the plan pulls it before the step that needs it."""
+    expect(images.ready(hosts[wanted.host], wanted, target.release.openstack, plan))
