@@ -109,7 +109,7 @@ def plain_outages(samples, kind):
 
 def plain_outage(run, after, kind):
     bad = [sample for piece in run["pieces"] for sample in piece]
-    parts = []
+    parts, proofs_of_all = [], []
     near = run["rtt"] if run["rtt"] is not None else after
     rtt = int(near["done"] - near["sent"]) if near is not None else OPEN_NS // 2
     for piece in run["pieces"]:
@@ -119,6 +119,7 @@ def plain_outage(run, after, kind):
                 int(sample["sent"]) + rtt for sample in piece if SampleClass(int(sample["sample_class"])).proof_is_sent
             ]
             part = (min(proofs), int(piece[-1]["sent"]))
+            proofs_of_all.append(min(proofs))
         else:
             begin = int(piece[0]["sent"])
             part = (max(begin, parts[-1][1]) if parts else begin, max(int(sample["done"]) for sample in piece))
@@ -138,6 +139,7 @@ def plain_outage(run, after, kind):
         last_bad_ns=int(bad[-1]["sent"]) if kind == "down" else latest,
         first_good_ns=end,
         first_good_sent_ns=None if after is None else int(after["sent"]),
+        proof_ns=min(proofs_of_all) if kind == "down" else int(bad[0]["sent"]),
         certain_parts=tuple(parts),
         failed=len(bad),
         classes=tuple(sorted(classes.items())),

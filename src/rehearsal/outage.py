@@ -71,6 +71,7 @@ class Outage:
     last_bad_ns: int  # end is not earlier
     first_good_ns: int | None  # end is not later
     first_good_sent_ns: int | None
+    proof_ns: int  # the earliest moment by which it certainly had begun
     certain_parts: tuple[tuple[int, int], ...]
     failed: int
     classes: tuple[tuple[int, int], ...]  # (class, how many)
@@ -390,6 +391,7 @@ class _RunFinder:
                 last_bad_ns=run.most_done if slow else run.last_bad,
                 first_good_ns=good_done,
                 first_good_sent_ns=good_sent,
+                proof_ns=run.first_bad if slow else min(_proof(piece, round_trip) for piece in run.pieces),
                 certain_parts=_slow_parts(run.pieces) if slow else _down_parts(run.pieces, round_trip),
                 failed=run.failed,
                 classes=tuple(sorted(run.classes.items())),
@@ -400,20 +402,21 @@ class _RunFinder:
         self._cut = False
 
 
-def _down_parts(pieces: list[_Piece], round_trip: int | None) -> tuple[tuple[int, int], ...]:
-    """From the earliest proof of a failure to the last failed sample, piece by piece.
+def _proof(piece: _Piece, round_trip: int | None) -> int:
+    """Return the moment by which the first failure of a piece had certainly happened.
 
     A lost packet may have been the answer, so its proof is `sent` plus a round trip as it was before the outage, or
     else after it; if no round trip is known, only the deadline proves.
     """
-    parts = []
-    for piece in pieces:
-        known = round_trip is not None and piece.least_lost != OPEN_NS
-        lost = piece.least_lost + (round_trip or 0) if known else OPEN_NS
-        proof = min(piece.least_done, lost)
-        if piece.last_sent > proof:
-            parts.append((proof, piece.last_sent))
-    return tuple(parts)
+    if round_trip is None or piece.least_lost == OPEN_NS:
+        return piece.least_done
+    return min(piece.least_done, piece.least_lost + round_trip)
+
+
+def _down_parts(pieces: list[_Piece], round_trip: int | None) -> tuple[tuple[int, int], ...]:
+    """From the earliest proof of a failure to the last failed sample, piece by piece."""
+    parts = ((_proof(piece, round_trip), piece.last_sent) for piece in pieces)
+    return tuple((begin, end) for begin, end in parts if end > begin)
 
 
 def _slow_parts(pieces: list[_Piece]) -> tuple[tuple[int, int], ...]:
