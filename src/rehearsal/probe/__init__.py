@@ -1,0 +1,10 @@
+"""The prober: a process of its own that asks the cloud on an open-loop schedule and records what became of each ask.
+
+Map: `spec` what a probe is and what is refused; `lanes` which probes an endpoint or a canary gets; `schedule` when a
+sample is due; `loop` one process's ticks, sockets and deadlines; `exchange` one HTTP/1.1 request on the wire; `response`
+reading an answer; `answers` what a good answer is and who made a bad one; `web`, `icmp`, `flow` the lanes; `control` the
+local responder that must never fail; `reach` the second process (ICMP, TCP, UDP); `recording` journal and sample store;
+`beat` how well the prober itself is doing; `process` the first process; `client` the runner's side.
+
+Invariant: nothing here retries, reconnects, redirects or caches behind the back of a sample.
+"""

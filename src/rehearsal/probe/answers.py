@@ -1,0 +1,170 @@
+"""What a good answer is, and who made a bad one; pure.
+
+A good answer has a declared status and a mark that only the service makes; a request id is no such mark, because most
+root documents lack it. The table is data, declared, never learned from what a cloud happens to answer.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from typing import Any
+
+from rehearsal.sampleclass import SampleClass
+
+if TYPE_CHECKING:
+    from rehearsal.probe.response import Response
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One request and what a good answer to it looks like.
+
+    `mark` is a path into the JSON body, `*` standing for any element of a list; its end must exist and, if `prefix` is
+    given, be a text that begins so.
+    """
+
+    path: str
+    statuses: frozenset[int]
+    mark: tuple[str, ...]
+    prefix: str = ""
+    token: bool = False  # an authenticated read
+    method: str = "GET"
+    validates_token: bool = False  # keystone: send the token as its own subject
+    issues_token: bool = False  # keystone: the answer carries a new token
+
+
+_OK = frozenset({200})
+_CHOICES = frozenset({300})
+
+SHALLOW: dict[str, Answer] = {
+    "keystone": Answer("/v3", _OK, ("version", "id"), "v3."),
+    "nova": Answer("/v2.1/", _OK, ("version", "id"), "v2.1"),
+    "neutron": Answer("/", _OK, ("versions", "*", "id"), "v2.0"),
+    "glance": Answer("/versions", _OK | _CHOICES, ("versions", "*", "id"), "v2"),
+    "cinder": Answer("/", _CHOICES, ("versions", "*", "id"), "v3.0"),
+    "placement": Answer("/", _OK, ("versions", "*", "max_version")),
+    "heat": Answer("/", _CHOICES, ("versions", "*", "id")),
+    "octavia": Answer("/", _OK, ("versions", "*", "id"), "v2"),
+    "designate": Answer("/", _OK, ("versions", "values")),
+    "barbican": Answer("/", _OK | _CHOICES, ("versions",)),
+    "prober": Answer("/", _OK, ("responder",)),  # the local responder of the prober itself
+}
+"""A read that needs no token, per service, from the root of its port."""
+
+DEEP: dict[str, Answer] = {
+    "keystone": Answer("/v3/auth/tokens", _OK, ("token", "expires_at"), token=True, validates_token=True),
+    "nova": Answer("/v2.1/servers?limit=1", _OK, ("servers",), token=True),
+    "neutron": Answer("/v2.0/networks?limit=1", _OK, ("networks",), token=True),
+    "glance": Answer("/v2/images?limit=1", _OK, ("images",), token=True),
+    "cinder": Answer("/v3/{project_id}/volumes?limit=1", _OK, ("volumes",), token=True),
+    "placement": Answer("/resource_providers?name=rehearse", _OK, ("resource_providers",), token=True),
+    "heat": Answer("/v1/{project_id}/stacks?limit=1", _OK, ("stacks",), token=True),
+    "octavia": Answer("/v2/lbaas/loadbalancers?limit=1", _OK, ("loadbalancers",), token=True),
+    "designate": Answer("/v2/zones?limit=1", _OK, ("zones",), token=True),
+    "barbican": Answer("/v1/secrets?limit=1", _OK, ("secrets",), token=True),
+}
+"""An authenticated read through the service's database, per service, from the root of its port."""
+
+ISSUE = Answer("/v3/auth/tokens", frozenset({201}), ("token", "expires_at"), method="POST", issues_token=True)
+"""keystone issues a token."""
+
+LB, WEB_SERVER, TOKEN_FILTER, SERVICE, UNKNOWN = "lb", "web-server", "token-filter", "service", "unknown"
+
+_TOKEN_FILTER_TEXT = b"The Keystone service is temporarily unavailable."
+_LB_PAGES = (  # HAProxy's built-in pages: status, a sentence of the body
+    (400, b"Your browser sent an invalid request."),
+    (403, b"Request forbidden by administrative rules."),
+    (408, b"Your browser didn't send a complete request in time."),
+    (429, b"You have sent too many requests in a given amount of time."),
+    (500, b"An internal server error occurred."),
+    (502, b"The server returned an invalid or incomplete response."),
+    (503, b"No server is available to handle this request."),
+    (504, b"The server didn't respond in time."),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The class of one complete answer, who made it, and a sentence about it if it is not good."""
+
+    sample_class: SampleClass
+    maker: str
+    message: str = ""
+
+
+def maker_of(response: Response) -> str:
+    """Return who made an answer: lb, web-server, token-filter, service or unknown.
+
+    The order matters: the token filter answers with or without a request id; the load balancer's page is known by
+    headers and body together; whoever sends a `server` header or HTML without a request id is the web server in front
+    of the service.
+    """
+    headers = response.headers
+    if _TOKEN_FILTER_TEXT in response.body:
+        return TOKEN_FILTER
+    if "x-openstack-request-id" in headers:
+        return SERVICE
+    html = headers.get("content-type", "").lower().startswith("text/html")
+    if (
+        html
+        and headers.get("cache-control", "").lower() == "no-cache"
+        and "server" not in headers
+        and any(response.status == status and text in response.body for status, text in _LB_PAGES)
+    ):
+        return LB
+    if "server" in headers or html:
+        return WEB_SERVER
+    return UNKNOWN
+
+
+def judge_response(answer: Answer, response: Response) -> Judged:
+    """Return what a complete answer proves; lateness is not judged here."""
+    status = response.status
+    if status in answer.statuses:
+        if _is_marked(answer, response.body):
+            return Judged(SampleClass.OK, SERVICE)
+        return Judged(
+            SampleClass.BODY_MISMATCH,
+            maker_of(response),
+            f"status {status}, but not the service's own answer: {_excerpt(response.body)}",
+        )
+    maker = maker_of(response)
+    if status >= 500:
+        sample_class = SampleClass.HTTP_5XX_LB if maker == LB else SampleClass.HTTP_5XX_BACKEND
+    elif status == 401:
+        if not answer.token and response.headers.get("www-authenticate", "").startswith("Keystone "):
+            return Judged(SampleClass.OK, SERVICE)
+        sample_class = SampleClass.HTTP_401_UNEXPECTED
+    elif status == 403:
+        sample_class = SampleClass.HTTP_403
+    elif status == 404:
+        sample_class = SampleClass.HTTP_404_UNEXPECTED
+    elif status in {409, 413, 429}:
+        sample_class = SampleClass.HTTP_THROTTLED
+    else:
+        sample_class = SampleClass.HTTP_UNEXPECTED
+    return Judged(sample_class, maker, f"status {status} by {maker}: {_excerpt(response.body)}")
+
+
+def _is_marked(answer: Answer, body: bytes) -> bool:
+    try:
+        found = json.loads(body)
+    except ValueError:
+        return False
+    return _has(found, answer.mark, answer.prefix)
+
+
+def _has(value: Any, mark: tuple[str, ...], prefix: str) -> bool:
+    if not mark:
+        return not prefix or (isinstance(value, str) and value.startswith(prefix))
+    key, rest = mark[0], mark[1:]
+    if key == "*":
+        return isinstance(value, list) and any(_has(item, rest, prefix) for item in value)
+    return isinstance(value, dict) and key in value and _has(value[key], rest, prefix)
+
+
+def _excerpt(body: bytes) -> str:
+    text = " ".join(body[:300].decode("utf-8", "replace").split())
+    return text or "no body"

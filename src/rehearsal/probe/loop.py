@@ -1,0 +1,214 @@
+"""One process's ticks, sockets and deadlines.
+
+An exchange is a generator: it yields `(fd, events, until_ns)` and is resumed with READY when the descriptor is ready,
+EXPIRED when `until_ns` (monotonic) has passed, STOPPED when the prober stops.
+
+Invariant: a deadline is declared missed only after a look at the socket that began later than the deadline, so a
+prober that was stopped finds the answer waiting instead of calling it a timeout.
+"""
+
+from __future__ import annotations
+
+import heapq
+import select
+from collections.abc import Callable
+from collections.abc import Generator
+from time import monotonic_ns
+from typing import TYPE_CHECKING
+from typing import Protocol
+
+if TYPE_CHECKING:
+    from rehearsal.probe.schedule import Schedule
+
+READY, EXPIRED, STOPPED = range(3)
+READ = select.EPOLLIN | select.EPOLLRDHUP
+WRITE = select.EPOLLOUT
+
+Wait = tuple[int, int, int]
+Exchange = Generator[Wait, int, None]
+
+_BATCH = 8  # sockets served before the schedule gets its turn again: a handshake costs up to half a millisecond
+_STALL_NS = 20_000_000  # lateness above this is counted as the prober's own stall
+
+
+class Ticking(Protocol):
+    """Something that fires on a schedule."""
+
+    schedule: Schedule
+
+    def tick(self, seq: int, due_ns: int) -> None:
+        """Send the sample `seq` that is or was due at `due_ns`."""
+
+
+class Loop:
+    """Runs exchanges, ticks and watchers of one process, single-threaded, without hidden work of its own."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._ticks: list[tuple[int, int, Ticking]] = []
+        self._ticking: set[int] = set()
+        self._deadlines: list[tuple[int, int, int]] = []
+        self._flights: dict[int, _Flight] = {}
+        self._registered: dict[int, int] = {}  # fd -> number of the flight that waits for it, 0 for nobody
+        self._watchers: dict[int, Callable[[], None]] = {}
+        self._timers: list[tuple[int, int, Callable[[], None]]] = []
+        self._number = 0
+        self._running = True
+        self.lag_max_ns = 0  # since somebody set it to 0
+        self.stalled_ns = 0  # sum over all stalls since the start
+        self.stalls: list[tuple[int, int]] = []  # began, ended, since somebody emptied it
+        self.dropped = 0  # samples given up after stalls, since the start
+        self._stalled_until_ns = 0
+
+    # --- what others ask for ---------------------------------------------------------------------------------------
+
+    def add(self, ticking: Ticking) -> None:
+        """Let it tick from now on; also after its schedule was changed."""
+        self._number += 1
+        self._ticking.add(id(ticking))
+        heapq.heappush(self._ticks, (ticking.schedule.due_ns, self._number, ticking))
+
+    def remove(self, ticking: Ticking) -> None:
+        """Let it tick no more; its exchanges in flight go on."""
+        self._ticking.discard(id(ticking))
+        self._ticks = [entry for entry in self._ticks if entry[2] is not ticking]
+        heapq.heapify(self._ticks)
+
+    def start(self, exchange: Exchange) -> None:
+        """Run an exchange up to its first wait, and on from there when it can."""
+        self._number += 1
+        flight = _Flight(self._number, exchange)
+        try:
+            wait = next(exchange)
+        except StopIteration:
+            return
+        self._flights[flight.number] = flight
+        self._await(flight, wait)
+
+    def watch(self, fd: int, ready: Callable[[], None]) -> None:
+        """Call `ready` whenever this descriptor can be read, until `forget`. Raises OSError if it cannot be watched."""
+        self._epoll.register(fd, select.EPOLLIN)
+        self._watchers[fd] = ready
+
+    def forget(self, fd: int) -> None:
+        """Say that a descriptor is about to be closed."""
+        if self._watchers.pop(fd, None) is not None or self._registered.pop(fd, None) is not None:
+            self._epoll.unregister(fd)
+
+    def call_at(self, when_ns: int, call: Callable[[], None]) -> None:
+        """Call once at a monotonic moment (ns), or as soon after it as possible."""
+        self._number += 1
+        heapq.heappush(self._timers, (when_ns, self._number, call))
+
+    def in_flight(self) -> int:
+        """Return how many exchanges wait for something."""
+        return len(self._flights)
+
+    def end(self) -> None:
+        """Let `run` return."""
+        self._running = False
+
+    def stop_ticking(self) -> None:
+        """Send nothing new."""
+        self._ticks.clear()
+        self._ticking.clear()
+
+    def stop_exchanges(self) -> None:
+        """Tell every exchange in flight that the prober stops; each records itself and ends."""
+        for flight in list(self._flights.values()):
+            self._resume(flight, STOPPED)
+
+    # --- the loop --------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Go round until `end`."""
+        while self._running:
+            self._sleep()
+            looked_ns = monotonic_ns()
+            events = self._epoll.poll(0, _BATCH)
+            for fd, _ in events:
+                watcher = self._watchers.get(fd)
+                if watcher is not None:
+                    watcher()
+                    continue
+                flight = self._flights.get(self._registered.get(fd, 0))
+                if flight is not None and flight.fd == fd:
+                    self._resume(flight, READY)
+            self._fire_ticks()
+            if len(events) < _BATCH:
+                self._fire_deadlines(looked_ns)
+            self._fire_timers()
+
+    def _sleep(self) -> None:
+        """Wait for a socket or the next moment; epoll itself would round to whole milliseconds, select does not."""
+        moments = [heap[0][0] for heap in (self._ticks, self._deadlines, self._timers) if heap]
+        wait_s = max(0, min(moments) - monotonic_ns()) / 1e9 if moments else 1.0
+        select.select([self._epoll], [], [], min(wait_s, 1.0))
+
+    def _fire_ticks(self) -> None:
+        now_ns = monotonic_ns()
+        while self._ticks and self._ticks[0][0] <= now_ns:
+            due_ns, number, ticking = self._ticks[0]
+            lag_ns = now_ns - due_ns
+            self.lag_max_ns = max(self.lag_max_ns, lag_ns)
+            if lag_ns > _STALL_NS:
+                self._stalled(due_ns, now_ns)
+            samples, dropped = ticking.schedule.take(now_ns)
+            self.dropped += dropped
+            heapq.heapreplace(self._ticks, (ticking.schedule.due_ns, number, ticking))
+            for seq, sample_due_ns in samples:
+                ticking.tick(seq, sample_due_ns)
+            now_ns = monotonic_ns()
+
+    def _stalled(self, due_ns: int, now_ns: int) -> None:
+        """Count one stall once: from the earliest tick that is late until now."""
+        began_ns = max(due_ns, self._stalled_until_ns)
+        if now_ns > began_ns:
+            self.stalled_ns += now_ns - began_ns
+            self.stalls.append((began_ns, now_ns))
+            self._stalled_until_ns = now_ns
+
+    def _fire_deadlines(self, looked_ns: int) -> None:
+        while self._deadlines and self._deadlines[0][0] <= looked_ns:
+            _, number, generation = heapq.heappop(self._deadlines)
+            flight = self._flights.get(number)
+            if flight is not None and flight.generation == generation:
+                self._resume(flight, EXPIRED)
+
+    def _fire_timers(self) -> None:
+        while self._timers and self._timers[0][0] <= monotonic_ns():
+            heapq.heappop(self._timers)[2]()
+
+    def _resume(self, flight: _Flight, cause: int) -> None:
+        try:
+            wait = flight.exchange.send(cause)
+        except StopIteration:
+            del self._flights[flight.number]
+            return
+        self._await(flight, wait)
+
+    def _await(self, flight: _Flight, wait: Wait) -> None:
+        fd, events, until_ns = wait
+        if fd in self._registered:
+            self._epoll.modify(fd, events | select.EPOLLONESHOT)
+        else:
+            self._epoll.register(fd, events | select.EPOLLONESHOT)
+        self._registered[fd] = flight.number
+        flight.fd = fd
+        if flight.until_ns != until_ns:
+            flight.until_ns = until_ns
+            flight.generation += 1
+            heapq.heappush(self._deadlines, (until_ns, flight.number, flight.generation))
+
+
+class _Flight:
+    """An exchange that waits."""
+
+    __slots__ = ("exchange", "fd", "generation", "number", "until_ns")
+
+    def __init__(self, number: int, exchange: Exchange) -> None:
+        self.number = number
+        self.exchange = exchange
+        self.fd = -1
+        self.generation = 0
+        self.until_ns = 0
