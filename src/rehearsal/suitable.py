@@ -18,7 +18,19 @@ _SMALL_IMAGE_BYTES = 100 * 1024**2
 _ORDINARY_RAM_MIB = 512
 _TINY_RAM_MIB = 64
 # Best first: made for this, made for tests, minimal, ordinary with cloud-init.
-_KNOWN_IMAGES = ("rehearse", "canary", "cirros", "minimal", "alpine", "debian", "ubuntu", "rocky", "almalinux", "centos", "fedora")
+_KNOWN_IMAGES = (
+    "rehearse",
+    "canary",
+    "cirros",
+    "minimal",
+    "alpine",
+    "debian",
+    "ubuntu",
+    "rocky",
+    "almalinux",
+    "centos",
+    "fedora",
+)
 _NO_DISK_FORMATS = frozenset({"aki", "ari", "ami", "iso"})
 
 
@@ -74,7 +86,14 @@ def flavor(offered: Iterable[Any], chosen_image: Any, wanted: str = "") -> Any:
 
 def _is_special(offered: Any) -> bool:
     """Tell whether a flavor asks for hardware (GPU, huge pages, dedicated cores) that not every host has."""
-    special = ("pci_passthrough:", "resources:", "hw:mem_page_size", "hw:cpu_policy", "trait:", "aggregate_instance_extra_specs:")
+    special = (
+        "pci_passthrough:",
+        "resources:",
+        "hw:mem_page_size",
+        "hw:cpu_policy",
+        "trait:",
+        "aggregate_instance_extra_specs:",
+    )
     return any(str(key).startswith(special) for key in (getattr(offered, "extra_specs", None) or {}))
 
 

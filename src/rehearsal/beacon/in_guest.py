@@ -1,6 +1,5 @@
 # Beacon of a canary: echoes TCP and UDP, watches itself, tells what it saw to whoever connects.
 # Travels as user data, so it is short; runs on any Python from 3.7 on, also without most of the standard library.
-# ruff: noqa: ALL
 # mypy: ignore-errors
 # fmt: off
 import array, os, selectors, socket, sys, threading, time

@@ -1,0 +1,73 @@
+"""Libvirt's own account of a finished migration: what the hypervisor itself says about how long the guest stood still."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rehearsal.target import Target
+
+_TIMEOUT_S = 20
+_UNITS = {"ms": 1e-3, "s": 1.0, "b": 1, "kib": 1024, "mib": 1024**2, "gib": 1024**3}
+_LINE = re.compile(r"^\s*([A-Z][^:]*):\s+(\S.*?)\s*$")
+_INSTANCE_NAME = re.compile(r"[A-Za-z0-9_.-]+")
+
+
+def completed(target: Target, host: str, instance_name: str) -> dict[str, str | float]:
+    """Return what `virsh domjobinfo --completed` says on the host, empty if it cannot be had. One SSH round trip.
+
+    Lengths become seconds and sizes bytes; the keys are libvirt's in small letters (`total downtime`).
+    """
+    if not host or not _INSTANCE_NAME.fullmatch(instance_name):
+        return {}
+    try:
+        address = target.host(host).address
+    except KeyError:
+        return {}
+    remote = shlex.join(
+        ["timeout", "10", "docker", "exec", "nova_libvirt", "virsh", "domjobinfo", "--completed", instance_name]
+    )
+    command = [
+        "ssh",
+        "-o",
+        "BatchMode=yes",
+        "-o",
+        "ConnectTimeout=5",
+        "-o",
+        "ServerAliveInterval=5",
+        "-o",
+        "ServerAliveCountMax=2",
+    ]
+    if target.operator_key:
+        command += ["-i", target.operator_key]
+    user = f"{target.operator_user}@" if target.operator_user else ""
+    try:
+        outcome = subprocess.run(
+            [*command, f"{user}{address}", remote], check=False, capture_output=True, text=True, timeout=_TIMEOUT_S,
+            stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        return {}
+    return parse(outcome.stdout) if outcome.returncode == 0 else {}
+
+
+def parse(text: str) -> dict[str, str | float]:
+    """Return the fields of virsh's answer; what has no known unit stays text."""
+    fields: dict[str, str | float] = {}
+    for line in text.splitlines():
+        found = _LINE.match(line)
+        if found:
+            fields[found.group(1).lower()] = _value(found.group(2))
+    return fields
+
+
+def _value(text: str) -> str | float:
+    number, _, unit = text.partition(" ")
+    unit = unit.strip().lower()
+    try:
+        return round(float(number) * _UNITS[unit], 6) if unit else float(number)
+    except (KeyError, ValueError):
+        return text

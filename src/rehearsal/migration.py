@@ -1,0 +1,255 @@
+"""Live migrations of canaries through Nova's API, and everything that was seen of each.
+
+Only canaries are moved. What was seen is recorded and not judged here: success is decided from the record and the
+samples. A migration that fails is a fact, not an error of ours: nothing in here raises because of the cloud.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from typing import Any
+
+from rehearsal import beacon
+from rehearsal import domainjob
+from rehearsal import suitable
+from rehearsal.canary import listen
+from rehearsal.cloud import CLOUD_ERRORS
+from rehearsal.cloud import sentence
+from rehearsal.events import MigrationBegan
+from rehearsal.events import MigrationEnded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from collections.abc import Iterable
+    from collections.abc import Sequence
+
+    from rehearsal.canary import Canary
+    from rehearsal.events import Event
+    from rehearsal.target import Target
+
+_POLL_S = 0.5
+_FINAL = frozenset({"completed", "done", "finished", "failed", "error", "cancelled", "aborted"})
+_LISTEN_S = 30.0
+_BEACON_TIMEOUT_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A migration to make: `id` is unique in the run, `target` is a compute host."""
+
+    id: str
+    canary: Canary
+    source: str
+    target: str
+    occasion: str
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What Nova said in the course of one migration; times are seconds since it was asked for."""
+
+    series: list[tuple[float, str]]
+    servers: list[tuple[float, str]]
+    status: str = ""
+    server_status: str = ""
+    host: str = ""
+    instance_name: str = ""
+    trouble: str = ""
+    ended_s: float | None = None
+
+
+def plan_moves(
+    connection: Any, canaries: Iterable[Canary], occasion: str, number: int = 1
+) -> tuple[list[Move], dict[str, str]]:
+    """Return one move for each canary, to the next usable host after its own, and why the others get none.
+
+    `number` is that of the first id; a run that goes on gives the next one.
+    """
+    moves: list[Move] = []
+    unmoved: dict[str, str] = {}
+    try:
+        hosts, _ = suitable.computes(connection.compute.services(binary="nova-compute"))
+    except CLOUD_ERRORS as error:
+        reason = f"Nova does not say which computes there are: {sentence(error)}"
+        return moves, {canary.name: reason for canary in canaries}
+    for canary in canaries:
+        try:
+            source = str(connection.compute.get_server(canary.server_id).compute_host or "")
+        except CLOUD_ERRORS as error:
+            unmoved[canary.name] = f"{canary.name} was not found: {sentence(error)}"
+            continue
+        target = next_host(hosts, source)
+        if target:
+            moves.append(Move(f"{occasion}-{number + len(moves)}-{canary.name}", canary, source, target, occasion))
+        else:
+            unmoved[canary.name] = f"{canary.name} has nowhere to go: no other compute than {source} is up and enabled"
+    return moves, unmoved
+
+
+def next_host(hosts: Sequence[str], source: str) -> str:
+    """Return the host after `source` in a circle, or an empty string if there is no other."""
+    others = [host for host in sorted(hosts) if host != source]
+    return next((host for host in others if host > source), others[0] if others else "")
+
+
+def migrate(  # noqa: PLR0913 - the last two by keyword
+    connection: Any,
+    move: Move,
+    record: Callable[[Event], object],
+    log: Callable[[str], None],
+    *,
+    target: Target | None = None,
+    timeout_s: float = 300,
+) -> MigrationEnded:
+    """Make one move and return what was seen at its end. `target` is asked by SSH for libvirt's own account, if given.
+
+    A migration that is not over after `timeout_s` is asked to stop.
+    """
+    before = listen(move.canary, record, timeout_s=_BEACON_TIMEOUT_S)
+    record(
+        MigrationBegan(
+            migration=move.id, canary=move.canary.name, server_id=move.canary.server_id, source=move.source,
+            target=move.target, occasion=move.occasion,
+        )
+    )  # fmt: skip
+    log(f"live migration of {move.canary.name}: {move.source} to {move.target}")
+    began_s = time.monotonic()
+    seen = _Seen([], [])
+    try:
+        connection.compute.live_migrate_server(move.canary.server_id, host=move.target, block_migration="auto")
+        accepted_s = time.monotonic() - began_s
+    except (*CLOUD_ERRORS, ValueError) as error:
+        accepted_s = None
+        seen.trouble = f"Nova refused: {sentence(error)}"
+        _look_at_server(connection, move, seen, 0.0)
+    else:
+        _follow(connection, move, seen, began_s, timeout_s)
+    total_s = seen.ended_s if seen.ended_s is not None else time.monotonic() - began_s
+    after = _listen_after(move.canary, record, moved=accepted_s is not None)
+    account = domainjob.completed(target, seen.host, seen.instance_name) if target and accepted_s is not None else {}
+    facts: dict[str, Any] = {
+        "accepted_s": accepted_s,
+        "status_series": seen.series,
+        "server_series": seen.servers,
+        "domain_job": account,
+    }
+    if before and after and before.boot_id == after.boot_id:
+        facts["guest_clock_stood_still_s"] = beacon.stood_still_s(before, after)
+    ended = MigrationEnded(
+        migration=move.id,
+        canary=move.canary.name,
+        status=seen.status,
+        host_after=seen.host,
+        server_status=seen.server_status,
+        boot_id_before=before.boot_id if before else "",
+        boot_id_after=after.boot_id if after else "",
+        total_s=round(total_s, 3),
+        detail=seen.trouble,
+        facts=facts,
+    )
+    record(ended)
+    log(f"live migration of {move.canary.name}: {told(ended)}")
+    return ended
+
+
+def told(ended: MigrationEnded) -> str:
+    """Return what became of a migration in one line for the terminal."""
+    parts = [
+        f"{ended.status or 'status not seen'} after {ended.total_s:.1f} s",
+        f"now on {ended.host_after or 'an unknown host'}",
+    ]
+    stood = ended.facts.get("guest_clock_stood_still_s")
+    if stood:
+        parts.append(f"guest stood still for {stood[0] * 1000:.0f} to {stood[1] * 1000:.0f} ms")
+    if ended.boot_id_before and ended.boot_id_after and ended.boot_id_before != ended.boot_id_after:
+        parts.append("the guest was BOOTED AGAIN")
+    return ", ".join([*parts, *([ended.detail] if ended.detail else [])])
+
+
+def _follow(connection: Any, move: Move, seen: _Seen, began_s: float, timeout_s: float) -> None:
+    """Poll Nova until the migration is over and the server is settled, or the time is up."""
+    since = _newest_migration(connection, move, seen)
+    settled = 0
+    while time.monotonic() - began_s < timeout_s:
+        now_s = round(time.monotonic() - began_s, 3)
+        _look_at_migration(connection, move, seen, now_s, since)
+        settled = settled + 1 if _look_at_server(connection, move, seen, now_s) else 0
+        if seen.status in _FINAL and settled:
+            seen.ended_s = round(time.monotonic() - began_s, 3)
+            return
+        time.sleep(_POLL_S)
+    seen.trouble = seen.trouble or f"it was not over after {timeout_s:g} s and was asked to stop"
+    _abort(connection, move)
+
+
+def _newest_migration(connection: Any, move: Move, seen: _Seen) -> str:
+    """Return the id of the migration that Nova made of our request. The newest: a canary is only moved by us."""
+    for _ in range(20):
+        try:
+            found = [
+                each
+                for each in connection.compute.migrations(instance_uuid=move.canary.server_id)
+                if each.migration_type == "live-migration"
+            ]
+        except CLOUD_ERRORS as error:
+            seen.trouble = f"Nova's migrations could not be read: {sentence(error)}"
+            found = []
+        fresh = [each for each in found if each.status not in _FINAL]
+        if fresh:
+            return str(max(fresh, key=lambda each: str(each.created_at)).uuid)
+        if (
+            found
+            and (newest := max(found, key=lambda each: str(each.created_at))).status in _FINAL
+            and newest.dest_compute == move.target
+        ):
+            return str(newest.uuid)
+        time.sleep(_POLL_S)
+    return ""
+
+
+def _look_at_migration(connection: Any, move: Move, seen: _Seen, now_s: float, uuid: str) -> None:
+    try:
+        found = list(connection.compute.migrations(instance_uuid=move.canary.server_id))
+    except CLOUD_ERRORS as error:
+        seen.trouble = f"Nova's migrations could not be read: {sentence(error)}"
+        return
+    ours = next((each for each in found if str(each.uuid) == uuid), None)
+    if ours is not None and ours.status != seen.status:
+        seen.status = str(ours.status)
+        seen.series.append((now_s, seen.status))
+
+
+def _look_at_server(connection: Any, move: Move, seen: _Seen, now_s: float) -> bool:
+    """Note the server's state; return whether nothing is being done to it."""
+    try:
+        server = connection.compute.get_server(move.canary.server_id)
+    except CLOUD_ERRORS as error:
+        seen.trouble = f"the server could not be read: {sentence(error)}"
+        return False
+    seen.server_status = str(server.status)
+    seen.host = str(server.compute_host or "")
+    seen.instance_name = str(server.instance_name or "")
+    state = f"{server.status}{f' ({server.task_state})' if server.task_state else ''} on {seen.host}"
+    if not seen.servers or seen.servers[-1][1] != state:
+        seen.servers.append((now_s, state))
+    return not server.task_state and server.status != "MIGRATING"
+
+
+def _abort(connection: Any, move: Move) -> None:
+    try:
+        for each in connection.compute.server_migrations(move.canary.server_id):
+            connection.compute.abort_server_migration(each, move.canary.server_id, ignore_missing=True)
+    except CLOUD_ERRORS:
+        return  # it cannot be stopped: what becomes of it is seen by the check after it
+
+
+def _listen_after(canary: Canary, record: Callable[[Event], object], *, moved: bool) -> beacon.Heard | None:
+    """Ask the beacon until it answers: right after a move the network may still be on its way to the new host."""
+    ends_s = time.monotonic() + (_LISTEN_S if moved else 0)
+    while True:
+        heard = listen(canary, record, timeout_s=_BEACON_TIMEOUT_S)
+        if heard is not None or time.monotonic() >= ends_s:
+            return heard
+        time.sleep(_POLL_S)
