@@ -21,6 +21,7 @@ from rehearsal.results import Step
 from rehearsal.results import Strip
 from rehearsal.results import Window
 from rehearsal.verdict import Outcome
+from rehearsal.verdict import against_budget
 
 S = 1_000_000_000
 T0 = 50_000 * S
@@ -182,23 +183,21 @@ def full(*, seconds: int = 700, seed: int = 7, bad: bool = True, http: int = 20,
             strip, found = _probe(number, f"{name} {lane}", lane, "canary", name, period, steps, end, chance, bad)
             strips.append(strip)
             windows += found
+    if bad:
+        began = steps[13].began_ns + 31 * S
+        windows.append(Window(5, strips[4].name, strips[4].lane, "nova", "", "down", began - 61_000_000, began, began + 2_004_300_000, began + 2_080_000_000, length(2.0043, 2.06, 2.141), 1, 21, {"HTTP_5XX_LB": 18, "REFUSED": 3}, "nova", "step", ["nova_api on lab-control-0 restarted 0.31 s before"]))
+        strips[4] = replace(strips[4], failed=21, runs=[(T0 + 40 * S, began, "good"), (began, began + 2_004_300_000, "bad"), (began + 2_004_300_000, end, "good")])
     matrix = []
     for step in steps:
         for service in SERVICES:
-            hit = bad and step.id in {"mariadb", "keystone", "neutron", "nova", "loadbalancer"} and service in step.services
-            if hit:
-                worst = chance.uniform(0.3, 4.0)
-                over = step.id == "nova"
-                budget = Budget(3 * S, 10 * S, None, "default") if not over else Budget(2 * S, 5 * S, 3, "rehearsal:20261103T101500Z,20261110T101500Z")
-                size = length(worst - 0.1, worst, worst + 0.11) if not over else length(2.0043, 2.06, 2.14)
-                outcome = FAIL if over else OK
-                matrix.append(loss(step.id, service, count=2 if over else 1, longest=size, total=size if not over else length(2.3, 2.41, 2.6), failed=41, budget=budget, outcome=outcome, reason="The certain length 2.0043 s is over the budget of 2 s." if over else "Within budget."))
-                matrix.append(loss(step.id, service, "degraded", count=3, longest=length(3.1, 3.3, 3.5), total=length(4.0, 4.5, 5.1), budget=Budget(10 * S, None, None, "default")))
-            elif bad and step.id == "ovn" and service == "canaries":
-                matrix.append(loss(step.id, service, floor_ns=1_400_000_000, blind_ns=1_200_000_000, outcome=UNKNOWN, reason="The floor of 1.40 s is over the budget of 1 s: sample faster to decide."))
-            else:
-                matrix.append(loss(step.id, service, floor_ns=chance.randrange(190, 240) * 1_000_000))
-                matrix.append(loss(step.id, service, "degraded", floor_ns=chance.randrange(190, 240) * 1_000_000))
+            for kind in ("down", "degraded"):
+                lost = [window for window in windows if (window.step, window.service, window.kind) == (step.id, service, kind)]
+                if lost:
+                    matrix.append(_lost(step.id, service, kind, lost))
+                elif bad and step.id == "ovn" and service == "canaries" and kind == "down":
+                    matrix.append(loss(step.id, service, floor_ns=1_400_000_000, blind_ns=1_200_000_000, outcome=UNKNOWN, reason="The floor of 1.40 s is over the budget of 1 s: sample faster to decide."))
+                else:
+                    matrix.append(loss(step.id, service, kind, floor_ns=chance.randrange(190, 240) * 1_000_000))
     checks = [check(host % hosts, gate=gate, suite=suite) for gate, suite in (("preflight", "preflight"), ("step:nova", "inflight"), ("postflight", "postflight")) for host in range(hosts)]
     checks += [check(place, id="preflight.api-answers", claim=f"The API of {service} answers on both VIPs", expected="200 with the service's own mark", observed="200 in 21 ms, version v3.14", host="", container="", service=service) for place, service in enumerate(apis)]
     if bad:
@@ -241,6 +240,16 @@ def full(*, seconds: int = 700, seed: int = 7, bad: bool = True, http: int = 20,
         provenance={"rehearse": "0.1.0", "revision": "4b87456", "plan_sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", "host": "lab-manager", "boot_id": "2f1d3f3e-5d0e-4f7c-8a55-0d8f3f6f6c11", "command": "rehearse run --plan osism-9.5-to-10.2", "utc_offset": "+01:00"},
         end_reason="gate" if bad else "finished",
     )
+
+
+def _lost(step: str, service: str, kind: str, lost: list[Window]) -> Loss:
+    budget = Budget(4 * S, 15 * S, None, "default")
+    if step == "nova" and kind == "down":
+        budget = Budget(2 * S, 15 * S, 6, "rehearsal:20261103T101500Z,20261110T101500Z")
+    longest = max((window.length for window in lost), key=lambda one: one.point_ns)
+    total = Length(*(sum(getattr(window.length, name) for window in lost) for name in ("certain_ns", "point_ns", "possible_ns")))
+    outcome = against_budget(longest.certain_ns, longest.possible_ns, budget.longest_ns)
+    return loss(step, service, kind, count=len(lost), longest=longest, total=total, failed=sum(window.failed for window in lost), budget=budget, outcome=outcome, reason=f"The longest window against a budget of {budget.longest_ns / S:g} s: {outcome.shown}.")
 
 
 def _probe(number: int, name: str, lane: str, service: str, canary: str, period: int, steps: list[Step], end: int, chance: random.Random, bad: bool) -> tuple[Strip, list[Window]]:

@@ -87,12 +87,14 @@ def _drawing(window: Window, rows: list[Strip], budget: Budget | None, results: 
     parts: list[Markup] = []
     for t_ns in axis.ticks(scale.from_ns, scale.to_ns, window.first_bad_ns, 6):
         x = scale.x(t_ns)
-        parts += [svg.line(x, top - 4, x, bottom, "grid"), svg.text(x, bottom + 13, _offset(t_ns - window.first_bad_ns), "tick", "middle")]
+        parts.append(svg.line(x, top - 4, x, bottom, "grid"))
+        if _LEFT + 16 < x < WIDE - 16:
+            parts.append(svg.text(x, bottom + 13, _offset(t_ns - window.first_bad_ns), "tick", "middle"))
     parts += _budget_bar(window, allowed_ns, budget, scale)
     for place, row in enumerate(rows):
         y = top + place * _ROW + _ROW / 2
         parts += [
-            svg.text(_LEFT - 8, y + 3.5, texts.fitted(row.name, _LEFT - 12, 10.5), "row this" if row.probe == window.probe else "row", "end"),
+            svg.text(_LEFT - 8, y + 3.5, texts.fitted(strips.label(row), _LEFT - 12, 10.5), "row this" if row.probe == window.probe else "row", "end"),
             strips.strip(row, y, scale),
         ]
         for other in results.windows:

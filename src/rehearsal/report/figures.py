@@ -149,6 +149,8 @@ def _decimals(ns: int) -> int:
 
 
 def _spelled(ns: int, decimals: int) -> str:
+    if ns == 0:
+        return f"0{_GAP}s"
     minutes, rest = divmod(ns, MINUTE) if ns >= 10 * MINUTE else (0, ns)
     whole, fraction = divmod(rest, SECOND)
     digits = f".{fraction // 10 ** (_EXACT - decimals):0{decimals}d}" if decimals else ""

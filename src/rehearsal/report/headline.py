@@ -10,6 +10,7 @@ from rehearsal.report import matrix
 from rehearsal.report.worst import weight
 from rehearsal.report.worst import worst_loss
 from rehearsal.verdict import Outcome
+from rehearsal.verdict import worst
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -57,7 +58,7 @@ def clean_sentence(samples: int, floor_ns: int | None, limit_ns: int | None = No
 def _release(results: Results) -> Fact:
     mode = {"rehearsal": "rehearsed", "production": "in production"}.get(results.mode, results.mode)
     cloud = str(results.target.get("cloud") or results.target.get("name") or "")
-    value = f"{results.from_release or 'not known'} → {results.to_release or 'not known'}"
+    value = f"{results.from_release or '?'} → {results.to_release or '?'}" if results.from_release or results.to_release else "not known"
     return Fact("Release", value, ", ".join(part for part in (cloud, mode) if part))
 
 
@@ -99,8 +100,11 @@ def _loss(results: Results, kind: str) -> Fact:
         return _no_loss(name, kind, results)
     shown = matrix.shown(loss)
     budget = f"budget {shown.budget} ({shown.source})" if loss.budget else "no budget"
-    span = shown.longest.span if shown.longest else ""
-    return Fact(name, shown.longest.point if shown.longest else "", f"[{span}] {loss.service} during {loss.step or 'no step'}, {budget}", loss.outcome)
+    over = [f"{one.service} during {one.step or 'no step'}" for one in losses if one.outcome is Outcome.FAIL and one is not loss]
+    elsewhere = f"; over budget: {_few(over)}" if over else ""
+    point, span = (shown.longest.point, shown.longest.span) if shown.longest else ("", "")
+    detail = f"[{span}] {loss.service} during {loss.step or 'no step'}, {budget}{elsewhere}"
+    return Fact(name, point, detail, worst(one.outcome for one in losses))
 
 
 def _no_loss(name: str, kind: str, results: Results) -> Fact:

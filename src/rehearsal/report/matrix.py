@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rehearsal.report import figures
@@ -27,6 +28,7 @@ class Figure:
     total: figures.Shown | None
     floor: str
     budget: str
+    short: str  # of the budget, what one window may last
     source: str
     blind: str
 
@@ -93,7 +95,8 @@ def shown(loss: Loss) -> Figure:
         figures.bounded(loss.total, budget.total_ns if budget else None) if loss.count else None,
         "never sampled" if loss.floor_ns is None else figures.at_most(loss.floor_ns, limit),
         figures.allowed(budget) if budget else "no budget",
-        budget.source if budget else "",
+        figures.allowed(replace(budget, total_ns=None, count=None)) if budget else "no budget",
+        budget.source.replace(",", ", ").replace(":", ": ") if budget else "",
         figures.at_most(loss.blind_ns) if loss.blind_ns else "0",
     )
 

@@ -22,6 +22,7 @@ from rehearsal.report import matrix
 from rehearsal.report import timeline
 from rehearsal.report.clock import Clock
 from rehearsal.report.texts import plain
+from rehearsal.report.texts import shortened
 from rehearsal.report.worst import longest_first
 from rehearsal.verdict import Outcome
 
@@ -91,6 +92,7 @@ def _templates() -> jinja2.Environment:
         at_most=figures.at_most,
         share=figures.share,
         allowed=figures.allowed,
+        shortened=shortened,
     )
     environment.globals.update(
         bounded=figures.bounded,

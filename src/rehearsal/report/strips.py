@@ -21,6 +21,14 @@ _ORDER = ("good", "blind", "slow", "bad")  # what is drawn last covers what was 
 _EDGE = 0.6  # an uncertain edge narrower than this cannot be seen
 
 
+def label(row: Strip) -> str:
+    """Return a probe's name without the service or canary that already stands above it."""
+    for above in (row.canary, row.service):
+        if above and row.name.startswith(above) and len(row.name) > len(above) + 1:
+            return row.name[len(above) :].lstrip(" -_:/") or row.name
+    return row.name
+
+
 def pieces(runs: Iterable[tuple[int, int, str]], scale: Scale) -> dict[str, list[tuple[float, float]]]:
     """Return, by state, the (from x, to x) pieces of a strip inside the scale, joined where they touch."""
     found: dict[str, list[tuple[float, float]]] = {state: [] for state in _ORDER}

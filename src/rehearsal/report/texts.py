@@ -35,6 +35,11 @@ def fitted(text: str, room: float, size: float) -> str:
     return ""
 
 
+def shortened(text: str, most: int) -> str:
+    """Return the text, shortened in its middle to at most that many characters."""
+    return text if len(text) <= most else f"{text[: most // 2]}…{text[len(text) - (most - most // 2 - 1) :]}"
+
+
 def _share(character: str) -> float:
     if character in _NARROW:
         return 0.33

@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from rehearsal.report import axis
 from rehearsal.report import figures
+from rehearsal.report import flags
 from rehearsal.report import strips
 from rehearsal.report import svg
 from rehearsal.report import texts
@@ -33,10 +34,14 @@ RIGHT = 1084
 _ROW = 15
 _TITLE = 17
 _FLAG = 13
-_FLAGS_MOST = 9
 _BAR = 17
+_THIN = 7  # of a migration when many run at once
+_TITLE_ROOM = 84
+_LABEL_ROOM = 96
 _SMALL = 10.5
 _ROWS_MOST = 160
+_SHEET = 640  # height that an A4 sheet across leaves at full width
+_READABLE = 70  # per cent
 _WINDOW_LEAST = 5.0  # narrower than this, a window's edges cannot be seen on the overview
 _DAY_NS = 24 * figures.HOUR
 
@@ -47,25 +52,23 @@ class Timeline:
 
     drawings: list[Markup]
     left_out: int
-
-
-@dataclass(frozen=True, slots=True)
-class Flag:
-    """A step's label on a pole: `row` 0 is nearest to the steps, None means that there is no room."""
-
-    x: float
-    row: int | None
-    label: str
+    paper: int  # width in per cent at which all of it fits on one sheet; 100 if it needs several anyway
 
 
 def draw(results: Results, clock: Clock) -> Timeline:
     """Draw the whole run."""
     scale = svg.Scale(results.began_ns, max(results.ended_ns, results.began_ns + 1), LEFT, RIGHT)
     chosen = _chosen(results.strips)
-    drawings = [_head(results, clock, scale)]
-    drawings += [_group(title, rows, results, scale) for title, rows in grouped(chosen, results.services).items()]
-    drawings.append(_foot(results, clock, scale))
-    return Timeline(drawings, len(results.strips) - len(chosen))
+    stack = [_head(results, clock, scale)]
+    stack += [_group(title, rows, results, scale) for title, rows in grouped(chosen, results.services).items()]
+    stack.append(_foot(results, clock, scale))
+    return Timeline([one for one, _ in stack], len(results.strips) - len(chosen), _paper(sum(high for _, high in stack)))
+
+
+def _paper(high: float) -> int:
+    """Return the width (per cent of a sheet) that makes a drawing so high fit, if it stays readable."""
+    share = _SHEET * 100 / max(high, 1.0)
+    return 100 if share >= 100 or share < _READABLE else int(share)
 
 
 def grouped(rows: Iterable[Strip], services: list[str]) -> dict[str, list[Strip]]:
@@ -81,18 +84,6 @@ def grouped(rows: Iterable[Strip], services: list[str]) -> dict[str, list[Strip]
     return groups
 
 
-def flags(steps: list[tuple[float, str]], right: float) -> list[Flag]:
-    """Give every step's label a row so that no label touches another one or another one's pole."""
-    placed: list[Flag] = []
-    for x, label in reversed(steps):
-        shown = texts.fitted(label, max(30.0, right - x - 4), _SMALL)
-        end = x + 4 + texts.width(shown, _SMALL) + 4
-        crossed = [flag.row for flag in placed if flag.row is not None and x - 1 <= flag.x < end]
-        row = max(crossed) + 1 if crossed else 0
-        placed.append(Flag(x, row if shown and row < _FLAGS_MOST else None, shown))
-    return placed[::-1]
-
-
 def _chosen(rows: list[Strip]) -> list[Strip]:
     if len(rows) <= _ROWS_MOST:
         return rows
@@ -101,14 +92,15 @@ def _chosen(rows: list[Strip]) -> list[Strip]:
     return [row for place, row in enumerate(rows) if place in kept]
 
 
-def _head(results: Results, clock: Clock, scale: svg.Scale) -> Markup:
+def _head(results: Results, clock: Clock, scale: svg.Scale) -> tuple[Markup, float]:
     begun = [(number, step) for number, step in enumerate(results.steps, start=1) if step.began_ns is not None]
-    labels = flags([(scale.x(step.began_ns or 0), f"{number} {step.id}") for number, step in begun], WIDE - 2)
+    labels = flags.placed([_flag(number, step, results, scale) for number, step in begun], LEFT - 60, WIDE - 2, _SMALL)
     rows = 1 + max((flag.row for flag in labels if flag.row is not None), default=-1)
     lanes = _lanes(results.migrations, results.ended_ns)
     steps_y = 20 + _BAR + 6 + rows * _FLAG
     moves_y = steps_y + _BAR + 5
-    high = moves_y + (len(lanes) * _BAR if lanes else 0) + 4
+    lane_high = _BAR if len(lanes) <= 3 else _THIN
+    high = moves_y + max(len(lanes) * lane_high, _BAR if lanes else 0) + 4
     parts = [
         *_grid(results, clock, scale, 16, high),
         *_times(results, clock, scale, 11),
@@ -120,9 +112,9 @@ def _head(results: Results, clock: Clock, scale: svg.Scale) -> Markup:
     if lanes:
         parts.append(svg.text(LEFT - 10, moves_y + 12, "live migrations", "lab", "end"))
     for place, lane in enumerate(lanes):
-        parts += [_migration_bar(one, results, scale, moves_y + place * _BAR) for one in lane]
+        parts += [_migration_bar(one, results, scale, moves_y + place * lane_high, lane_high) for one in lane]
     label = "Phases, steps and live migrations over time"
-    return svg.drawing(WIDE, high, label, parts, "tl")
+    return svg.drawing(WIDE, high, label, parts, "tl"), high
 
 
 def _phases(results: Results, scale: svg.Scale, y: float) -> Iterable[Markup]:
@@ -137,12 +129,17 @@ def _phases(results: Results, scale: svg.Scale, y: float) -> Iterable[Markup]:
             yield svg.text(left + 4, y + 11.5, shown, "in")
 
 
-def _flagged(labels: list[Flag], steps_y: float) -> Iterable[Markup]:
+def _flag(number: int, step: Step, results: Results, scale: svg.Scale) -> flags.Wanted:
+    middle = (scale.x(step.began_ns or results.began_ns) + scale.x(results.ended_ns if step.ended_ns is None else step.ended_ns)) / 2
+    return flags.Wanted(middle, f"{number} {step.id}", step.outcome.value)
+
+
+def _flagged(labels: list[flags.Flag], steps_y: float) -> Iterable[Markup]:
     for flag in labels:
         if flag.row is not None:
-            y = steps_y - 3 - flag.row * _FLAG
-            yield svg.line(flag.x, y - 9, flag.x, steps_y, "pole")
-            yield svg.text(flag.x + 3.5, y - 1, flag.label, "flag")
+            y = steps_y - 5 - flag.row * _FLAG
+            yield svg.line(flag.pole, y + 1.5, flag.pole, steps_y, "pole")
+            yield svg.text(flag.left, y - 1, flag.label, f"flag {flag.css}")
 
 
 def _step_bar(number: int, step: Step, results: Results, scale: svg.Scale, y: float) -> Markup:
@@ -171,20 +168,22 @@ def _lanes(migrations: list[Migration], ended_ns: int) -> list[list[Migration]]:
     return lanes[:12]
 
 
-def _migration_bar(one: Migration, results: Results, scale: svg.Scale, y: float) -> Markup:
+def _migration_bar(one: Migration, results: Results, scale: svg.Scale, y: float, high: float) -> Markup:
     left, right = scale.x(one.began_ns), scale.x(results.ended_ns if one.ended_ns is None else one.ended_ns)
     tip = f"{one.canary}: {one.source} to {one.target}, {one.occasion}, {one.outcome.shown}"
-    parts = [svg.box(left, y + 1, max(3.0, right - left), _BAR - 4, f"move {one.outcome.value}", tip)]
+    parts = [svg.box(left, y + 1, max(3.0, right - left), high - (4 if high == _BAR else 1.5), f"move {one.outcome.value}", tip)]
     shown = texts.fitted(one.canary, right - left - 6, 9.5)
-    if shown == one.canary or len(shown) > 5:
+    if high == _BAR and (shown == one.canary or len(shown) > 5):
         parts.append(svg.text(left + 3, y + 11, shown, "in small"))
     return Markup("").join(parts)
 
 
-def _group(title: str, rows: list[Strip], results: Results, scale: svg.Scale) -> Markup:
-    high = _TITLE + len(rows) * _ROW + 3
-    parts = [*_bands(results, scale, high), svg.text(2, 12, texts.fitted(title, 180, 12), "group")]
-    seen = {row.probe: _TITLE + place * _ROW + _ROW / 2 for place, row in enumerate(rows)}
+def _group(title: str, rows: list[Strip], results: Results, scale: svg.Scale) -> tuple[Markup, float]:
+    beside = texts.width(title, 12) <= _TITLE_ROOM and all(texts.width(strips.label(row), _SMALL) <= _LABEL_ROOM for row in rows)
+    top = 4 if beside else _TITLE
+    high = top + len(rows) * _ROW + 3
+    parts = [*_bands(results, scale, high), svg.text(2, top + 11 if beside else 12, texts.fitted(title, 180, 12), "group")]
+    seen = {row.probe: top + place * _ROW + _ROW / 2 for place, row in enumerate(rows)}
     for row in rows:
         y = seen[row.probe]
         for one in results.migrations:
@@ -193,7 +192,7 @@ def _group(title: str, rows: list[Strip], results: Results, scale: svg.Scale) ->
                 right = scale.x(results.ended_ns if one.ended_ns is None else one.ended_ns)
                 parts.append(svg.box(left, y - _ROW / 2, max(2.0, right - left), _ROW, "moving"))
         parts += [
-            svg.text(LEFT - 10, y + 3.5, texts.fitted(row.name, LEFT - 24, _SMALL), "row", "end"),
+            svg.text(LEFT - 10, y + 3.5, texts.fitted(strips.label(row), LEFT - 24, _SMALL), "row", "end"),
             strips.strip(row, y, scale),
             svg.text(WIDE - 2, y + 3.5, _tally(row), f"tally {'bad' if row.failed else 'slow' if row.slow else ''}".strip(), "end"),
         ]
@@ -207,7 +206,7 @@ def _group(title: str, rows: list[Strip], results: Results, scale: svg.Scale) ->
         left = scale.x(from_ns)
         parts.append(svg.box(left, 0, max(1.5, scale.x(to_ns) - left), high, "blindband", f"prober blind: {why}"))
     label = f"What the probes of {title} saw over time: " + "; ".join(f"{row.name}: {_tally(row)}" for row in rows[:12])
-    return svg.drawing(WIDE, high, label, parts, "tl")
+    return svg.drawing(WIDE, high, label, parts, "tl"), high
 
 
 def _tally(row: Strip) -> str:
@@ -218,10 +217,10 @@ def _tally(row: Strip) -> str:
     return f"0 of {figures.count(row.samples)}" if row.samples else "no sample"
 
 
-def _foot(results: Results, clock: Clock, scale: svg.Scale) -> Markup:
+def _foot(results: Results, clock: Clock, scale: svg.Scale) -> tuple[Markup, float]:
     parts = [*_grid(results, clock, scale, 0, 4), *_times(results, clock, scale, 15)]
     parts.append(svg.text(LEFT - 10, 15, f"UTC, {clock.day(results.began_ns)}".rstrip(", "), "lab", "end"))
-    return svg.drawing(WIDE, 20, "Time axis", parts, "tl")
+    return svg.drawing(WIDE, 20, "Time axis", parts, "tl"), 20
 
 
 def _bands(results: Results, scale: svg.Scale, high: float) -> Iterable[Markup]:
