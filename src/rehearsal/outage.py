@@ -152,23 +152,24 @@ class Trace:
 
 
 def codes_of(samples: Samples, blind: Sequence[tuple[int, int]] = ()) -> Codes:
-    """Tell for each sample what it proves.
+    """Tell for each sample what it proves. `blind`: disjoint spans in order.
 
     A failure seen by a prober that was blind proves nothing. A good answer stays a proof, because both of its stamps
     are true; if it seems slow, the slowness may be the prober's own.
     """
     codes: Codes = _CODES[samples["sample_class"]]
-    doubtful: Mask = (samples["flags"] & BLIND) != 0
-    for from_ns, to_ns in blind:
-        doubtful |= _meets(samples["sent"], from_ns, to_ns) | _meets(samples["done"], from_ns, to_ns)
-    if doubtful.any():
-        codes[doubtful & (codes == DOWN)] = NOTHING
-        codes[doubtful & (codes == SLOW)] = GOOD_ONLY
+    troubled = np.flatnonzero((codes == DOWN) | (codes == SLOW))
+    if len(troubled) == 0:
+        return codes
+    doubtful: Mask = (samples["flags"][troubled] & BLIND) != 0
+    if blind:
+        begins = np.array([begin for begin, _ in blind], np.int64)
+        ends = np.array([end for _, end in blind], np.int64)
+        for moments in (samples["sent"][troubled], samples["done"][troubled]):
+            place = np.searchsorted(begins, moments, side="right") - 1
+            doubtful |= (place >= 0) & (moments <= ends[np.maximum(place, 0)])
+    codes[troubled[doubtful]] = np.where(codes[troubled[doubtful]] == DOWN, NOTHING, GOOD_ONLY)
     return codes
-
-
-def _meets(moments: Int64s, from_ns: int, to_ns: int) -> Mask:
-    return (moments >= from_ns) & (moments <= to_ns)
 
 
 # --- runs of bad samples -------------------------------------------------------------------------------------------
@@ -640,7 +641,7 @@ class ProbeFold:
         bin_ns: int = 60_000_000_000,
         origin_ns: int | None = None,
     ) -> None:
-        self._blind = tuple(blind)
+        self._blind = merged(blind)
         self._pending: list[Samples] = []
         self._settled_ns: int | None = None
         self._down = _RunFinder(_DOWN_ROLES)
