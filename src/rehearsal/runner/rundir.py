@@ -91,6 +91,11 @@ def new_run(root: Path, now: datetime | None = None) -> RunDirectory:
     raise FileExistsError(f"{root}/{base} is taken a thousand times")
 
 
+def is_run_id(name: str) -> bool:
+    """Return whether a name has the form of a run's id."""
+    return _ID.fullmatch(name) is not None
+
+
 def link_latest(directory: RunDirectory) -> None:
     """Let `latest` name this run."""
     link = directory.path.parent / "latest"

@@ -1,0 +1,85 @@
+"""The command line: `rehearse COMMAND`. Exit codes: 0 ok, 1 fail, 2 unknown, 64 usage or configuration, 70 internal.
+
+================== ==================================================================
+``inspect``        target, plan: what is there, what would be done
+``running``        run, preflight, postflight
+``after``          report, clean, list
+``usage``          arguments and errors that every command shares
+================== ==================================================================
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import traceback
+from datetime import UTC
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import rehearsal
+from rehearsal.cli import after
+from rehearsal.cli import inspect
+from rehearsal.cli import running
+from rehearsal.cli.usage import INTERNAL
+from rehearsal.cli.usage import USAGE
+from rehearsal.cli.usage import Parser
+from rehearsal.cli.usage import UsageError
+from rehearsal.journal import JournalError
+from rehearsal.plan import PlanError
+from rehearsal.redact import redact_text
+from rehearsal.runner.rundir import RunNotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def parser() -> Parser:
+    """Return the parser of all commands."""
+    top = Parser(
+        prog="rehearse",
+        description="Proves what an upgrade of an OSISM cloud does to the people who use it.",
+        epilog="Exit codes: 0 ok, 1 fail, 2 unknown, 64 usage or configuration, 70 internal error.",
+    )
+    top.add_argument("--version", action="version", version=f"rehearse {rehearsal.__version__}")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for module in (inspect, running, after):
+        module.add_commands(commands)
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Carry out one command and return its exit code; what went wrong is one sentence on stderr."""
+    argv = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        options = parser().parse_args(argv)
+        options.argv = ["rehearse", *argv]
+        code: int = options.carry_out(options)
+    except SystemExit as end:  # argparse: --help, --version, and its errors
+        return end.code if isinstance(end.code, int) else USAGE
+    except (UsageError, RunNotFound, PlanError, JournalError) as error:
+        print(redact_text(str(error)), file=sys.stderr)
+        return USAGE
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # a closed pager is no error
+        return 0
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return 130
+    except Exception as error:  # noqa: BLE001 - the last net: one sentence instead of a traceback
+        print(
+            redact_text(f"Internal error: {type(error).__name__}: {error}. Traceback: {_log_traceback()}"),
+            file=sys.stderr,
+        )
+        return INTERNAL
+    return code
+
+
+def _log_traceback() -> Path:
+    """Write the traceback of the exception being handled to a file, and return its path."""
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    with tempfile.NamedTemporaryFile("w", prefix=f"rehearse-{stamp}-", suffix=".log", delete=False) as log:
+        log.write(redact_text(traceback.format_exc()))
+    return Path(log.name)

@@ -1,0 +1,117 @@
+"""`rehearse report`, `clean`, `list`: what can be done after a run, from its recording or in the cloud."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+from typing import Any
+
+from rehearsal.cli import usage
+from rehearsal.cloud import CloudError
+from rehearsal.cloud import connect
+from rehearsal.runner import rundir
+from rehearsal.runner.guests import runs_with_remains
+from rehearsal.runner.progress import say
+from rehearsal.target import discover
+from rehearsal.target import options as target_options
+from rehearsal.verdict import Outcome
+
+if TYPE_CHECKING:
+    import argparse
+
+    from rehearsal.results import Results
+    from rehearsal.runner.rundir import RunDirectory
+
+
+def add_commands(commands: Any) -> None:
+    """Add `report`, `clean` and `list`."""
+    made = commands.add_parser("report", help="judge a run again and write its report, from the recording alone")
+    usage.add_run(made, help_text="a path, an id, or latest")
+    made.set_defaults(carry_out=report_run)
+    cleaned = commands.add_parser("clean", help="remove what rehearsals left in the cloud")
+    usage.add_run(cleaned, optional=True, help_text="only this run (default: every run)")
+    target_options.add_arguments(cleaned)
+    cleaned.set_defaults(carry_out=clean_up)
+    listed = commands.add_parser("list", help="list the runs and their verdicts")
+    usage.add_reports(listed)
+    listed.set_defaults(carry_out=list_runs)
+
+
+def report_run(options: argparse.Namespace) -> int:
+    """Judge and report one run. The exit code is the verdict's."""
+    run = rundir.find_run(options.run, usage.reports_of(options))
+    results = make_report(run)
+    print(f"{results.outcome.shown}: {results.sentence}")
+    print(f"report: {run.report}")
+    return results.outcome.exit_code
+
+
+def make_report(run: RunDirectory) -> Results:
+    """Derive the results of a run from its recording and write them. Raises JournalError, OSError."""
+    from rehearsal import history  # noqa: PLC0415 - numpy and templates are slow to import, and most commands need neither
+    from rehearsal import judge  # noqa: PLC0415
+    from rehearsal import report  # noqa: PLC0415
+
+    results = judge.judge(history.load(run.path))
+    report.write(run.path, results)
+    return results
+
+
+def write_report(run: RunDirectory) -> None:
+    """Write the report of a run whose verdict nobody asked for."""
+    make_report(run)
+
+
+def clean_up(options: argparse.Namespace) -> int:
+    """Remove what one run, or every run, left in the cloud. 0 if nothing is left, else 1."""
+    from rehearsal.clean import clean  # noqa: PLC0415 - slow to import
+
+    target = discover(target_options.from_arguments(options))
+    try:
+        connection = connect(target)
+    except CloudError as error:
+        raise usage.UsageError(str(error)) from error
+    run_id = _run_id(options)
+    if not run_id:
+        try:
+            remains = runs_with_remains(connection)
+        except RuntimeError as error:
+            raise usage.UsageError(f"The cloud does not say what there is: {error}") from error
+        say(f"runs that left something: {', '.join(remains) or 'none'}")
+    done = clean(connection, run_id or None, say)
+    say(f"removed {len(done.removed)} things")
+    for thing in done.left:
+        say(f"could not be removed: {thing}")
+    return 1 if done.left else 0
+
+
+def _run_id(options: argparse.Namespace) -> str:
+    """Return the id of the run; one whose directory is gone can be named by its id all the same."""
+    if not options.run:
+        return ""
+    try:
+        return rundir.find_run(options.run, usage.reports_of(options)).run
+    except rundir.RunNotFound:
+        if rundir.is_run_id(options.run):
+            return str(options.run)
+        raise
+
+
+def list_runs(options: argparse.Namespace) -> int:
+    """Print one line for each run: id, verdict, sentence."""
+    root = usage.reports_of(options)
+    runs = rundir.all_runs(root)
+    for run in runs:
+        outcome, sentence = _recorded_verdict(run)
+        print(f"{run.run:<20} {outcome:<8} {sentence}")
+    if not runs:
+        print(f"There is no run in {root}.")
+    return 0
+
+
+def _recorded_verdict(run: RunDirectory) -> tuple[str, str]:
+    try:
+        data = json.loads((run.path / "results.json").read_text())
+        return Outcome(data["outcome"]).shown, str(data["sentence"])
+    except (OSError, ValueError, KeyError):
+        return "—", f"not judged yet: rehearse report {run.run}"

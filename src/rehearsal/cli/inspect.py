@@ -1,0 +1,138 @@
+"""`rehearse target` and `rehearse plan`: what is there, and what would be done. Both change nothing."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from typing import TYPE_CHECKING
+from typing import Any
+
+from rehearsal import plan as plans
+from rehearsal.cli import usage
+from rehearsal.redact import redact
+from rehearsal.redact import redact_text
+from rehearsal.target import discover
+from rehearsal.target import options as target_options
+
+if TYPE_CHECKING:
+    import argparse
+
+    from rehearsal.plan import BudgetSpec
+    from rehearsal.plan import PlanSpec
+    from rehearsal.plan import StepSpec
+    from rehearsal.target import Target
+
+
+def add_commands(commands: Any) -> None:
+    """Add `target` and `plan`."""
+    target = commands.add_parser("target", help="print what was found about the cloud, and what is wrong with it")
+    target_options.add_arguments(target)
+    target.add_argument("--json", action="store_true", help="as JSON")
+    target.set_defaults(carry_out=show_target)
+    plan = commands.add_parser("plan", help="print the steps for this cloud, with their budgets")
+    usage.add_plan(plan)
+    target_options.add_arguments(plan)
+    plan.add_argument("--check", action="store_true", help="only read the plan; no cloud is needed")
+    plan.set_defaults(carry_out=show_plan)
+
+
+def show_target(options: argparse.Namespace) -> int:
+    """Print the target. 0, or 64 if something forbids a rehearsal."""
+    target = discover(target_options.from_arguments(options))
+    if options.json:
+        print(json.dumps(redact(target.to_dict()), indent=2))
+    else:
+        print(redact_text("\n".join(target_lines(target))))
+    for problem in target.problems:
+        print(usage.problem_line(problem), file=sys.stderr)
+    return usage.USAGE if target.errors else 0
+
+
+def target_lines(target: Target) -> list[str]:
+    """Return what is known about a target as lines for people."""
+    release = target.release
+    width = max((len(host.name) for host in target.hosts), default=0)
+    own = ("manager", "control", "compute", "network", "storage", "monitoring")
+    lines = [
+        f"configuration  {target.configuration}",
+        (
+            f"release        OpenStack {release.openstack or '?'} (OSISM {release.osism or '?'}), "
+            f"{len(release.versions)} versions from {release.source or 'nowhere'}"
+        ),
+        f"images         {release.registry}/{release.namespace}",
+        f"cloud          {target.cloud or '?'} of {target.clouds_file or '?'}, CA {target.cacert or 'of the system'}",
+        f"operator       {target.operator_user} with {target.operator_key or 'no key'}",
+        "",
+        "hosts",
+    ]
+    for host in target.hosts:
+        roles = [group for group in own if group in host.groups]
+        lines.append(f"  {host.name:<{width}}  {host.address:<15}  {', '.join(roles)} ({len(host.groups)} groups)")
+    lines += ["", "virtual addresses"]
+    lines += [
+        f"  {vip.kind:<8}  {vip.address:<15}  {vip.name}{'' if vip.tls else '  (without TLS)'}" for vip in target.vips
+    ]
+    lines += ["", "endpoints"]
+    lines += [f"  {e.service:<10}  {e.interface:<8}  {e.url}  ({e.source})" for e in target.endpoints]
+    return lines
+
+
+def show_plan(options: argparse.Namespace) -> int:
+    """Print the plan for this cloud, or only check that it can be read."""
+    if options.check:
+        path = plans.find(options.plan)
+        spec = plans.load_plan(path)
+        print(f"{path}: {spec.title}, {len(spec.steps)} steps, no mistake found.")
+        return 0
+    target = usage.usable_target(options)
+    print("\n".join(plan_lines(usage.plan_of(options, target))))
+    return 0
+
+
+def plan_lines(plan: PlanSpec) -> list[str]:
+    """Return a plan as lines for people: every step with its command, what it replaces and what it may cost."""
+    lines = [
+        f"{plan.title} ({plan.from_release} to {plan.to_release}), {len(plan.steps)} steps",
+        (
+            f"baseline {plan.baseline_s:g} s; settling after each step {plan.settle_s:g} s; "
+            f"live migration at most {plan.migration.longest_s:g} s ({plan.migration.source})"
+        ),
+        "",
+        "budgets of every step, unless it says otherwise:",
+        *(f"  {name:<10} {budget_text(plan.defaults[name])}" for name in (*plan.services, plans.CANARIES)),
+        "",
+    ]
+    for number, step in enumerate(plan.steps, start=1):
+        lines += step_lines(number, step)
+    return lines
+
+
+def step_lines(number: int, step: StepSpec) -> list[str]:
+    """Return one step as lines for people."""
+    lines = [f"{number:>3}. {step.id}: {step.title}", f"     $ {shlex.join(step.command)}"]
+    if step.hold:
+        lines.append(f"     hold point: {step.hold}")
+    if step.containers:
+        where = f" on {', '.join(step.hosts)}" if step.hosts else ""
+        lines.append(f"     replaces {', '.join(step.containers)}{where}")
+    lines += [f"     may cost {name:<10} {budget_text(budget)}" for name, budget in step.disturbs.items()]
+    lines.append(f"     then {', '.join(step.gates) if step.gates else 'no gate'}; time limit {step.timeout_s:g} s")
+    if step.migrate:
+        lines.append(f"     then live migrations ({step.migrate})")
+    lines.append("")
+    return lines
+
+
+def budget_text(budget: BudgetSpec) -> str:
+    """Return a budget in words, with its source."""
+    parts = [f"longest {budget.longest_s:g} s"]
+    if budget.total_s is not None:
+        parts.append(f"total {budget.total_s:g} s")
+    if budget.count is not None:
+        parts.append(f"at most {budget.count} outages")
+    if budget.slow_longest_s is not None:
+        parts.append(f"slow {budget.slow_longest_s:g} s")
+    if budget.slow_total_s is not None:
+        parts.append(f"slow in total {budget.slow_total_s:g} s")
+    return f"{', '.join(parts)} (source: {budget.source})"

@@ -1,0 +1,220 @@
+"""`rehearse run`, `preflight`, `postflight`: what watches, and with `run` what changes, a cloud."""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+from typing import Any
+
+import yaml
+
+from rehearsal import plan as plans
+from rehearsal.canary import Wish
+from rehearsal.cli import usage
+from rehearsal.cli.after import make_report
+from rehearsal.cli.after import write_report
+from rehearsal.cli.inspect import plan_lines
+from rehearsal.cli.inspect import target_lines
+from rehearsal.runner import rundir
+from rehearsal.runner.course import Course
+from rehearsal.runner.gateonly import gate_only
+from rehearsal.runner.interrupts import Interrupts
+from rehearsal.runner.orders import PARTS
+from rehearsal.runner.orders import NotConfirmed
+from rehearsal.runner.orders import Orders
+from rehearsal.runner.orders import chosen_steps
+from rehearsal.runner.orders import confirm_run
+from rehearsal.runner.progress import say
+from rehearsal.target import options as target_options
+from rehearsal.verdict import Outcome
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+    from rehearsal.plan import PlanSpec
+    from rehearsal.runner.course import Stopped
+    from rehearsal.runner.rundir import RunDirectory
+
+
+def add_commands(commands: Any) -> None:
+    """Add `run`, `preflight` and `postflight`."""
+    run = commands.add_parser("run", help="carry out the plan, every step watched from the first second to the last")
+    usage.add_plan(run)
+    usage.add_reports(run)
+    run.add_argument("--from", dest="from_step", default="", metavar="STEP", help="begin with this step")
+    run.add_argument("--until", dest="until_step", default="", metavar="STEP", help="end after this step")
+    run.add_argument("--resume", default="", metavar="RUN", help="go on with this run (a path, an id, or latest)")
+    run.add_argument("--keep-going", action="store_true", help="do not stop at failed gates or steps")
+    run.add_argument("--keep-canaries", action="store_true", help="do not remove the canaries at the end")
+    run.add_argument("--dry-run", action="store_true", help="print what would be done, and do nothing")
+    run.add_argument("--yes", action="store_true", help="confirm everything that would be asked")
+    run.add_argument("--mode", choices=("rehearsal", "production"), default="", help="default: rehearsal")
+    run.add_argument(
+        "--without",
+        action="append",
+        default=[],
+        choices=PARTS,
+        help="leave this out (then it is not proven); may be repeated",
+    )
+    run.add_argument("--jobs", type=int, default=0, metavar="N", help="processes for the pre- and post-flight suites")
+    canary = run.add_argument_group("canaries")
+    canary.add_argument("--canary-image", default="", metavar="NAME", help="image (default: chosen by its name)")
+    canary.add_argument("--canary-flavor", default="", metavar="NAME", help="flavor (default: the smallest that fits)")
+    canary.add_argument("--canary-network", default="", metavar="NAME", help="outer network for floating IPs")
+    canary.add_argument("--canary-host", action="append", default=[], metavar="HOST", help="only on these computes")
+    target_options.add_arguments(run)
+    run.set_defaults(carry_out=run_plan)
+    for suite, text in (("preflight", "may we start?"), ("postflight", "is the cloud what it should now be?")):
+        gate = commands.add_parser(suite, help=f"only the {suite} suite: {text}")
+        usage.add_plan(gate)
+        usage.add_reports(gate)
+        gate.add_argument("--jobs", type=int, default=0, metavar="N", help="processes for the suite")
+        target_options.add_arguments(gate)
+        gate.set_defaults(carry_out=only_gate, suite=suite)
+
+
+def _orders(options: argparse.Namespace, mode: str) -> Orders:
+    if options.jobs < 0:
+        raise usage.UsageError("--jobs is a number of processes, 0 or more.")
+    return Orders(
+        mode=mode,
+        from_step=options.from_step,
+        until_step=options.until_step,
+        keep_going=options.keep_going,
+        keep_canaries=options.keep_canaries,
+        yes=options.yes,
+        without=frozenset(options.without),
+        jobs=options.jobs,
+        options=target_options.from_arguments(options),
+        wish=Wish(
+            image=options.canary_image,
+            flavor=options.canary_flavor,
+            outer_network=options.canary_network,
+            hosts=tuple(options.canary_host),
+        ),
+        argv=tuple(options.argv),
+    )
+
+
+def run_plan(options: argparse.Namespace) -> int:
+    """Carry out the plan. The exit code is the verdict's."""
+    target = usage.usable_target(options)
+    if options.resume:
+        run = rundir.find_run(options.resume, usage.reports_of(options))
+        if not run.plan.exists() or not run.runner_journal.exists():
+            raise usage.UsageError(f"{run.path} is no run that can go on: it has no plan.yml or no journal.")
+        plan, mode = plans.load_plan(run.plan), options.mode or _earlier_mode(run)
+    else:
+        run, plan, mode = None, usage.plan_of(options, target), options.mode or "rehearsal"
+    orders = _orders(options, mode)
+    try:
+        chosen = chosen_steps(plan, orders)
+    except ValueError as error:
+        raise usage.UsageError(str(error)) from error
+    if options.dry_run:
+        print("\n".join([*target_lines(target), "", *plan_lines(plan.model_copy(update={"steps": list(chosen)}))]))
+        print("Nothing was done (--dry-run).")
+        return 0
+    try:
+        confirm_run(target, plan, orders, len(chosen))
+    except NotConfirmed as refusal:
+        raise usage.UsageError(str(refusal)) from refusal
+    if run is None:
+        run = new_run(options, plan)
+    with only_runner(run):
+        interrupts = Interrupts()
+        interrupts.install()
+        stopped = Course(run, plan, target, orders, interrupts).go()
+        with interrupts.held():
+            return conclude(run, stopped)
+
+
+def _earlier_mode(run: RunDirectory) -> str:
+    from rehearsal.runner.past import read_past  # noqa: PLC0415 - only a resumed run has a past
+
+    return read_past(run).mode
+
+
+def new_run(options: argparse.Namespace, plan: PlanSpec) -> RunDirectory:
+    """Make the run's directory with its copies of the plan: as it was written, and as it is for this cloud."""
+    try:
+        run = rundir.new_run(usage.reports_of(options))
+    except OSError as error:
+        raise usage.UsageError(
+            f"No run directory can be made: {error}. Choose another place with --reports."
+        ) from error
+    shutil.copyfile(plans.find(options.plan), run.path / "plan-source.yml")
+    data = plan.model_dump(mode="json", exclude_unset=True)
+    run.plan.write_text(
+        "# The plan for exactly this cloud; plan-source.yml is what it was made from.\n" + _as_yaml(data)
+    )
+    return run
+
+
+def _as_yaml(data: dict[str, Any]) -> str:
+    class Plain(yaml.SafeDumper):
+        def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 - PyYAML's signature
+            return True
+
+    return str(yaml.dump(data, Dumper=Plain, sort_keys=False, allow_unicode=True, width=120))
+
+
+@contextmanager
+def only_runner(run: RunDirectory) -> Iterator[None]:
+    """Keep a second runner out of the same run. Raises UsageError if there is one."""
+    with (run.path / ".runner-lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise usage.UsageError(f"Another runner is at work on {run.path}.") from error
+        yield
+
+
+def conclude(run: RunDirectory, stopped: Stopped | None) -> int:
+    """Write the report, say how it ended and what to type next; return the verdict's exit code."""
+    results = make_report(run)
+    say("")
+    say(f"{Outcome(results.outcome).shown}: {results.sentence}")
+    say(f"report: {run.report}")
+    if stopped is not None:
+        say(stopped.sentence)
+        for number, command in enumerate(stopped.next_commands):
+            say(f"{'to go on' if number == 0 else 'to go on in spite of this gate'}: {command}")
+    return results.outcome.exit_code
+
+
+def only_gate(options: argparse.Namespace) -> int:
+    """Run one suite only, with a run directory of its own. The exit code is the gate's."""
+    target = usage.usable_target(options)
+    try:
+        plan = usage.plan_of(options, target)
+    except plans.PlanError as error:
+        if options.plan != usage.DEFAULT_PLAN:
+            raise
+        print(f"No plan fits this cloud; what only a plan knows is not checked. ({error})", file=sys.stderr)
+        plan = None
+    try:
+        run = new_run(options, plan) if plan else rundir.new_run(usage.reports_of(options))
+    except OSError as error:
+        raise usage.UsageError(
+            f"No run directory can be made: {error}. Choose another place with --reports."
+        ) from error
+    interrupts = Interrupts()
+    interrupts.install()
+    outcome = gate_only(
+        run,
+        target,
+        plan,
+        suite=options.suite,
+        options=target_options.from_arguments(options),
+        jobs=options.jobs,
+        argv=options.argv,
+    )
+    with interrupts.held():
+        write_report(run)
+    say(f"report: {run.report}")
+    return outcome.exit_code

@@ -1,0 +1,103 @@
+"""Arguments and errors that every command shares."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+from typing import NoReturn
+
+from rehearsal import plan as plans
+from rehearsal.runner import rundir
+from rehearsal.target import Target
+from rehearsal.target import discover
+from rehearsal.target import options as target_options
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rehearsal.plan import PlanSpec
+    from rehearsal.target import Problem
+
+USAGE = 64
+INTERNAL = 70
+DEFAULT_PLAN = "version-upgrade"
+
+
+class UsageError(Exception):
+    """The command cannot be carried out as it was given; one sentence, or one line per problem."""
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with our exit code: its own 2 would mean `unknown`."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with 64 and one line that says what to type for help."""
+        print(f"{message[0].upper()}{message[1:]}. Try: {self.prog} --help", file=sys.stderr)
+        raise SystemExit(USAGE)
+
+
+def add_plan(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose a plan."""
+    names = ", ".join(sorted(plans.bundled()))
+    parser.add_argument("--plan", default=DEFAULT_PLAN, metavar="FILE|NAME", help=f"the plan (bundled: {names})")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        dest="variables",
+        help="change a variable of the plan; may be repeated",
+    )
+
+
+def add_reports(parser: argparse.ArgumentParser) -> None:
+    """Add the option that says where runs are kept."""
+    parser.add_argument(
+        "--reports", default="", metavar="DIR", help="where runs are kept (default ./reports; REHEARSE_REPORTS)"
+    )
+
+
+def add_run(parser: argparse.ArgumentParser, *, optional: bool = False, help_text: str) -> None:
+    """Add the argument that names a run."""
+    if optional:
+        parser.add_argument("run", nargs="?", default="", metavar="RUN", help=help_text)
+    else:
+        parser.add_argument("run", metavar="RUN", help=help_text)
+    add_reports(parser)
+
+
+def variables_of(options: argparse.Namespace) -> dict[str, str]:
+    """Return what `--set` says. Raises UsageError."""
+    found = {}
+    for word in options.variables:
+        name, equals, value = word.partition("=")
+        if not equals or not name:
+            raise UsageError(f"--set {word!r}: write NAME=VALUE.")
+        found[name] = value
+    return found
+
+
+def plan_of(options: argparse.Namespace, target: Target) -> PlanSpec:
+    """Return the chosen plan for this target. Raises PlanError."""
+    return plans.expand(plans.load_plan(plans.find(options.plan)), target, variables_of(options))
+
+
+def usable_target(options: argparse.Namespace) -> Target:
+    """Discover the target; say what is doubtful. Raises UsageError with every problem that forbids a rehearsal."""
+    target = discover(target_options.from_arguments(options))
+    if target.errors:
+        raise UsageError("\n".join(problem_line(problem) for problem in target.problems))
+    for problem in target.problems:
+        print(problem_line(problem), file=sys.stderr)
+    return target
+
+
+def problem_line(problem: Problem) -> str:
+    """Return a problem as one line: what, where, what to do."""
+    return f"{problem.severity}: {problem.sentence} ({problem.file}) {problem.remedy}"
+
+
+def reports_of(options: argparse.Namespace) -> Path:
+    """Return where runs are kept."""
+    return rundir.reports_root(options.reports)

@@ -1,0 +1,96 @@
+"""The canaries of a run: put up, watched, migrated on occasion, removed. What is missing is said, never passed over."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from typing import Any
+
+from rehearsal import canary as canaries
+from rehearsal import clean as cleaning
+from rehearsal import migration
+from rehearsal.cloud import CLOUD_ERRORS
+from rehearsal.cloud import sentence
+from rehearsal.events import CanaryGone
+from rehearsal.runner.progress import say
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rehearsal.canary import Canary
+    from rehearsal.canary import Wish
+    from rehearsal.events import Event
+    from rehearsal.runner.watch import Watch
+    from rehearsal.target.model import Target
+
+
+class Guests:
+    """The canaries that are up now. `number` counts the migrations of all attempts, so that their ids stay unique."""
+
+    def __init__(self, run: str, record: Callable[[Event], object], watch: Watch) -> None:
+        self._run = run
+        self._record = record
+        self._watch = watch
+        self.up: tuple[Canary, ...] = ()
+        self.number = 0
+
+    def put_up(self, connection: Any, wish: Wish) -> None:
+        """Make the canaries, or find again those that an earlier attempt made, and let the prober reach them."""
+        if connection is None:
+            self._watch.note("error", "There are no canaries: the cloud's API cannot be used.")
+            return
+        say("canaries: making them, or finding them again")
+        try:
+            made = canaries.put_up(connection, self._run, wish, self._record, _told)
+        except canaries.CanaryError as error:
+            self._watch.note("error", f"There are no canaries: {error}")
+            return
+        self.up = made.up
+        for name, reason in sorted(made.missing.items()):
+            self._watch.note("warning", f"No canary {name}: {reason}")
+        self._watch.reach(self.up)
+        say(f"canaries: {len(self.up)} answer")
+
+    def migrate_all(self, connection: Any, occasion: str, target: Target) -> None:
+        """Live-migrate each canary once, one after the other, sampled more closely meanwhile."""
+        if connection is None or not self.up:
+            self._watch.note("warning", f"No live migration ({occasion}): there are no canaries.")
+            return
+        moves, unmoved = migration.plan_moves(connection, self.up, occasion, self.number + 1)
+        for reason in unmoved.values():
+            self._watch.note("warning", f"No live migration ({occasion}): {reason}")
+        for move in moves:
+            self.number += 1
+            self._watch.closer(move.canary.name, close=True)
+            try:
+                migration.migrate(connection, move, self._record, _told, target=target)
+            finally:
+                self._watch.closer(move.canary.name, close=False)
+            self._watch.look_after()
+
+    def remove(self, connection: Any) -> None:
+        """Remove everything that the run made in the cloud, and name what could not be removed."""
+        if connection is None:
+            return
+        say("removing the canaries")
+        done = cleaning.clean(connection, self._run, _told)
+        for each in self.up:
+            self._record(CanaryGone(each.name, each.server_id))
+        self.up = ()
+        if done.left:
+            self._watch.note(
+                "error", f"Could not be removed: {'; '.join(done.left)}. Try again: rehearse clean {self._run}"
+            )
+        elif done.removed:
+            say(f"removed {len(done.removed)} things")
+
+
+def runs_with_remains(connection: Any) -> dict[str, int]:
+    """Return the runs that left something in the cloud. Raises CloudProblem's sentence as RuntimeError."""
+    try:
+        return cleaning.find_runs(connection)
+    except CLOUD_ERRORS as error:
+        raise RuntimeError(sentence(error)) from error
+
+
+def _told(text: str) -> None:
+    say(text)

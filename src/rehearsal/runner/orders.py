@@ -1,0 +1,85 @@
+"""What the operator ordered, and the questions that are put before anything happens."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from dataclasses import field
+from typing import TYPE_CHECKING
+
+from rehearsal.canary import Wish
+from rehearsal.target.options import Options
+
+if TYPE_CHECKING:
+    from rehearsal.plan import PlanSpec
+    from rehearsal.plan import StepSpec
+    from rehearsal.target.model import Target
+
+PARTS = ("probes", "canaries", "migrations", "suites")
+"""What `--without` can leave out. What is left out is not proven, and the report says so."""
+
+
+class NotConfirmed(Exception):  # noqa: N818 - a decision, no error
+    """The operator did not say yes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """The orders for one attempt at a run. Steps are named by id; empty means from the first, until the last."""
+
+    mode: str = "rehearsal"
+    from_step: str = ""
+    until_step: str = ""
+    keep_going: bool = False
+    keep_canaries: bool = False
+    yes: bool = False
+    without: frozenset[str] = frozenset()
+    jobs: int = 0
+    options: Options = field(default_factory=Options)
+    wish: Wish = field(default_factory=Wish)
+    argv: tuple[str, ...] = ()
+
+
+def chosen_steps(plan: PlanSpec, orders: Orders) -> tuple[StepSpec, ...]:
+    """Return the steps between --from and --until, both included. Raises ValueError for an unknown or reversed pair."""
+    ids = [step.id for step in plan.steps]
+    for option, name in (("--from", orders.from_step), ("--until", orders.until_step)):
+        if name and name not in ids:
+            raise ValueError(f"{option}: the plan has no step {name!r}; it has {', '.join(ids)}.")
+    first = ids.index(orders.from_step) if orders.from_step else 0
+    last = ids.index(orders.until_step) if orders.until_step else len(ids) - 1
+    if first > last:
+        raise ValueError(f"--until {orders.until_step} comes before --from {orders.from_step}.")
+    return tuple(plan.steps[first : last + 1])
+
+
+def confirm_run(target: Target, plan: PlanSpec, orders: Orders, count: int) -> None:
+    """Ask before the first step changes anything. In production mode the cloud's name must be typed. Raises NotConfirmed."""
+    if orders.yes:
+        return
+    cloud = next((vip.name for vip in target.vips if vip.kind == "external"), target.cloud)
+    what = f"{orders.mode} of {plan.title}: {count} steps will be carried out on the cloud behind {cloud}."
+    if orders.mode == "production":
+        answer = _ask(f"{what}\nThis is production. Type {cloud} to go on: ")
+        if answer != cloud:
+            raise NotConfirmed("The cloud's name was not typed: nothing was done. (--yes confirms without asking.)")
+        return
+    if _ask(f"{what}\nGo on? [yes/no] ").lower() not in {"y", "yes"}:
+        raise NotConfirmed("Not confirmed: nothing was done. (--yes confirms without asking.)")
+
+
+def confirm_hold(step: StepSpec, orders: Orders) -> None:
+    """Ask what a hold point asks. Raises NotConfirmed."""
+    if orders.yes:
+        return
+    if _ask(f"Hold point before step {step.id}: {step.hold}\nIs that so? [yes/no] ").lower() not in {"y", "yes"}:
+        raise NotConfirmed(f"The hold point before step {step.id} was not released: {step.hold}")
+
+
+def _ask(question: str) -> str:
+    if not sys.stdin.isatty():
+        raise NotConfirmed("There is no terminal to ask on. Confirm with --yes.")
+    try:
+        return input(question).strip()
+    except EOFError:
+        return ""

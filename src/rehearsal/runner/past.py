@@ -1,0 +1,92 @@
+"""What an earlier attempt at a run left behind, read from the runner's journal: the only memory that a resumed run has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from dataclasses import field
+from typing import TYPE_CHECKING
+
+from rehearsal import journal
+from rehearsal.events import CanaryGone
+from rehearsal.events import CanaryUp
+from rehearsal.events import GateDecided
+from rehearsal.events import MigrationBegan
+from rehearsal.events import MigrationEnded
+from rehearsal.events import PhaseEnded
+from rehearsal.events import ProbeDeclared
+from rehearsal.events import RunBegan
+from rehearsal.events import StepBegan
+from rehearsal.events import StepEnded
+from rehearsal.verdict import Outcome
+
+if TYPE_CHECKING:
+    from rehearsal.runner.rundir import RunDirectory
+
+PASSED = frozenset({"went on", "went on in spite of it", "was passed over"})
+
+
+@dataclass(slots=True)
+class Past:
+    """What happened so far. `steps`: the last return code seen; `attempts`: how often a step was started."""
+
+    attempts: int = 0
+    mode: str = "rehearsal"
+    steps: dict[str, int | None] = field(default_factory=dict)
+    step_attempts: dict[str, int] = field(default_factory=dict)
+    open_steps: set[str] = field(default_factory=set)
+    gates: dict[str, str] = field(default_factory=dict)
+    phases: dict[str, str] = field(default_factory=dict)
+    canaries: dict[str, CanaryUp] = field(default_factory=dict)
+    migrations: dict[str, str] = field(default_factory=dict)
+    probes: dict[str, int] = field(default_factory=dict)
+    migration_count: int = 0
+
+    def step_done(self, step: str) -> bool:
+        """Return whether the step's command was seen to end well."""
+        return step in self.steps and self.steps[step] == 0 and step not in self.open_steps
+
+    def gate_passed(self, gate: str) -> bool:
+        """Return whether the run went on at this gate."""
+        return self.gates.get(gate) in PASSED
+
+    def phase_done(self, phase: str) -> bool:
+        """Return whether the phase ended well."""
+        return self.phases.get(phase) == Outcome.OK
+
+
+def read_past(run: RunDirectory) -> Past:
+    """Read the journals of a run as far as a resumed run needs them. Raises JournalError, FileNotFoundError."""
+    past = Past()
+    for record in journal.read_journal(run.runner_journal):
+        _note(past, record.event)
+    prober = run.path / "journal" / "prober.jsonl"
+    if prober.exists():
+        for record in journal.read_journal(prober):
+            if isinstance(record.event, ProbeDeclared):
+                past.probes[record.event.name] = record.event.probe
+    return past
+
+
+def _note(past: Past, event: object) -> None:
+    match event:
+        case RunBegan():
+            past.attempts = max(past.attempts, event.attempt)
+            past.mode = event.mode
+        case StepBegan():
+            past.step_attempts[event.step] = max(event.attempt, past.step_attempts.get(event.step, 0))
+            past.open_steps.add(event.step)
+        case StepEnded():
+            past.steps[event.step] = event.rc
+            past.open_steps.discard(event.step)
+        case GateDecided():
+            past.gates[event.gate] = event.action
+        case PhaseEnded():
+            past.phases[event.phase] = event.outcome
+        case CanaryUp():
+            past.canaries[event.canary] = event
+        case CanaryGone():
+            past.canaries.pop(event.canary, None)
+        case MigrationBegan():
+            past.migration_count += 1
+        case MigrationEnded():
+            past.migrations[event.migration] = event.status

@@ -1,0 +1,201 @@
+"""Gates: one pytest process per suite, its claims read from its own journal, the gate judged from those and nothing else.
+
+pytest's exit code proves nothing here: with everything skipped it is 0. A gate without a claim is unknown.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rehearsal import journal
+from rehearsal.events import CheckDone
+from rehearsal.events import SuiteBegan
+from rehearsal.events import SuiteEnded
+from rehearsal.runner.interrupts import Interrupted
+from rehearsal.runner.progress import say
+from rehearsal.verdict import Outcome
+from rehearsal.verdict import worst
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rehearsal.events import Event
+    from rehearsal.runner.rundir import RunDirectory
+
+_GRACE_S = 20.0
+_QUIET_S = 30.0
+_MOST_SHOWN = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What a gate found: its outcome, its claims, and the log of the suite that made them."""
+
+    name: str
+    outcome: Outcome
+    checks: tuple[CheckDone, ...]
+    log: Path
+
+    @property
+    def sentence(self) -> str:
+        """How many claims held, in one sentence."""
+        if not self.checks:
+            return "no claim was checked"
+        counts = {outcome: sum(check.outcome == outcome for check in self.checks) for outcome in Outcome}
+        words = {Outcome.OK: "hold", Outcome.FAIL: "fail", Outcome.UNKNOWN: "unknown"}
+        told = ", ".join(f"{counts[outcome]} {words[outcome]}" for outcome in Outcome if counts[outcome])
+        return f"of {len(self.checks)} claims {told}"
+
+
+def suites_root() -> Path:
+    """Return the directory that holds suites/ and conftest.py: carried in the wheel, or the repository itself."""
+    package = Path(__file__).resolve().parent.parent
+    carried = package / "bundle"
+    return carried if carried.is_dir() else package.parent.parent
+
+
+def revision() -> str:
+    """Return the commit of the program if it runs from a repository, with a mark if it was changed."""
+    root = suites_root()
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def run_suite(  # noqa: PLR0913 - all by keyword
+    run: RunDirectory,
+    *,
+    suite: str,
+    gate: str,
+    environment: dict[str, str],
+    record: Callable[[Event], object],
+    jobs: int = 0,
+) -> Gate:
+    """Run one suite for one gate and judge it. If the operator interrupts, the suite is told, and Interrupted goes on."""
+    number = _next_number(run)
+    stem = f"suite-{number:02d}-{suite}"
+    log, page, own_journal = (
+        run.logs / f"{stem}.log",
+        run.path / "pages" / f"{stem}.html",
+        run.path / "journal" / f"{stem}.jsonl",
+    )
+    root = suites_root()
+    argv = [
+        sys.executable,
+        "-m",
+        "pytest",
+        str(root / "suites" / suite),
+        "--rootdir",
+        str(root),
+        "-c",
+        str(root / "pyproject.toml"),
+        "-p",
+        "no:cacheprovider",
+        f"--html={page}",
+        "--self-contained-html",
+        "-q",
+        "--no-header",
+        *(["-n", str(jobs), "--dist", "loadgroup"] if jobs else []),
+    ]
+    own = {
+        "REHEARSE_RUN_DIR": str(run.path),
+        "REHEARSE_JOURNAL": str(own_journal),
+        "REHEARSE_GATE": gate,
+        "REHEARSE_TARGET": str(run.target),
+        "REHEARSE_PLAN": str(run.plan),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        **environment,
+    }
+    record(SuiteBegan(suite, gate, argv, run.relative(log), run.relative(page)))
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            cwd=root,
+            env={**os.environ, **own},
+        )
+    try:
+        _wait(process, suite, gate, own_journal)
+    except Interrupted:
+        _stop(process)
+        raise
+    finally:
+        record(SuiteEnded(suite, gate, process.poll()))
+    checks = read_checks(own_journal)
+    return Gate(gate, worst(Outcome(check.outcome) for check in checks), checks, log)
+
+
+def _next_number(run: RunDirectory) -> int:
+    used = [
+        int(found[1])
+        for path in (run.path / "logs").glob("suite-*.log")
+        if (found := re.match(r"suite-(\d+)-", path.name))
+    ]
+    return max(used, default=0) + 1
+
+
+def _wait(process: subprocess.Popen[bytes], suite: str, gate: str, own_journal: Path) -> None:
+    began = last = time.monotonic()
+    while process.poll() is None:
+        time.sleep(0.1)
+        if time.monotonic() - last > _QUIET_S:
+            last = time.monotonic()
+            say(f"{suite} at {gate}: {len(read_checks(own_journal))} claims after {last - began:.0f} s")
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+            process.wait(_GRACE_S)
+        except ProcessLookupError:
+            return
+        except subprocess.TimeoutExpired:
+            continue
+        return
+
+
+def read_checks(path: Path) -> tuple[CheckDone, ...]:
+    """Return the claims of one suite's journal in the order written; none if there is no journal."""
+    if not path.exists():
+        return ()
+    return tuple(record.event for record in journal.read_journal(path) if isinstance(record.event, CheckDone))
+
+
+def tell(gate: Gate) -> None:
+    """Print what a gate found: one sentence, and each claim that does not hold."""
+    say(f"gate {gate.name}: {gate.outcome.shown}, {gate.sentence}")
+    bad = [check for check in gate.checks if check.outcome != Outcome.OK]
+    bad.sort(key=lambda check: check.outcome != Outcome.FAIL)
+    for check in bad[:_MOST_SHOWN]:
+        where = " ".join(word for word in (check.host, check.container or check.service) if word)
+        say(f"  {Outcome(check.outcome).shown}  {check.claim.rstrip('.')}{f' ({where})' if where else ''}")
+        if check.expected or check.observed:
+            say(f"        expected {check.expected}; observed {check.observed}")
+        elif check.detail:
+            say(f"        {check.detail.strip().splitlines()[-1][:300]}")
+    if len(bad) > _MOST_SHOWN:
+        say(f"  … and {len(bad) - _MOST_SHOWN} more")
+    if bad:
+        say(f"  log: {gate.log}")
