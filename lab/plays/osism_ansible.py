@@ -1,0 +1,123 @@
+"""The program behind ``/run-generic.sh`` and ``/run-infrastructure.sh`` of the osism-ansible container.
+
+``facts`` and ``ping`` are played by Ansible itself, over SSH, with the operator's key; the facts go into
+the manager's Redis, where ``osism get facts`` and every play find them. As on OSISM a host that is
+unreachable does not make ``facts`` fail.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from lab.plays.kolla_ansible import CONFIGURATION, INVENTORY, LAST_WORDS_S
+from lab.plays.play import ERROR
+from lab.plays.remote import KEY_FILE, KNOWN_HOSTS, OPERATOR
+
+PLAYBOOKS = Path("/ansible/playbooks")
+
+#: Playbooks as OSISM's image has them: ``<environment>/<role>.yml``.
+PLAYBOOK_TEXTS = {
+    "generic/facts.yml": """\
+---
+- name: Gather facts for all hosts
+  hosts: all
+  gather_facts: false
+  ignore_unreachable: true
+  tasks:
+    - name: Gathers facts about hosts
+      ansible.builtin.setup:
+""",
+    "generic/ping.yml": """\
+---
+- name: Ping all hosts
+  hosts: all
+  gather_facts: false
+  tasks:
+    - name: Ping host
+      ansible.builtin.ping:
+""",
+}
+_SAME = {"gather-facts": "facts"}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Apply one role of an environment; the exit code is Ansible's."""
+    words = sys.argv[1:] if arguments is None else arguments
+    environment = os.environ.get("ENVIRONMENT", "generic")
+    try:
+        return _apply(environment, words)
+    finally:
+        sys.stdout.flush()
+        time.sleep(LAST_WORDS_S)
+
+
+def _apply(environment: str, words: list[str]) -> int:
+    if not words:
+        print("usage: run-<environment>.sh ROLE [ansible arguments]", flush=True)
+        return ERROR
+    role, *rest = words
+    if (CONFIGURATION / "environments" / ".lock").exists():
+        print("The configuration repository is locked.", flush=True)
+        return ERROR
+    playbook = PLAYBOOKS / environment / f"{_SAME.get(role, role)}.yml"
+    if not playbook.is_file():
+        print(f"ERROR: service {role} in environment {environment} not available", flush=True)
+        return ERROR
+    with tempfile.TemporaryDirectory(prefix="facts-") as cache:
+        code = subprocess.run(
+            ["ansible-playbook", "-i", str(INVENTORY / "hosts.yml"), str(playbook), *rest],
+            env=os.environ | _ansible_environment(cache),
+            check=False,
+        ).returncode
+        facts = _gathered(Path(cache))
+    if facts:
+        _store(facts)
+    return code
+
+
+def _ansible_environment(cache: str) -> dict[str, str]:
+    return {
+        "ANSIBLE_CACHE_PLUGIN": "jsonfile",
+        "ANSIBLE_CACHE_PLUGIN_CONNECTION": cache,
+        "ANSIBLE_GATHERING": "smart",
+        "ANSIBLE_HOST_KEY_CHECKING": "false",
+        "ANSIBLE_PIPELINING": "true",
+        "ANSIBLE_PRIVATE_KEY_FILE": str(KEY_FILE),
+        "ANSIBLE_REMOTE_USER": OPERATOR,
+        "ANSIBLE_RETRY_FILES_ENABLED": "false",
+        "ANSIBLE_SSH_ARGS": f"-o ControlMaster=auto -o ControlPersist=60s -o UserKnownHostsFile={KNOWN_HOSTS}",
+        "ANSIBLE_TIMEOUT": "10",
+    }
+
+
+def _gathered(cache: Path) -> dict[str, dict[str, Any]]:
+    """Read Ansible's cache: one file a host, since 2.19 with a prefix and an envelope."""
+    facts = {}
+    for path in sorted(cache.iterdir()):
+        content = json.loads(path.read_text())
+        if "__payload__" in content:
+            content = json.loads(content["__payload__"])
+        facts[path.name.removeprefix("s1_")] = content
+    return facts
+
+
+def _store(facts: dict[str, dict[str, Any]]) -> None:
+    """Put facts where Ansible's redis cache plugin has them, which is where ``osism`` looks."""
+    from redis import Redis  # noqa: PLC0415 - only the manager's environment has it
+
+    client = Redis(host=os.environ.get("REDIS_HOST", "redis"), port=int(os.environ.get("REDIS_PORT", "6379")))
+    for host, values in facts.items():
+        client.set(f"ansible_facts{host}", json.dumps(values))
+        client.zadd("ansible_cache_keys", {f"ansible_facts{host}": time.time()})
+    print(f"facts of {len(facts)} hosts: {', '.join(facts)}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
