@@ -26,7 +26,11 @@ def write(run_dir: Path, results: Results) -> list[Path]:
     """
     from rehearsal.results_json import to_json  # noqa: PLC0415 - until it has landed
 
-    made = {"results.json": to_json(results), "junit.xml": junit.document(results), "report.html": render(results, run_dir)}
+    made = {
+        "results.json": to_json(results),
+        "junit.xml": junit.document(results),
+        "report.html": render(results, run_dir),
+    }
     paths = []
     for name, text in made.items():
         path = run_dir / name

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from markupsafe import Markup
-
 from rehearsal.report import axis
 from rehearsal.report import figures
 from rehearsal.report import strips
@@ -16,6 +14,8 @@ from rehearsal.report.worst import longest_first
 from rehearsal.verdict import Outcome
 
 if TYPE_CHECKING:
+    from markupsafe import Markup
+
     from rehearsal.report.clock import Clock
     from rehearsal.results import Budget
     from rehearsal.results import Loss
@@ -94,7 +94,13 @@ def _drawing(window: Window, rows: list[Strip], budget: Budget | None, results: 
     for place, row in enumerate(rows):
         y = top + place * _ROW + _ROW / 2
         parts += [
-            svg.text(_LEFT - 8, y + 3.5, texts.fitted(strips.label(row), _LEFT - 12, 10.5), "row this" if row.probe == window.probe else "row", "end"),
+            svg.text(
+                _LEFT - 8,
+                y + 3.5,
+                texts.fitted(strips.label(row), _LEFT - 12, 10.5),
+                "row this" if row.probe == window.probe else "row",
+                "end",
+            ),
             strips.strip(row, y, scale),
         ]
         for other in results.windows:
@@ -119,8 +125,19 @@ def _budget_bar(window: Window, allowed_ns: int, budget: Budget | None, scale: s
     if window.first_bad_ns + allowed_ns > scale.to_ns:
         word += " (reaches beyond this picture)"
     room = texts.width(word, 10.5)
-    x, anchor = (right + 6, "start") if right + 6 + room < _RIGHT else (left - 6, "end") if left - 6 - room > 0 else (right, "end")
-    return [svg.line(left, 7.5, right, 7.5, "budget"), svg.line(right, 3, right, 12, "budget"), svg.line(left, 3, left, 12, "budget"), svg.text(x, 11 if anchor != "end" or x != right else 2, word, "lab", anchor)]
+    x, anchor = (
+        (right + 6, "start")
+        if right + 6 + room < _RIGHT
+        else (left - 6, "end")
+        if left - 6 - room > 0
+        else (right, "end")
+    )
+    return [
+        svg.line(left, 7.5, right, 7.5, "budget"),
+        svg.line(right, 3, right, 12, "budget"),
+        svg.line(left, 3, left, 12, "budget"),
+        svg.text(x, 11 if anchor != "end" or x != right else 2, word, "lab", anchor),
+    ]
 
 
 def _meets(window: Window, scale: svg.Scale) -> bool:
@@ -130,7 +147,7 @@ def _meets(window: Window, scale: svg.Scale) -> bool:
 def _offset(ns: int) -> str:
     if ns == 0:
         return "0"
-    sign, size = ("−", -ns) if ns < 0 else ("+", ns)
+    sign, size = (figures.MINUS, -ns) if ns < 0 else ("+", ns)
     if size < figures.SECOND:
         return f"{sign}{size / 1e6:g} ms"
     return f"{sign}{size / 1e9:g} s" if size < 2 * figures.MINUTE else f"{sign}{figures.exactly(size)}"

@@ -18,6 +18,8 @@ MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 _GAP = "\u00a0"  # between a number and its unit: no line break there
 _THIN = "\u202f"  # between thousands
+_DASH = "\u2013"
+MINUS = "\u2212"
 _EXACT = 9  # decimals of a second at which nanoseconds are shown whole
 
 
@@ -46,7 +48,7 @@ def plural(number: int, one: str, many: str = "") -> str:
 
 def rounded(ns: int, decimals: int, towards: str) -> int:
     """Round a length (ns) to that many decimals of a second, `down`, `up` or to the `nearest`; return ns."""
-    unit = 10 ** (_EXACT - decimals)
+    unit: int = 10 ** (_EXACT - decimals)
     if towards == "down":
         return ns // unit * unit
     if towards == "up":
@@ -72,9 +74,9 @@ def bounded(length: Length, budget_ns: int | None = None) -> Shown:
         decimals += 1
     low = _spelled(certain, decimals)
     if possible is None:
-        return Shown(f"≥{_GAP}{low}", f"{low} – open", open=True)
+        return Shown(f"≥{_GAP}{low}", f"{low} {_DASH} open", open=True)
     high = _spelled(possible, decimals)
-    return Shown(_spelled(point, decimals), f"{_without_unit(low, high)}–{high}", open=False)
+    return Shown(_spelled(point, decimals), f"{_without_unit(low, high)}{_DASH}{high}", open=False)
 
 
 def at_most(ns: int, limit_ns: int | None = None) -> str:
@@ -97,7 +99,7 @@ def about(ns: int) -> str:
 def duration(ns: int) -> str:
     """Show how long something took (ns): `4.2 s`, `11 min 42 s`, `6 h 02 min`; the last digit is rounded."""
     if ns < 0:
-        return f"−{duration(-ns)}"
+        return f"{MINUS}{duration(-ns)}"
     if ns < 9_950_000_000:
         return f"{ns / SECOND:.1f}{_GAP}s"
     whole = (ns + SECOND // 2) // SECOND

@@ -71,7 +71,13 @@ def _cost(tried: _Try) -> float:
 
 
 def _extended(old: _Try, one: Wanted, label: str, wide: float, spots: list[_Spot]) -> list[_Try]:
-    found = [_Try(old.cost + _DROPPED * (1 if one.css == "ok" else 4), old.highest, (*old.flags, Flag(one.pole, 0, 0, None, label, one.css)))]
+    found = [
+        _Try(
+            old.cost + _DROPPED * (1 if one.css == "ok" else 4),
+            old.highest,
+            (*old.flags, Flag(one.pole, 0, 0, None, label, one.css)),
+        )
+    ]
     near = [flag for flag in old.flags[-40:] if flag.row is not None]
     for spot in spots:
         for row in range(_ROWS):

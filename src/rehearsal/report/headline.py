@@ -58,13 +58,19 @@ def clean_sentence(samples: int, floor_ns: int | None, limit_ns: int | None = No
 def _release(results: Results) -> Fact:
     mode = {"rehearsal": "rehearsed", "production": "in production"}.get(results.mode, results.mode)
     cloud = str(results.target.get("cloud") or results.target.get("name") or "")
-    value = f"{results.from_release or '?'} → {results.to_release or '?'}" if results.from_release or results.to_release else "not known"
+    value = (
+        f"{results.from_release or '?'} → {results.to_release or '?'}"
+        if results.from_release or results.to_release
+        else "not known"
+    )
     return Fact("Release", value, ", ".join(part for part in (cloud, mode) if part))
 
 
 def _duration(results: Results, clock: Clock) -> Fact:
     window = f"{clock.at(results.began_ns)} to {clock.at(results.ended_ns)}"
-    return Fact("Duration", figures.duration(results.ended_ns - results.began_ns), f"{window} UTC" if clock.pairs else window)
+    return Fact(
+        "Duration", figures.duration(results.ended_ns - results.began_ns), f"{window} UTC" if clock.pairs else window
+    )
 
 
 def _steps(results: Results) -> Fact:
@@ -85,9 +91,17 @@ def _checks(results: Results) -> Fact:
         return Fact("Checks", "none", "no check left a record", Outcome.UNKNOWN)
     failed = sum(check.outcome is Outcome.FAIL for check in results.checks)
     unknown = sum(check.outcome is Outcome.UNKNOWN for check in results.checks)
-    parts = [f"{figures.count(failed)} failed" if failed else "", f"{figures.count(unknown)} unknown" if unknown else ""]
+    parts = [
+        f"{figures.count(failed)} failed" if failed else "",
+        f"{figures.count(unknown)} unknown" if unknown else "",
+    ]
     detail = ", ".join(part for part in parts if part) or "none failed, none unknown"
-    return Fact("Checks passed", f"{figures.count(total - failed - unknown)} of {figures.count(total)}", detail, _three(bool(failed), bool(unknown)))
+    return Fact(
+        "Checks passed",
+        f"{figures.count(total - failed - unknown)} of {figures.count(total)}",
+        detail,
+        _three(bool(failed), bool(unknown)),
+    )
 
 
 def _loss(results: Results, kind: str) -> Fact:
@@ -100,7 +114,11 @@ def _loss(results: Results, kind: str) -> Fact:
         return _no_loss(name, kind, results)
     shown = matrix.shown(loss)
     budget = f"budget {shown.budget} ({shown.source})" if loss.budget else "no budget"
-    over = [f"{one.service} during {one.step or 'no step'}" for one in losses if one.outcome is Outcome.FAIL and one is not loss]
+    over = [
+        f"{one.service} during {one.step or 'no step'}"
+        for one in losses
+        if one.outcome is Outcome.FAIL and one is not loss
+    ]
     elsewhere = f"; over budget: {_few(over)}" if over else ""
     point, span = (shown.longest.point, shown.longest.span) if shown.longest else ("", "")
     detail = f"[{span}] {loss.service} during {loss.step or 'no step'}, {budget}{elsewhere}"
@@ -111,7 +129,12 @@ def _no_loss(name: str, kind: str, results: Results) -> Fact:
     losses = [loss for loss in results.matrix if loss.kind == kind]
     samples = sum(loss.samples for loss in losses)
     if kind == "degraded":
-        return Fact(name, "none", f"no slow answer window in {figures.plural(len({loss.step for loss in losses}), 'step')}", Outcome.OK)
+        return Fact(
+            name,
+            "none",
+            f"no slow answer window in {figures.plural(len({loss.step for loss in losses}), 'step')}",
+            Outcome.OK,
+        )
     floors = [loss.floor_ns for loss in losses if loss.floor_ns is not None]
     floor_ns = max(floors) if len(floors) == len(losses) else None
     proven = all(loss.outcome is Outcome.OK for loss in losses)
@@ -129,7 +152,9 @@ def _migrations(results: Results) -> Fact:
     if gaps:
         longest = max(gaps, key=weight)
         shown = figures.bounded(longest)
-        detail = f"longest network gap {shown}" if longest.point_ns or longest.possible_ns != 0 else "no network gap seen"
+        detail = (
+            f"longest network gap {shown}" if longest.point_ns or longest.possible_ns != 0 else "no network gap seen"
+        )
     return Fact("Live migrations passed", f"{passed} of {total}", detail, _three(failed, passed < total))
 
 

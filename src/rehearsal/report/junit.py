@@ -38,19 +38,34 @@ class Case:
 def document(results: Results) -> str:
     """Return the whole file."""
     suites = {
-        "run": [Case("run", "verdict", results.outcome, results.sentence, time_s=(results.ended_ns - results.began_ns) / 1e9)],
+        "run": [
+            Case(
+                "run", "verdict", results.outcome, results.sentence, time_s=(results.ended_ns - results.began_ns) / 1e9
+            )
+        ],
         "steps": [
-            Case("steps", step.id, step.outcome, step.note or f"exit code {step.rc}", step.command, _time_s(step.began_ns, step.ended_ns))
+            Case(
+                "steps",
+                step.id,
+                step.outcome,
+                step.note or f"exit code {step.rc}",
+                step.command,
+                _time_s(step.began_ns, step.ended_ns),
+            )
             for step in results.steps
         ],
         "downtime": _cells(results),
         "checks": _numbered(_checks(results.checks)),
         "migrations": _numbered(_migrations(results.migrations)),
-        "canaries": _numbered(Case("canaries", canary.name, canary.outcome, canary.reason) for canary in results.canaries),
+        "canaries": _numbered(
+            Case("canaries", canary.name, canary.outcome, canary.reason) for canary in results.canaries
+        ),
     }
-    root = ET.Element("testsuites", name="rehearse", **_tally([case for cases in suites.values() for case in cases]))
+    root = ET.Element(
+        "testsuites", {"name": "rehearse"} | _tally([case for cases in suites.values() for case in cases])
+    )
     for name, cases in suites.items():
-        suite = ET.SubElement(root, "testsuite", name=name, **_tally(cases))
+        suite = ET.SubElement(root, "testsuite", {"name": name} | _tally(cases))
         for case in cases:
             _add(suite, case)
     ET.indent(root)
@@ -61,9 +76,13 @@ def _cells(results: Results) -> list[Case]:
     cases = []
     for loss in results.matrix:
         shown = matrix.shown(loss)
-        lost = f"longest {shown.longest}, total {shown.total}" if shown.longest else f"nothing lost, floor {shown.floor}"
+        lost = (
+            f"longest {shown.longest}, total {shown.total}" if shown.longest else f"nothing lost, floor {shown.floor}"
+        )
         detail = f"{lost}; {figures.count(loss.failed)} of {figures.count(loss.samples)} samples failed; budget {shown.budget} {shown.source}".strip()
-        cases.append(Case(f"downtime.{loss.step or 'no-step'}", f"{loss.service} {loss.kind}", loss.outcome, loss.reason, detail))
+        cases.append(
+            Case(f"downtime.{loss.step or 'no-step'}", f"{loss.service} {loss.kind}", loss.outcome, loss.reason, detail)
+        )
     return cases
 
 
@@ -78,7 +97,9 @@ def _checks(checks: Iterable[Check]) -> Iterable[Case]:
 def _migrations(migrations: Iterable[Migration]) -> Iterable[Case]:
     for one in migrations:
         gap = f"network gap {figures.bounded(one.network)}" if one.network else "network gap not measured"
-        yield Case("migrations", f"{one.occasion} {one.canary}", one.outcome, one.reason or one.status, gap, one.total_s or 0.0)
+        yield Case(
+            "migrations", f"{one.occasion} {one.canary}", one.outcome, one.reason or one.status, gap, one.total_s or 0.0
+        )
 
 
 def _numbered(cases: Iterable[Case]) -> list[Case]:
@@ -96,11 +117,18 @@ def _numbered(cases: Iterable[Case]) -> list[Case]:
 def _tally(cases: list[Case]) -> dict[str, str]:
     failures = sum(case.outcome is Outcome.FAIL for case in cases)
     errors = sum(case.outcome is Outcome.UNKNOWN for case in cases)
-    return {"tests": str(len(cases)), "failures": str(failures), "errors": str(errors), "time": f"{sum(case.time_s for case in cases):.3f}"}
+    return {
+        "tests": str(len(cases)),
+        "failures": str(failures),
+        "errors": str(errors),
+        "time": f"{sum(case.time_s for case in cases):.3f}",
+    }
 
 
 def _add(suite: ET.Element, case: Case) -> None:
-    element = ET.SubElement(suite, "testcase", classname=plain(case.classname), name=plain(case.name), time=f"{case.time_s:.3f}")
+    element = ET.SubElement(
+        suite, "testcase", classname=plain(case.classname), name=plain(case.name), time=f"{case.time_s:.3f}"
+    )
     if case.outcome is not Outcome.OK:
         tag = "failure" if case.outcome is Outcome.FAIL else "error"
         found = ET.SubElement(element, tag, type=case.outcome.value, message=plain(case.message))

@@ -76,7 +76,9 @@ def built(results: Results) -> Matrix:
     """Lay the losses out; services and steps that only the losses name get a place of their own."""
     measured = {loss.service for loss in results.matrix}
     services = [service for service in results.services if service in measured]
-    services += [service for service in dict.fromkeys(loss.service for loss in results.matrix) if service not in services]
+    services += [
+        service for service in dict.fromkeys(loss.service for loss in results.matrix) if service not in services
+    ]
     cells = {(loss.step, loss.service, loss.kind): shown(loss) for loss in results.matrix}
     known = {step.id for step in results.steps}
     rows = [_row(step.id, number, step, services, cells) for number, step in enumerate(results.steps, start=1)]
@@ -113,8 +115,15 @@ def together(lengths: Iterable[Length]) -> Length:
     return Length(certain, point, possible if ends else None)
 
 
-def _row(key: str, number: int | None, step: Step | None, services: list[str], cells: dict[tuple[str, str, str], Figure]) -> Row:
-    return Row(key, number, step, [_cell(cells.get((key, service, "down")), cells.get((key, service, "degraded"))) for service in services])
+def _row(
+    key: str, number: int | None, step: Step | None, services: list[str], cells: dict[tuple[str, str, str], Figure]
+) -> Row:
+    return Row(
+        key,
+        number,
+        step,
+        [_cell(cells.get((key, service, "down")), cells.get((key, service, "degraded"))) for service in services],
+    )
 
 
 def _cell(down: Figure | None, slow: Figure | None) -> Cell:

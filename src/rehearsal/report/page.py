@@ -65,7 +65,10 @@ def render(results: Results, run_dir: Path) -> str:
         differences=sorted(results.differences, key=lambda one: one.expected)[:_ROWS_MOST],
         notes=results.notes[:_ROWS_MOST],
         rows_most=_ROWS_MOST,
-        steps=[(number, step, logs.log(run_dir, step.log, tail=step.outcome is not Outcome.OK)) for number, step in enumerate(results.steps, 1)],
+        steps=[
+            (number, step, logs.log(run_dir, step.log, tail=step.outcome is not Outcome.OK))
+            for number, step in enumerate(results.steps, 1)
+        ],
         files=logs.files(run_dir),
         target=_dump(results.target),
         plan=_dump(results.plan),

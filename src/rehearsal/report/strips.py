@@ -50,7 +50,10 @@ def pieces(runs: Iterable[tuple[int, int, str]], scale: Scale) -> dict[str, list
 def strip(drawn: Strip, y: float, scale: Scale, size: str = "") -> Markup:
     """Return one probe's strip around the height y. States differ in colour and in thickness."""
     found = pieces(drawn.runs, scale)
-    return Markup("").join(svg.dashes(found[state], y, f"st {state} {size}".strip()) for state in (*_ORDER, *sorted(set(found) - set(_ORDER))))
+    return Markup("").join(
+        svg.dashes(found[state], y, f"st {state} {size}".strip())
+        for state in (*_ORDER, *sorted(set(found) - set(_ORDER)))
+    )
 
 
 def edges(window: Window, y: float, high: float, scale: Scale) -> Markup:

@@ -41,7 +41,7 @@ def text(x: float, y: float, content: str, css: str = "", anchor: str = "start")
     )
 
 
-def box(x: float, y: float, wide: float, high: float, css: str, tip: str = "") -> Markup:
+def box(x: float, y: float, wide: float, high: float, css: str, tip: str = "") -> Markup:  # noqa: PLR0913, PLR0917 - that is what a rectangle is
     """Return a rectangle, with a tip that browsers show under the pointer."""
     title = Markup("<title>{}</title>").format(plain(tip)) if tip else Markup("")
     return Markup('<rect x="{}" y="{}" width="{}" height="{}" class="{}">{}</rect>').format(
@@ -68,6 +68,6 @@ def curve(points: Iterable[tuple[float, float]], css: str) -> Markup:
 
 def drawing(wide: float, high: float, label: str, parts: Iterable[Markup], css: str = "") -> Markup:
     """Return a whole drawing with its accessible name."""
-    return Markup('<svg viewBox="0 0 {0} {1}" width="{0}" height="{1}" class="{2}" role="img" aria-label="{3}">{4}</svg>').format(
-        number(wide), number(high), css, plain(label), Markup("").join(parts)
-    )
+    return Markup(
+        '<svg viewBox="0 0 {0} {1}" width="{0}" height="{1}" class="{2}" role="img" aria-label="{3}">{4}</svg>'
+    ).format(number(wide), number(high), css, plain(label), Markup("").join(parts))

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 
-_DECEIVING = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
+_DECEIVING = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+)
 _NARROW = frozenset("ijltfrI.,:;|!'()[]/-` ")
 _WIDE = frozenset("mwMW@%")
 _CAUTION = 1.1  # fonts differ from reader to reader

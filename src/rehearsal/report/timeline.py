@@ -40,7 +40,7 @@ _TITLE_ROOM = 84
 _LABEL_ROOM = 96
 _SMALL = 10.5
 _ROWS_MOST = 160
-_SHEET = 640  # height that an A4 sheet across leaves at full width
+_SHEET = 690  # height that an A4 sheet across leaves at full width
 _READABLE = 70  # per cent
 _WINDOW_LEAST = 5.0  # narrower than this, a window's edges cannot be seen on the overview
 _DAY_NS = 24 * figures.HOUR
@@ -62,7 +62,9 @@ def draw(results: Results, clock: Clock) -> Timeline:
     stack = [_head(results, clock, scale)]
     stack += [_group(title, rows, results, scale) for title, rows in grouped(chosen, results.services).items()]
     stack.append(_foot(results, clock, scale))
-    return Timeline([one for one, _ in stack], len(results.strips) - len(chosen), _paper(sum(high for _, high in stack)))
+    return Timeline(
+        [one for one, _ in stack], len(results.strips) - len(chosen), _paper(sum(high for _, high in stack))
+    )
 
 
 def _paper(high: float) -> int:
@@ -130,7 +132,10 @@ def _phases(results: Results, scale: svg.Scale, y: float) -> Iterable[Markup]:
 
 
 def _flag(number: int, step: Step, results: Results, scale: svg.Scale) -> flags.Wanted:
-    middle = (scale.x(step.began_ns or results.began_ns) + scale.x(results.ended_ns if step.ended_ns is None else step.ended_ns)) / 2
+    middle = (
+        scale.x(step.began_ns or results.began_ns)
+        + scale.x(results.ended_ns if step.ended_ns is None else step.ended_ns)
+    ) / 2
     return flags.Wanted(middle, f"{number} {step.id}", step.outcome.value)
 
 
@@ -147,7 +152,16 @@ def _step_bar(number: int, step: Step, results: Results, scale: svg.Scale, y: fl
     ended_ns = results.ended_ns if step.ended_ns is None else step.ended_ns
     left, right = scale.x(began_ns), scale.x(ended_ns)
     seen = figures.duration(ended_ns - began_ns) if step.ended_ns is not None else "end not seen"
-    parts = [svg.box(left, y, max(1.5, right - left - 0.7), _BAR - 2, f"step {step.outcome.value}", f"{step.id}: {step.outcome.shown}, {seen}")]
+    parts = [
+        svg.box(
+            left,
+            y,
+            max(1.5, right - left - 0.7),
+            _BAR - 2,
+            f"step {step.outcome.value}",
+            f"{step.id}: {step.outcome.shown}, {seen}",
+        )
+    ]
     word = f"{number}" if step.outcome is Outcome.OK else f"{number} {step.outcome.shown}"
     shown = word if texts.width(word, _SMALL) <= right - left - 4 else str(number)
     if texts.width(shown, _SMALL) <= right - left - 2:
@@ -171,7 +185,11 @@ def _lanes(migrations: list[Migration], ended_ns: int) -> list[list[Migration]]:
 def _migration_bar(one: Migration, results: Results, scale: svg.Scale, y: float, high: float) -> Markup:
     left, right = scale.x(one.began_ns), scale.x(results.ended_ns if one.ended_ns is None else one.ended_ns)
     tip = f"{one.canary}: {one.source} to {one.target}, {one.occasion}, {one.outcome.shown}"
-    parts = [svg.box(left, y + 1, max(3.0, right - left), high - (4 if high == _BAR else 1.5), f"move {one.outcome.value}", tip)]
+    parts = [
+        svg.box(
+            left, y + 1, max(3.0, right - left), high - (4 if high == _BAR else 1.5), f"move {one.outcome.value}", tip
+        )
+    ]
     shown = texts.fitted(one.canary, right - left - 6, 9.5)
     if high == _BAR and (shown == one.canary or len(shown) > 5):
         parts.append(svg.text(left + 3, y + 11, shown, "in small"))
@@ -179,10 +197,15 @@ def _migration_bar(one: Migration, results: Results, scale: svg.Scale, y: float,
 
 
 def _group(title: str, rows: list[Strip], results: Results, scale: svg.Scale) -> tuple[Markup, float]:
-    beside = texts.width(title, 12) <= _TITLE_ROOM and all(texts.width(strips.label(row), _SMALL) <= _LABEL_ROOM for row in rows)
+    beside = texts.width(title, 12) <= _TITLE_ROOM and all(
+        texts.width(strips.label(row), _SMALL) <= _LABEL_ROOM for row in rows
+    )
     top = 4 if beside else _TITLE
     high = top + len(rows) * _ROW + 3
-    parts = [*_bands(results, scale, high), svg.text(2, top + 11 if beside else 12, texts.fitted(title, 180, 12), "group")]
+    parts = [
+        *_bands(results, scale, high),
+        svg.text(2, top + 11 if beside else 12, texts.fitted(title, 180, 12), "group"),
+    ]
     seen = {row.probe: top + place * _ROW + _ROW / 2 for place, row in enumerate(rows)}
     for row in rows:
         y = seen[row.probe]
@@ -194,7 +217,13 @@ def _group(title: str, rows: list[Strip], results: Results, scale: svg.Scale) ->
         parts += [
             svg.text(LEFT - 10, y + 3.5, texts.fitted(strips.label(row), LEFT - 24, _SMALL), "row", "end"),
             strips.strip(row, y, scale),
-            svg.text(WIDE - 2, y + 3.5, _tally(row), f"tally {'bad' if row.failed else 'slow' if row.slow else ''}".strip(), "end"),
+            svg.text(
+                WIDE - 2,
+                y + 3.5,
+                _tally(row),
+                f"tally {'bad' if row.failed else 'slow' if row.slow else ''}".strip(),
+                "end",
+            ),
         ]
     for window in results.windows:
         if window.probe in seen:

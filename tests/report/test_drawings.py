@@ -1,0 +1,153 @@
+"""Drawings stay readable whatever they are given."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from xml.etree import ElementTree as ET
+
+from hypothesis import given
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from rehearsal.report import axis
+from rehearsal.report import closeup
+from rehearsal.report import flags
+from rehearsal.report import strips
+from rehearsal.report import timeline
+from rehearsal.report.clock import Clock
+from rehearsal.report.svg import Scale
+from rehearsal.report.texts import fitted
+from rehearsal.report.texts import plain
+from rehearsal.report.texts import width
+from tests.report import made
+
+S = made.S
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(st.floats(190, 1080), st.text(max_size=30), st.sampled_from(["ok", "fail"])), max_size=25))
+def test_no_label_touches_another_label_or_a_pole(wanted):
+    found = flags.placed([flags.Wanted(*one) for one in sorted(wanted)], 100, 1170, 10.5)
+    shown = [flag for flag in found if flag.row is not None]
+    assert len(found) == len(wanted)
+    for place, one in enumerate(shown):
+        assert one.left >= 100
+        assert one.right <= 1170
+        for other in shown[place + 1 :]:
+            if one.row == other.row:
+                assert one.right < other.left or other.right < one.left
+            else:
+                upper, lower = (one, other) if one.row > other.row else (other, one)
+                assert not lower.left < upper.pole < lower.right
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 10**13), st.integers(0, 10**10), st.sampled_from(["good", "slow", "bad", "blind"])),
+        max_size=60,
+    )
+)
+def test_every_outage_inside_the_picture_is_drawn_and_can_be_seen(spans):
+    scale = Scale(0, 10**13, 190, 1084)
+    runs = [(begin, begin + size, state) for begin, size, state in sorted(spans)]
+    found = strips.pieces(runs, scale)
+    for begin, end, state in runs:
+        x = (scale.x(begin) + scale.x(end)) / 2
+        assert any(left - 0.01 <= x <= right + 0.01 for left, right in found[state])
+    assert all(right - left >= 1.79 for left, right in found["bad"])
+
+
+def test_a_strip_of_a_million_runs_stays_small():
+    runs = [(k * S, k * S + S // 2, "good" if k % 2 else "bad") for k in range(200_000)]
+    found = strips.pieces(runs, Scale(0, 200_000 * S, 190, 1084))
+    assert sum(len(row) for row in found.values()) < 6000
+
+
+@given(st.text(max_size=60), st.floats(0, 300))
+def test_a_fitted_label_is_never_wider_than_its_room(text, room):
+    assert width(fitted(text, room, 10.5), 10.5) <= room or not fitted(text, room, 10.5)
+
+
+@given(st.integers(0, 10**15), st.integers(1, 10**14), st.integers(3, 12))
+def test_ticks_are_round_inside_and_few(from_ns, span_ns, most):
+    found = axis.ticks(from_ns, from_ns + span_ns, 0, most)
+    assert all(from_ns <= tick <= from_ns + span_ns for tick in found)
+    assert len(found) <= most + 1
+    assert len({tick % axis.step_ns(span_ns, most) for tick in found}) <= 1
+
+
+def test_uncertain_edges_are_hatched_and_the_certain_part_is_solid():
+    window = replace(
+        made.full().windows[0], kind="down", last_good_ns=S, first_bad_ns=2 * S, last_bad_ns=4 * S, first_good_ns=5 * S
+    )
+    assert str(strips.edges(window, 10, 8, Scale(0, 10 * S, 0, 100))) == (
+        '<rect x="10" y="6" width="10" height="8" class="edge bad"></rect>'
+        '<rect x="40" y="6" width="10" height="8" class="edge bad"></rect>'
+        '<rect x="20" y="6" width="20" height="8" class="sure bad"></rect>'
+    )
+
+
+def test_an_end_that_was_never_seen_reaches_to_the_edge_of_the_picture():
+    window = replace(
+        made.full().windows[0],
+        kind="down",
+        last_good_ns=None,
+        first_bad_ns=2 * S,
+        last_bad_ns=4 * S,
+        first_good_ns=None,
+    )
+    drawn = str(strips.edges(window, 10, 8, Scale(0, 10 * S, 0, 100)))
+    assert '<rect x="0" y="6" width="20" height="8" class="edge bad">' in drawn
+    assert '<rect x="40" y="6" width="60" height="8" class="edge bad">' in drawn
+
+
+def test_drawings_are_well_formed_with_hostile_names():
+    results = made.full()
+    evil = '"><script>&\x00\ud800\u202e'
+    results = replace(
+        results,
+        strips=[replace(row, name=evil, service=evil) for row in results.strips],
+        windows=[replace(one, service=evil, probe_name=evil) for one in results.windows],
+        steps=[replace(step, id=evil) for step in results.steps],
+        migrations=[replace(one, canary=evil) for one in results.migrations],
+        phases=[(evil, began, ended) for began, ended in [(phase[1], phase[2]) for phase in results.phases]],
+    )
+    clock = Clock(tuple(results.clock_pairs), results.began_ns)
+    drawn = timeline.draw(results, clock).drawings + [one.drawing for one in closeup.draw(results, clock)]
+    assert len(drawn) > 3
+    for drawing in drawn:
+        assert {element.tag for element in ET.fromstring(str(drawing)).iter()} <= {
+            "svg",
+            "path",
+            "rect",
+            "text",
+            "title",
+        }
+
+
+def test_strips_stand_in_the_order_of_the_plan_and_canaries_last():
+    groups = timeline.grouped(made.full().strips, made.SERVICES)
+    assert list(groups) == ["keystone", "glance", "placement", "neutron", "nova", "canary-0", "canary-1", "canary-2"]
+
+
+def test_strips_that_are_left_out_are_counted_and_never_the_failed_ones():
+    one = made.full().strips[0]
+    many = [replace(one, probe=n, name=f"p{n}", failed=1 if n == 399 else 0) for n in range(400)]
+    drawn = timeline.draw(replace(made.empty(), strips=many, ended_ns=made.T0 + S), Clock((), made.T0))
+    assert drawn.left_out == 240
+    assert "p399" in "".join(drawn.drawings)
+
+
+def test_deceiving_characters_are_spelled_out():
+    assert plain("a\u202eb\x00c\ud800") == "a<U+202E>b<U+0000>c<U+D800>"
+    assert plain("שלום\nnova") == "שלום\nnova"
+
+
+def test_a_clock_shows_wall_time_by_the_last_pair_before():
+    clock = Clock(((made.T0, made.WALL0), (made.T0 + 100 * S, made.WALL0 + 160 * S)), made.T0)
+    assert clock.at(made.T0) == "06:24:48"
+    assert clock.at(made.T0 + 99_123_999_999, 3) == "06:26:27.123"
+    assert clock.at(made.T0 + 100 * S) == "06:27:28"
+    assert clock.day(made.T0) == "2026-11-24"
+    assert Clock((), made.T0).at(made.T0 + 1_500_000_000) == "t+1.5 s"
