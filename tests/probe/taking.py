@@ -1,0 +1,98 @@
+"""Taking samples in the test's own process, and what was recorded of them."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from dataclasses import field
+from typing import TYPE_CHECKING
+
+from rehearsal.probe.loop import Loop
+from rehearsal.probe.recording import request_id
+from rehearsal.probe.schedule import Schedule
+from rehearsal.probe.spec import ProbeSpec
+from rehearsal.probe.tokens import Tokens
+from rehearsal.probe.web import WebProbe
+
+if TYPE_CHECKING:
+    from rehearsal.sampleclass import SampleClass
+
+MS = 1_000_000
+
+
+@dataclass
+class Row:
+    probe: int
+    sample_class: SampleClass
+    flags: int
+    seq: int
+    due: int
+    sent: int
+    done: int
+
+
+@dataclass
+class Kept:
+    """A recorder that keeps everything in memory."""
+
+    rows: list[Row] = field(default_factory=list)
+    details: list[dict] = field(default_factory=list)
+
+    def sample(self, *values):
+        self.rows.append(Row(*values))
+
+    def detail(self, probe, seq, sample_class, message, **more):
+        self.details.append({"seq": seq, "sample_class": sample_class, "message": message, **more})
+
+    def request_id(self, probe, seq):
+        return request_id(0xABCD, probe, seq)
+
+    @property
+    def classes(self):
+        return [row.sample_class for row in self.rows]
+
+    @property
+    def messages(self):
+        return " | ".join(detail["message"] for detail in self.details)
+
+
+def web_spec(url, **changes):
+    """Return a shallow probe of nova on this server, fast enough for a test."""
+    path = changes.pop("path", "/v2.1/")
+    settings = {"address": "127.0.0.1", **changes.pop("settings", {})}
+    values = {
+        "probe": 1,
+        "name": "nova",
+        "lane": "vip-new",
+        "service": "nova",
+        "target": url + path,
+        "period_ns": 50 * MS,
+        "deadline_ns": 1000 * MS,
+        "soft_ns": 300 * MS,
+        "settings": settings,
+        **changes,
+    }
+    return ProbeSpec(**values)
+
+
+def take_web(spec, samples=1, *, tokens=None, while_running=None):
+    """Take this many scheduled samples of one web probe, in this process; return what was recorded."""
+    loop, kept = Loop(), Kept()
+    schedule = Schedule.starting(probe=spec.probe, period_ns=spec.period_ns, now_ns=time.monotonic_ns())
+    probe = WebProbe(spec, schedule, loop, kept, tokens or Tokens())
+    loop.add(probe)
+
+    def look():
+        if schedule.seq >= samples:
+            loop.stop_ticking()
+            if not loop.in_flight():
+                loop.end()
+                return
+        loop.call_at(time.monotonic_ns() + 2 * MS, look)
+
+    look()
+    if while_running is not None:
+        while_running(loop)
+    loop.run()
+    probe.close()
+    return kept

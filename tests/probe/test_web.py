@@ -1,0 +1,412 @@
+from __future__ import annotations
+
+import socket
+import time
+
+import pytest
+
+from rehearsal.probe.tokens import Tokens
+from rehearsal.sampleclass import CountsAs
+from rehearsal.sampleclass import SampleClass
+from rehearsal.samples import FOLLOW_UP
+from rehearsal.samples import FRESH
+from tests.probe.farside import HAPROXY_503
+from tests.probe.farside import NOVA_ROOT
+from tests.probe.farside import FarSide
+from tests.probe.farside import answer
+from tests.probe.farside import certificates
+from tests.probe.farside import reset
+from tests.probe.farside import server_terms
+from tests.probe.taking import MS
+from tests.probe.taking import take_web
+from tests.probe.taking import web_spec
+
+
+def replying(reply):
+    return lambda connection, nth: reply
+
+
+def test_a_good_answer_is_ok(far_side):
+    """A declared status with the service's own mark is OK, timed from the first byte of work to the last of the answer."""
+    kept = take_web(web_spec(far_side().url), 3)
+    assert kept.classes == [SampleClass.OK] * 3
+    assert all(row.due <= row.sent <= row.done for row in kept.rows)
+    assert kept.details == []
+
+
+def test_every_request_names_run_probe_and_sample(far_side):
+    """A request carries an id of the shape that services log, the declared host and no invitation to compress."""
+    server = far_side()
+    take_web(web_spec(server.url), 1)
+    assert b"X-Openstack-Request-Id: req-0000abcd-0001-4000-8000-000000000000\r\n" in server.requests[0]
+    assert f"Host: 127.0.0.1:{server.port}\r\n".encode() in server.requests[0]
+    assert b"GET /v2.1/ HTTP/1.1\r\n" in server.requests[0]
+
+
+# --- trap 9: every way to fail is told apart -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        (answer(500, "{}"), SampleClass.HTTP_5XX_BACKEND),
+        (HAPROXY_503.encode(), SampleClass.HTTP_5XX_LB),
+        (answer(401, "{}"), SampleClass.HTTP_401_UNEXPECTED),
+        (answer(403, "{}"), SampleClass.HTTP_403),
+        (answer(404, "{}"), SampleClass.HTTP_404_UNEXPECTED),
+        (answer(409, "{}"), SampleClass.HTTP_THROTTLED),
+        (answer(413, "{}"), SampleClass.HTTP_THROTTLED),
+        (answer(429, "{}"), SampleClass.HTTP_THROTTLED),
+        (answer(302, "", location="http://127.0.0.1:9/"), SampleClass.HTTP_UNEXPECTED),
+        (answer(200, "<html>welcome</html>", content_type="text/html"), SampleClass.BODY_MISMATCH),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", SampleClass.BODY_MISMATCH),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 900\r\n\r\nshort", SampleClass.TIMEOUT_TTFB),
+    ],
+)
+def test_each_answer_has_its_class(far_side, reply, expected):
+    """Trap 9: answers of different meaning get different classes, and no redirect is followed."""
+    server = far_side(replying(reply))
+    kept = take_web(web_spec(server.url, deadline_ns=200 * MS, soft_ns=100 * MS), 1)
+    assert kept.classes == [expected]
+    assert len(server.requests) == 1
+
+
+def test_a_closed_port_is_refused():
+    """Trap 9: nobody listens."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        kept = take_web(web_spec(f"http://127.0.0.1:{sock.getsockname()[1]}"), 1)
+    assert kept.classes == [SampleClass.REFUSED]
+
+
+def test_a_lost_syn_is_a_timeout_although_the_kernel_would_try_again():
+    """Traps 1 and 9: the connect deadline lies below the retransmission of a SYN, so a lost one never becomes good."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        sock.listen(0)
+        fill = [socket.socket() for _ in range(3)]
+        for each in fill:
+            each.setblocking(False)
+            each.connect_ex(sock.getsockname())
+        time.sleep(0.05)
+        kept = take_web(web_spec(f"http://127.0.0.1:{sock.getsockname()[1]}", deadline_ns=5000 * MS), 1)
+        for each in fill:
+            each.close()
+    assert kept.classes == [SampleClass.TIMEOUT_CONNECT]
+    assert 900 * MS <= kept.rows[0].done - kept.rows[0].sent < 1000 * MS
+
+
+def test_a_reset_before_the_request_is_told_from_one_after_it(far_side, tls):
+    """Trap 9: RST while connecting and RST after the request are two classes."""
+    cafile, terms = tls
+    early = far_side(tls=terms, on_accept=lambda connection: (connection.recv(1), reset(connection)))
+    late = far_side(lambda connection, nth: reset(connection))
+    kept = take_web(web_spec(early.url, settings={"cafile": cafile}), 1)
+    assert kept.classes == [SampleClass.RST_ON_CONNECT]
+    assert take_web(web_spec(late.url), 1).classes == [SampleClass.RST_MIDSTREAM]
+
+
+def test_a_connection_that_ends_in_the_middle_of_the_answer_is_no_short_success(far_side):
+    """Trap 9: fewer bytes than announced is EOF, as is an end without any answer."""
+
+    def cut(connection, nth):
+        connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 900\r\n\r\n" + NOVA_ROOT.encode())
+
+    assert take_web(web_spec(far_side(cut).url), 1).classes == [SampleClass.EOF_MIDBODY]
+    assert take_web(web_spec(far_side(replying(None)).url), 1).classes == [SampleClass.EOF_MIDBODY]
+
+
+def test_tls_failures_are_told_apart(far_side, tls, tmp_path):
+    """Trap 9: a bad certificate is TLS_CERT, a server without TLS is TLS_ALERT, a mute one is TIMEOUT_TLS."""
+    cafile, terms = tls
+    good = far_side(tls=terms)
+    assert take_web(web_spec(good.url, settings={"cafile": cafile}), 1).classes == [SampleClass.OK]
+    other_ca, _ = certificates(tmp_path)
+    assert take_web(web_spec(good.url, settings={"cafile": str(other_ca)}), 1).classes == [SampleClass.TLS_CERT]
+    misnamed = good.url.replace("api.example", "other.example")
+    kept = take_web(web_spec(misnamed, settings={"cafile": cafile}), 1)
+    assert kept.classes == [SampleClass.TLS_CERT]
+    assert "other.example.test" in kept.messages
+    (tmp_path / "old").mkdir()
+    old_ca, old_server = certificates(tmp_path / "old", days=-1)
+    old = far_side(tls=server_terms(old_server))
+    assert take_web(web_spec(old.url, settings={"cafile": str(old_ca)}), 1).classes == [SampleClass.TLS_CERT]
+    plain = far_side(on_accept=lambda connection: connection.sendall(HAPROXY_503.encode()))
+    kept = take_web(web_spec(plain.url.replace("http:", "https:"), settings={"cafile": cafile}), 1)
+    assert kept.classes == [SampleClass.TLS_ALERT]
+    mute = far_side(on_accept=lambda connection: time.sleep(1))
+    spec = web_spec(mute.url.replace("http:", "https:"), settings={"cafile": cafile, "tls_ns": 150 * MS})
+    assert take_web(spec, 1).classes == [SampleClass.TIMEOUT_TLS]
+
+
+def test_http_1_1_is_asked_for_where_h2_is_offered(far_side, tls):
+    """A load balancer that prefers HTTP/2 is asked for HTTP/1.1 by ALPN."""
+    cafile, terms = tls
+    agreed = []
+    server = far_side(lambda connection, nth: agreed.append(connection.selected_alpn_protocol()) or answer(), tls=terms)
+    take_web(web_spec(server.url, settings={"cafile": cafile}), 1)
+    assert agreed == ["http/1.1"]
+
+
+def test_a_missing_token_is_the_probers_fault(far_side):
+    """Trap 9: what the prober itself lacks says nothing about the service, and nothing is sent."""
+    server = far_side()
+    kept = take_web(web_spec(server.url, lane="deep", settings={"token": "kept"}), 1)
+    assert kept.classes == [SampleClass.LOCAL_FAULT]
+    assert kept.classes[0].counts_as is CountsAs.PROBER_FAULT
+    assert server.connections == 0
+
+
+# --- slow answers ----------------------------------------------------------------------------------------------------
+
+
+def test_a_slow_answer_is_degraded_and_stamped_when_it_was_asked(far_side):
+    """Trap 2: a late answer is SLOW_OK with the moment it was asked, and keeps no later sample waiting."""
+
+    def first_is_slow(connection, nth):
+        if len(server.requests) == 1:
+            time.sleep(0.4)
+        return answer()
+
+    server = far_side(first_is_slow)
+    kept = take_web(web_spec(server.url), 4)
+    slow = next(row for row in kept.rows if row.seq == 0)
+    assert slow.sample_class is SampleClass.SLOW_OK
+    assert slow.done - slow.sent >= 400 * MS
+    assert slow.sent - slow.due < 40 * MS
+    assert [row.seq for row in kept.rows] == [1, 2, 3, 0]
+    assert "answered after 0.4" in kept.messages
+
+
+def test_an_answer_that_never_comes_is_a_timeout_at_the_hard_deadline(far_side):
+    """Silence becomes TIMEOUT_TTFB only after the hard deadline."""
+    server = far_side(lambda connection, nth: time.sleep(1))
+    kept = take_web(web_spec(server.url, deadline_ns=400 * MS), 1)
+    assert kept.classes == [SampleClass.TIMEOUT_TTFB]
+    assert 400 * MS <= kept.rows[0].done - kept.rows[0].sent < 500 * MS
+
+
+def test_an_answer_waiting_in_the_socket_is_heard(far_side):
+    """Trap 27: a prober that was stopped past the deadline finds the answer and calls it no timeout."""
+    server = far_side()
+
+    def stop_the_world(loop):
+        def stall():
+            if not server.requests:
+                loop.call_at(time.monotonic_ns() + MS // 5, stall)
+                return
+            time.sleep(0.5)
+
+        stall()
+
+    kept = take_web(web_spec(server.url, deadline_ns=300 * MS, soft_ns=0), 1, while_running=stop_the_world)
+    assert SampleClass.TIMEOUT_TTFB not in kept.classes
+    assert kept.rows[0].sample_class is SampleClass.OK
+
+
+# --- kept connections ------------------------------------------------------------------------------------------------
+
+
+def reused(server, **changes):
+    return web_spec(server.url, lane="vip-reused", **changes)
+
+
+def test_kept_connections_are_kept(far_side):
+    """The first sample opens a connection and is flagged FRESH; the others use it again."""
+    server = far_side()
+    kept = take_web(reused(server), 4)
+    assert kept.classes == [SampleClass.OK] * 4
+    assert [row.flags & FRESH for row in kept.rows] == [FRESH, 0, 0, 0]
+    assert server.connections == 1
+    assert len(server.requests) == 4
+
+
+def test_a_reset_second_request_fails_and_is_not_silently_repeated(far_side):
+    """Trap 10: a request reset on a kept connection fails; the only other request is the recorded follow-up."""
+
+    def reset_second(connection, nth):
+        return answer() if nth == 0 else reset(connection)
+
+    server = far_side(reset_second)
+    kept = take_web(reused(server), 2)
+    assert kept.classes == [SampleClass.OK, SampleClass.RST_MIDSTREAM, SampleClass.OK]
+    assert kept.rows[2].flags == FRESH | FOLLOW_UP
+    assert kept.rows[2].seq == kept.rows[1].seq == 1
+    assert len(server.requests) == len(kept.rows)
+    assert "follow-up: reset" in kept.messages
+
+
+def test_a_broken_connection_is_told_from_a_broken_service(far_side):
+    """A kept connection that stalls, a service that is down as well, and a port that is closed get different words."""
+
+    def stall_second(connection, nth):
+        return answer() if nth == 0 else time.sleep(0.6)
+
+    kept = take_web(reused(far_side(stall_second), deadline_ns=200 * MS, soft_ns=100 * MS), 2)
+    assert "follow-up: stalled" in kept.messages
+    served = far_side(lambda connection, nth: answer() if len(served.requests) == 1 else reset(connection))
+    kept = take_web(reused(served), 2)
+    assert "follow-up: outage" in kept.messages
+    closing = far_side(lambda connection, nth: answer() if nth == 0 else (closing.close(), reset(connection))[1])
+    kept = take_web(reused(closing), 2)
+    assert "follow-up: new-connection-failed" in kept.messages
+
+
+def test_an_idle_connection_closed_by_the_server_is_no_failure(far_side):
+    """Trap 12: the server closes an idle connection by its own rules: closed-idle, a new one is opened in the open."""
+    server = far_side(
+        lambda connection, nth: (connection.sendall(answer()), time.sleep(0.02), None)[2]
+    )  # answers as if it would keep the connection, then closes it
+    kept = take_web(reused(server, period_ns=100 * MS), 3)
+    assert kept.classes == [SampleClass.OK] * 3
+    assert all(row.flags & FRESH for row in kept.rows)
+    assert "closed-idle" in kept.messages
+    assert len(server.requests) == 3
+
+
+def test_an_idle_connection_that_breaks_at_the_keep_alive_limit_proves_nothing(far_side):
+    """Trap 12: when the server's close crosses the request, at the end of the keep-alive time, it is CLOSED_IDLE."""
+
+    def close_second(connection, nth):
+        return answer() if nth == 0 else reset(connection)
+
+    server = far_side(close_second)
+    spec = reused(server, period_ns=190 * MS, settings={"keep_alive_s": 0.2})
+    kept = take_web(spec, 2)
+    assert kept.classes == [SampleClass.OK, SampleClass.CLOSED_IDLE]
+    assert kept.classes[1].counts_as is CountsAs.UNKNOWN
+
+
+def test_many_kept_connections_when_answers_are_slow(far_side):
+    """An open loop over HTTP/1.1 needs several kept connections; each that had to be opened is flagged."""
+
+    def slow_at_first(connection, nth):
+        if nth == 0:
+            time.sleep(0.18)
+        return answer()
+
+    server = far_side(slow_at_first)
+    kept = take_web(reused(server), 12)
+    assert 2 <= server.connections <= 6
+    assert sum(bool(row.flags & FRESH) for row in kept.rows) == server.connections
+    assert len(server.requests) == 12
+
+
+# --- what is good ----------------------------------------------------------------------------------------------------
+
+
+def deep(server, **changes):
+    return web_spec(server.url, lane="deep", path="/v2.1/servers?limit=1", settings={"token": "kept"}, **changes)
+
+
+def with_token():
+    tokens = Tokens()
+    tokens.set("kept", "a-token-of-the-test")
+    return tokens
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        (answer(401, '{"error": {}}', www_authenticate="Keystone uri='x'"), SampleClass.HTTP_401_UNEXPECTED),
+        (answer(403, "{}"), SampleClass.HTTP_403),
+        (answer(404, "{}"), SampleClass.HTTP_404_UNEXPECTED),
+        (answer(200, "{}"), SampleClass.BODY_MISMATCH),
+    ],
+)
+def test_unauthorised_and_missing_are_down_on_deep_reads(far_side, reply, expected):
+    """Trap 8: 200 to 499 is not good: a deep read wants its own answer."""
+    kept = take_web(deep(far_side(replying(reply))), 1, tokens=with_token())
+    assert kept.classes == [expected]
+    assert expected.counts_as is CountsAs.DOWN
+
+
+def test_a_deep_read_carries_its_token(far_side):
+    """The token goes out with the read and appears in no record."""
+    server = far_side(replying(answer(200, '{"servers": []}')))
+    kept = take_web(deep(server), 1, tokens=with_token())
+    assert kept.classes == [SampleClass.OK]
+    assert b"X-Auth-Token: a-token-of-the-test\r\n" in server.requests[0]
+
+
+def test_keystone_issues_the_token_that_reads_then_carry(far_side):
+    """The prober obtains a fresh token itself, and that is a sample too."""
+    issued = '{"token": {"expires_at": "2030-01-01T00:00:00Z"}}'
+    keystone = far_side(replying(answer(201, issued, x_subject_token="fresh-token")))
+    tokens = Tokens()
+    tokens.set_credentials("fresh", {"identity": {"methods": ["password"]}})
+    spec = web_spec(keystone.url, lane="deep", service="keystone", path="/v3/auth/tokens", settings={"issues": "fresh"})
+    assert take_web(spec, 1, tokens=tokens).classes == [SampleClass.OK]
+    assert tokens.token("fresh") == "fresh-token"
+    assert keystone.requests[0].startswith(b"POST /v3/auth/tokens HTTP/1.1\r\n")
+
+
+def test_no_answer_is_asked_for_twice(far_side):
+    """Trap 11: a 503 is one failed sample, and the server counts one request for it."""
+    server = far_side(replying(answer(503, "{}", retry_after="0")))
+    kept = take_web(web_spec(server.url), 3)
+    assert kept.classes == [SampleClass.HTTP_5XX_BACKEND] * 3
+    assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected", "maker"),
+    [
+        (HAPROXY_503.encode(), SampleClass.HTTP_5XX_LB, "lb"),
+        (
+            answer(200, "<html>It works</html>", content_type="text/html", server="Apache"),
+            SampleClass.BODY_MISMATCH,
+            "web-server",
+        ),
+        (
+            answer(502, "<html>Bad Gateway</html>", content_type="text/html", server="Apache"),
+            SampleClass.HTTP_5XX_BACKEND,
+            "web-server",
+        ),
+        (answer(503, "{}", x_openstack_request_id="req-1"), SampleClass.HTTP_5XX_BACKEND, "service"),
+        (answer(503, "{}"), SampleClass.HTTP_5XX_BACKEND, "unknown"),
+    ],
+)
+def test_who_made_a_bad_answer_is_named(far_side, reply, expected, maker):
+    """Trap 35: the load balancer's page, a stray web server's and the service's own are told apart, and all are down."""
+    kept = take_web(web_spec(far_side(replying(reply)).url), 1)
+    assert kept.classes == [expected]
+    assert kept.details[0]["maker"] == maker
+    assert expected.counts_as is CountsAs.DOWN
+
+
+def test_a_root_document_without_a_request_id_is_good(far_side):
+    """Trap 36: most root documents carry no request id; its absence proves nothing."""
+    server = far_side(replying(answer(200, NOVA_ROOT, server="uWSGI")))
+    assert take_web(web_spec(server.url), 1).classes == [SampleClass.OK]
+
+
+def test_the_token_filters_503_is_charged_to_keystone(far_side):
+    """Trap 37: with keystone down, nova's deep read is down, and the maker is the token filter."""
+    reply = answer(
+        503,
+        '{"message": "The server is currently unavailable. Please try again at a later time.<br /><br />\\n'
+        'The Keystone service is temporarily unavailable.\\n\\n", "code": "503 Service Unavailable"}',
+        x_openstack_request_id="req-2",
+    )
+    kept = take_web(deep(far_side(replying(reply))), 1, tokens=with_token())
+    assert kept.classes == [SampleClass.HTTP_5XX_BACKEND]
+    assert kept.details[0]["maker"] == "token-filter"
+    assert kept.details[0]["request_id"] == "req-2"
+
+
+def test_a_stopped_prober_cancels_what_is_in_flight(far_side):
+    """Trap 16: a sample cut off by the prober's own stop is neither good nor bad."""
+    server = far_side(lambda connection, nth: time.sleep(1))
+
+    def stop_soon(loop):
+        loop.call_at(time.monotonic_ns() + 150 * MS, loop.stop_exchanges)
+
+    kept = take_web(web_spec(server.url), 1, while_running=stop_soon)
+    assert kept.classes == [SampleClass.CANCELLED_BY_STOP]
+    assert kept.classes[0].counts_as is CountsAs.UNKNOWN
+
+
+def test_the_far_side_is_a_server():
+    """The tests' own server serves and closes."""
+    FarSide().close()
