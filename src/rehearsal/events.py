@@ -236,6 +236,18 @@ class CheckDone(Event):
     detail: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class ClaimsListed(Event):
+    """The claims that a pytest process is about to check: one without a CheckDone was never reached, and is unknown.
+
+    Each has check, node_id, suite, claim, host, container and service, as in its CheckDone.
+    """
+
+    suite: str
+    gate: str
+    claims: list[dict[str, str]] = field(default_factory=list)
+
+
 # --- prober.jsonl: written by the prober ---------------------------------------------------------------------------
 
 

@@ -24,6 +24,7 @@ import pytest
 
 from rehearsal import expectation
 from rehearsal.events import CheckDone
+from rehearsal.events import ClaimsListed
 from rehearsal.expectation import NotObserved
 from rehearsal.journal import Journal
 from rehearsal.verdict import Outcome
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from collections.abc import Mapping
     from collections.abc import Sequence
+
 
 JOURNAL_VARIABLE = "REHEARSE_JOURNAL"
 GATE_VARIABLE = "REHEARSE_GATE"
@@ -221,6 +223,7 @@ class _Recorder:
         self.courses: dict[str, _Course] = {}
         self.records: dict[str, CheckDone] = {}
         self.broken_files: dict[str, CheckDone] = {}
+        self.listed = False
 
     # --- what there is to check
 
@@ -237,6 +240,23 @@ class _Recorder:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         for claim in filter(None, map(claim_of, session.items)):
             self.courses.setdefault(claim.node_id, _Course(claim))
+        if not self.config.pluginmanager.has_plugin("dsession"):
+            self._list()
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self) -> None:
+        self._adopt_collected()
+        self._list()
+
+    def _list(self) -> None:
+        """Write down what is going to be checked, so that the end of this process cannot make a claim disappear."""
+        if self.listed or self.config.option.collectonly:
+            return
+        self.listed = True
+        for suite in sorted({course.claim.suite for course in self.courses.values()}):
+            claims = [listing(course.claim) for course in self.courses.values() if course.claim.suite == suite]
+            if self.journal:
+                self.journal.write(ClaimsListed(suite, self.gate or suite, claims))
 
     def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
         for claim in filter(None, map(claim_of, items)):
@@ -359,6 +379,13 @@ class _Recorder:
         terminalreporter.write_line(
             f"{worst(Outcome(record.outcome) for record in records).shown}: {len(records)} claims, {words}"
         )
+
+
+def listing(claim: Claim) -> dict[str, str]:
+    """Return a claim with the names that its CheckDone will have."""
+    listed = dataclasses.asdict(claim)
+    listed["claim"] = listed.pop("sentence")
+    return listed
 
 
 def summary_line(record: CheckDone) -> str:

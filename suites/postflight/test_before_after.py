@@ -6,11 +6,24 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from fixtures.run import cloud_before
 from rehearsal.claims import comparisons
 from rehearsal.expectation import expect
 
 if TYPE_CHECKING:
     from fixtures.canaries import KnownMigration
+    from fixtures.cloud import Cloud
+    from rehearsal.journal import Record
+
+
+@pytest.mark.check("postflight.nothing-lost")
+@pytest.mark.parametrize("kind", comparisons.KINDS)
+def test_nothing_lost(kind: str, cloud: Cloud, recorded: list[Record]) -> None:
+    """Every server, port, volume, network, router, address, agent and service from before is there, in the same state.
+
+    What rehearsals made themselves does not count; what is new does not matter.
+    """
+    expect(comparisons.nothing_lost(kind, cloud_before(recorded), cloud.facts()))
 
 
 @pytest.mark.check("postflight.migration", service="nova")

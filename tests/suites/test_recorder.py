@@ -9,7 +9,9 @@ import textwrap
 
 import pytest
 
+from rehearsal.claimed import checks_of
 from rehearsal.events import CheckDone
+from rehearsal.events import ClaimsListed
 from rehearsal.journal import read_journal
 
 INI = """
@@ -47,8 +49,12 @@ def run_suite(tmp_path):
             check=False,
             timeout=60,
         )
-        records = [record.event for record in read_journal(path)] if path.exists() else []
-        assert all(isinstance(record, CheckDone) for record in records)
+        everything = [record.event for record in read_journal(path)] if path.exists() else []
+        records = [event for event in everything if isinstance(event, CheckDone)]
+        listed = [claim["node_id"] for event in everything if isinstance(event, ClaimsListed) for claim in event.claims]
+        if done.returncode != 9:
+            assert set(listed) <= {record.node_id for record in records}
+            assert records == checks_of(everything)
         return {record.node_id.rpartition("::")[2]: record for record in records}, records, done
 
     return run
@@ -271,3 +277,23 @@ def test_postflight_names_what_it_takes_over(run_suite):
     _, records, done = run_suite(source, suite="postflight", gate="step:nova")
     assert [("postflight.one", "postflight", "step:nova")] == [(each.check, each.suite, each.gate) for each in records]
     assert 0 == done.returncode
+
+
+def test_a_suite_that_is_killed_leaves_unknowns(tmp_path, run_suite):
+    """When the whole pytest process dies, every claim that it had listed and not checked is unknown."""
+    source = '''
+    @pytest.mark.check("preflight.one")
+    @pytest.mark.parametrize("host", ["node-1", "node-2", "node-3"])
+    def test_one(host):
+        """It is fine."""
+        if host == "node-2":
+            os._exit(9)
+        expect(same(1, 1))
+    '''
+    _, records, _ = run_suite(source)
+    assert [("node-1", "ok")] == [(each.host, each.outcome) for each in records]
+    events = [record.event for record in read_journal(tmp_path / "journal" / "suite-01-preflight.jsonl")]
+    assert [("node-1", "ok"), ("node-2", "unknown"), ("node-3", "unknown")] == [
+        (each.host, each.outcome) for each in checks_of(events)
+    ]
+    assert "It is fine." == checks_of(events)[2].claim

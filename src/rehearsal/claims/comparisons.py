@@ -9,32 +9,54 @@ from rehearsal.expectation import Expectation
 from rehearsal.expectation import NotObserved
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-    from collections.abc import Iterable
     from collections.abc import Mapping
 
+    from rehearsal.events import CloudFacts
+
+KINDS = ("agents", "floating IPs", "hypervisors", "networks", "ports", "routers", "servers", "services", "volumes")
+_SERVICES = {
+    "agents": "neutron",
+    "floating IPs": "neutron",
+    "hypervisors": "nova",
+    "networks": "neutron",
+    "ports": "neutron",
+    "routers": "neutron",
+    "servers": "nova",
+    "services": "nova",
+    "volumes": "cinder",
+}
 _MOST_NAMED = 10
 
 
-def nothing_lost(
-    kind: str, before: Mapping[str, str], after: Mapping[str, str], expected_changes: Collection[str] = ()
-) -> Expectation:
-    """Everything that was there is still there in the same state; `before` and `after` map an id to a name with its state.
-
-    Ids in `expected_changes` are the rehearsal's own and may come and go.
-    """
-    kept = {key: text for key, text in before.items() if key not in expected_changes}
-    lost = [f"lost: {text}" for key, text in sorted(kept.items(), key=lambda pair: pair[1]) if key not in after]
-    changed = [
-        f"{text} became {after[key]}"
-        for key, text in sorted(kept.items(), key=lambda pair: pair[1])
-        if key in after and after[key] != text
-    ]
-    wrong = lost + changed
+def nothing_lost(kind: str, before: CloudFacts | None, after: CloudFacts) -> Expectation:
+    """Everything of this kind that was there before is still there, with the same state; what is new does not matter."""
+    if before is None:
+        raise NotObserved(f"the cloud's {kind} were not recorded before the upgrade")
+    for facts, when in ((before, "before the upgrade"), (after, "now")):
+        if kind not in facts.facts:
+            raise NotObserved(f"the cloud's {kind} could not be observed {when}: {facts.error or 'no reason given'}")
+    now = {row["id"]: row for row in after.facts[kind]}
+    wrong = []
+    for row in sorted(before.facts[kind], key=lambda row: str(row["name"])):
+        if row["id"] not in now:
+            wrong.append(f"{row['name']} is lost")
+        else:
+            wrong += [f"{row['name']}: {change}" for change in _changes(row, now[row["id"]])]
+    count = len(before.facts[kind])
     told = "; ".join(wrong[:_MOST_NAMED]) + (
         f"; and {len(wrong) - _MOST_NAMED} more" if len(wrong) > _MOST_NAMED else ""
     )
-    return Expectation(f"{len(kept)} {kind} as before", told or f"{len(kept)} {kind} as before", holds=not wrong)
+    same = f"{count} {kind} as before" if count else f"there were no {kind}"
+    return Expectation(same, told or same, holds=not wrong, service=_SERVICES.get(kind, ""))
+
+
+def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """Return what differs between two rows; what only one of two versions of this tool noted is no difference."""
+    return [
+        f"{key} {before[key] or 'none'} became {after[key] or 'none'}"
+        for key in sorted(before)
+        if key in after and before[key] != after[key]
+    ]
 
 
 def migrated(ended: Any | None, began: Any) -> Expectation:
@@ -80,13 +102,3 @@ def reachable(canary: str, address: str, heard: str, boot_id: str, error: str) -
     if not boot_id:
         return Expectation(expected, f"answers with boot id {heard}", holds=True, host=canary, service="canary")
     return Expectation(expected, f"answers with boot id {heard}", holds=heard == boot_id, host=canary, service="canary")
-
-
-def texts(rows: Iterable[Mapping[str, Any]], *keys: str) -> dict[str, str]:
-    """Return id -> `name (state, ...)` for rows of API facts; a row without a key says `?` for it."""
-    return {
-        str(
-            row.get("id") or row.get("name")
-        ): f"{row.get('name') or row.get('id')} ({', '.join(str(row.get(key, '?')) for key in keys)})"
-        for row in rows
-    }

@@ -15,27 +15,32 @@ if TYPE_CHECKING:
     from rehearsal.hostview import HostView
 
 
-def restarted(before: Mapping[str, ContainerView] | None, view: HostView, wanted: ExpectedContainer) -> Expectation:
-    """The container was started anew during the step: it has another id, or started at another time.
+def replaced(
+    before: Mapping[str, ContainerView] | None, view: HostView, wanted: ExpectedContainer, *, retag: bool
+) -> Expectation:
+    """The container was made from the image that the target release names, and was started during the step.
 
-    A container whose image is the same before and after the step needs no restart (kolla replaces a container only if
-    something about it differs), and one that did not exist before is new.
+    One that was made from that very image before needs no restart: kolla replaces a container only if something about it
+    differs. Without `retag` the step starts its containers anew and leaves their images alone.
     """
     view.must_show("containers")
     found = view.containers.get(wanted.container)
     where = {"host": wanted.host, "container": wanted.container, "service": wanted.role}
+    expected = f"{wanted.image}, started during the step" if retag else "started during the step"
     if found is None:
-        return Expectation("started during the step", "no such container", holds=False, **where)
+        return Expectation(expected, "no such container", holds=False, **where)
+    if retag and found.image != wanted.image:
+        return Expectation(expected, f"{found.image}, running since {_moment(found)}", holds=False, **where)
     if before is None:
         raise NotObserved(f"{wanted.host}: its containers were not recorded before the step")
     earlier = before.get(wanted.container)
     if earlier is None:
-        return Expectation("started during the step", f"new, started {_moment(found)}", holds=True, **where)
-    if earlier.image_id == found.image_id and found.image == wanted.image == earlier.image:
-        return Expectation("image unchanged, restart not needed", f"started {_moment(found)}", holds=True, **where)
+        return Expectation(expected, f"{found.image}, new, started {_moment(found)}", holds=True, **where)
+    if retag and (earlier.image, earlier.image_id) == (found.image, found.image_id):
+        return Expectation(expected, f"{found.image}, as before the step", holds=True, **where)
     anew = (found.id, found.started_at) != (earlier.id, earlier.started_at)
-    observed = f"started {_moment(found)}" if anew else f"still runs since {_moment(earlier)}, before the step"
-    return Expectation("started during the step", observed, holds=anew, **where)
+    observed = f"started {_moment(found)}" if anew else f"not started anew: running since {_moment(found)}"
+    return Expectation(expected, f"{found.image}, {observed}", holds=anew, **where)
 
 
 def untouched(before: Mapping[str, ContainerView] | None, view: HostView, container: str) -> Expectation:
