@@ -117,15 +117,17 @@ def migrate(  # noqa: PLR0913 - the last two by keyword
     log(f"live migration of {move.canary.name}: {move.source} to {move.target}")
     began_s = time.monotonic()
     seen = _Seen([], [])
+    accepted_s = None
     try:
+        known = _known_migrations(connection, move)
+        began_s = time.monotonic()
         connection.compute.live_migrate_server(move.canary.server_id, host=move.target, block_migration="auto")
         accepted_s = time.monotonic() - began_s
     except (*CLOUD_ERRORS, ValueError) as error:
-        accepted_s = None
         seen.trouble = f"Nova refused: {sentence(error)}"
         _look_at_server(connection, move, seen, 0.0)
     else:
-        _follow(connection, move, seen, began_s, timeout_s)
+        _follow(connection, move, seen, known=known, began_s=began_s, timeout_s=timeout_s)
     total_s = seen.ended_s if seen.ended_s is not None else time.monotonic() - began_s
     after = _listen_after(move.canary, record, moved=accepted_s is not None)
     account = domainjob.completed(target, seen.host, seen.instance_name) if target and accepted_s is not None else {}
@@ -168,14 +170,14 @@ def told(ended: MigrationEnded) -> str:
     return ", ".join([*parts, *([ended.detail] if ended.detail else [])])
 
 
-def _follow(connection: Any, move: Move, seen: _Seen, began_s: float, timeout_s: float) -> None:
+def _follow(  # noqa: PLR0913 - one loop and its clock
+    connection: Any, move: Move, seen: _Seen, *, known: set[str], began_s: float, timeout_s: float
+) -> None:
     """Poll Nova until the migration is over and the server is settled, or the time is up."""
-    since = _newest_migration(connection, move, seen)
-    settled = 0
     while time.monotonic() - began_s < timeout_s:
         now_s = round(time.monotonic() - began_s, 3)
-        _look_at_migration(connection, move, seen, now_s, since)
-        settled = settled + 1 if _look_at_server(connection, move, seen, now_s) else 0
+        _look_at_migration(connection, move, seen, now_s, known)
+        settled = _look_at_server(connection, move, seen, now_s)
         if seen.status in _FINAL and settled:
             seen.ended_s = round(time.monotonic() - began_s, 3)
             return
@@ -184,38 +186,21 @@ def _follow(connection: Any, move: Move, seen: _Seen, began_s: float, timeout_s:
     _abort(connection, move)
 
 
-def _newest_migration(connection: Any, move: Move, seen: _Seen) -> str:
-    """Return the id of the migration that Nova made of our request. The newest: a canary is only moved by us."""
-    for _ in range(20):
-        try:
-            found = [
-                each
-                for each in connection.compute.migrations(instance_uuid=move.canary.server_id)
-                if each.migration_type == "live-migration"
-            ]
-        except CLOUD_ERRORS as error:
-            seen.trouble = f"Nova's migrations could not be read: {sentence(error)}"
-            found = []
-        fresh = [each for each in found if each.status not in _FINAL]
-        if fresh:
-            return str(max(fresh, key=lambda each: str(each.created_at)).uuid)
-        if (
-            found
-            and (newest := max(found, key=lambda each: str(each.created_at))).status in _FINAL
-            and newest.dest_compute == move.target
-        ):
-            return str(newest.uuid)
-        time.sleep(_POLL_S)
-    return ""
+def _known_migrations(connection: Any, move: Move) -> set[str]:
+    """Return the ids of the migrations that the canary has behind it; raises what openstacksdk raises."""
+    return {str(each.uuid) for each in connection.compute.migrations(server_id=move.canary.server_id)}
 
 
-def _look_at_migration(connection: Any, move: Move, seen: _Seen, now_s: float, uuid: str) -> None:
+def _look_at_migration(connection: Any, move: Move, seen: _Seen, now_s: float, known: set[str]) -> None:
+    """Note the state of the migration that Nova made of our request: the one that was not there before."""
     try:
-        found = list(connection.compute.migrations(instance_uuid=move.canary.server_id))
+        found = list(connection.compute.migrations(server_id=move.canary.server_id))
     except CLOUD_ERRORS as error:
         seen.trouble = f"Nova's migrations could not be read: {sentence(error)}"
         return
-    ours = next((each for each in found if str(each.uuid) == uuid), None)
+    ours = next(
+        (each for each in found if str(each.uuid) not in known and each.migration_type == "live-migration"), None
+    )
     if ours is not None and ours.status != seen.status:
         seen.status = str(ours.status)
         seen.series.append((now_s, seen.status))

@@ -85,11 +85,12 @@ if [ "$1" != boot ]; then
 	[ -s $home/data ] || {
 		dd if=/dev/urandom of=$home/data bs=4096 count=16 2>/dev/null
 		sha256sum <$home/data | cut -d' ' -f1 >$home/data.sha256
-		sync
 	}
 	sed -n '/^#py /s/^#py //p' "$0" >$home/beacon.py
 fi
 echo $(($(cat $home/boots 2>/dev/null || echo 0) + 1)) >$home/boots
+# A guest may be cut off at any moment, and must come back with all of this.
+sync
 cd / || exit 1
 python=
 [ $kind = shell ] || for candidate in python3 /usr/libexec/platform-python; do
