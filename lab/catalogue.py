@@ -91,7 +91,7 @@ CONTAINERS: tuple[Container, ...] = (
     Container(
         "keepalived", "loadbalancer", "keepalived", "loadbalancer", "keepalived",
         _both("/usr/sbin/keepalived -nlD -p /run/keepalived.pid"),
-        volumes=("haproxy_socket:/var/lib/kolla/haproxy/"), privileged=True,
+        volumes=("haproxy_socket:/var/lib/kolla/haproxy/",), privileged=True,
     ),
     Container(
         "memcached", "memcached", "memcached", "memcached", "memcached",

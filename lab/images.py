@@ -39,10 +39,6 @@ def layer(release: Release, state: layout.State) -> bytes:
     buffer = io.BytesIO()
     venv = release.venv(state)
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
-        for path in _with_parents(_DIRECTORIES):
-            entry = tarfile.TarInfo(path)
-            entry.type, entry.mode = tarfile.DIRTYPE, 0o1777 if path in {"tmp", "var/tmp"} else 0o755
-            archive.addfile(entry)
         links = dict(_LINKS)
         links["var/lib/kolla/venv"] = str(venv)
         for project in ("glance", "keystone", "neutron", "nova"):
@@ -50,9 +46,9 @@ def layer(release: Release, state: layout.State) -> bytes:
                 if shipped.is_file():
                     inside = shipped.relative_to(venv)
                     links[str(inside)] = f"/var/lib/kolla/venv/{inside}"
-        for path in _with_parents({str(Path(path).parent) for path in links} - set(_with_parents(_DIRECTORIES)) - {"."}):
+        for path in _with_parents({*_DIRECTORIES, *(str(Path(link).parent) for link in links)}):
             entry = tarfile.TarInfo(path)
-            entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+            entry.type, entry.mode = tarfile.DIRTYPE, 0o1777 if path in {"tmp", "var/tmp"} else 0o755
             archive.addfile(entry)
         for path, target in sorted(links.items()):
             entry = tarfile.TarInfo(path)

@@ -54,6 +54,10 @@ class PullError(Exception):
     """The registry has no such image, or the node's dockerd did not take it."""
 
 
+class RecreateError(Exception):
+    """Docker did not create the container; the message is Docker's."""
+
+
 class NotHealthyError(Exception):
     """A container did not become healthy in time; says what was seen last."""
 
@@ -192,7 +196,7 @@ def recreate(
 ) -> None:
     """Replaces the container by a new one of that release, from the image that the node already has.
 
-    As kolla does: stop with its graceful timeout, remove, create and start. CalledProcessError when docker refuses.
+    As kolla does: stop with its graceful timeout, remove, create and start. RecreateError when docker refuses.
     """
     name = container.name
     script = (
@@ -200,7 +204,9 @@ def recreate(
         + shlex.join(run_arguments(container, node, release, state=state, reference=reference))
         + " >/dev/null"
     )
-    run(node, ["sh", "-c", script], timeout_s=catalogue.STOP_TIMEOUT_S + 60)
+    done = run(node, ["sh", "-c", script], check=False, timeout_s=catalogue.STOP_TIMEOUT_S + 60)
+    if done.returncode:
+        raise RecreateError(f"{node}: container {name} could not be created: {done.stderr.strip().splitlines()[-1] if done.stderr.strip() else done.returncode}")
 
 
 def remove(run: Run, node: str, name: str) -> None:

@@ -259,7 +259,7 @@ def command(state: layout.State, name: str, argv: Sequence[str], *, terminal: bo
     if terminal:
         environment["TERM"] = os.environ.get("TERM", "dumb")
     settings = [f"{key}={value}" for key, value in environment.items()]
-    return ["/bin/sh", "-c", f'{join}exec "$@"', "sh", "/usr/bin/nsenter", "-t", str(pid), "-m", "-u", "-i", "-n", "-p", "-C", "-w/", "--",
+    return ["/bin/sh", "-c", f'{join}exec "$@"', "sh", "/usr/bin/nsenter", "-t", str(pid), "-m", "-u", "-i", "-n", "-p", "-C", "--wdns=/", "--",
             "/usr/bin/env", "-i", *settings, *argv]  # fmt: skip
 
 

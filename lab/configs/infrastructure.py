@@ -14,6 +14,7 @@ from lab.releases import Release
 
 _CHECKS: Mapping[str, str] = {
     "keystone": "GET /healthcheck",
+    "placement_api": "GET /",
     "glance_api": "GET /healthcheck",
     "neutron_server": "GET /healthcheck",
     "nova_novncproxy": "GET /vnc_lite.html",
@@ -43,7 +44,7 @@ def haproxy(_container: Container, node: Node, _release: Release, credentials: C
     """haproxy.cfg with kolla-ansible's settings, and one file per service in services.d with TLS on both VIPs."""
     main = f"""global
     log stdout format raw local1 notice
-    maxconn 40000
+    maxconn 4000
     nbthread 1
     stats socket /var/lib/kolla/haproxy/haproxy.sock mode 660 level admin
     tune.ssl.default-dh-param 4096
@@ -61,7 +62,7 @@ defaults
     timeout server 1m
     timeout check 10s
     balance roundrobin
-    maxconn 10000
+    maxconn 2000
 
 listen stats
     bind {node.management}:{layout.HAPROXY_STATS_PORT}
