@@ -4,6 +4,7 @@
 ``model``          what a target is: hosts, VIPs, endpoints, releases, problems
 ``options``        where to look, and how to look elsewhere
 ``inventory``      the INI inventories of the configuration repository, merged as OSISM does
+``reconciled``     the inventory as the manager's containers have it
 ``variables``      the YAML of the repository: layers, vault, simple templates
 ``releases``       manager_version, the versions file, registry and namespace
 ``clouds``         clouds.yaml and secure.yaml

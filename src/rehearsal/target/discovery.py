@@ -10,6 +10,7 @@ from typing import Any
 from rehearsal.target import catalogue
 from rehearsal.target import clouds
 from rehearsal.target import inventory
+from rehearsal.target import reconciled
 from rehearsal.target.model import Host
 from rehearsal.target.model import Problem
 from rehearsal.target.model import Target
@@ -44,8 +45,11 @@ def discover(options: Options) -> Target:
     repository = _read_repository(root)
     for variables in (repository.generic, repository.manager, repository.kolla):
         problems += variables.problems
-    hosts = _hosts(root, read, problems)
-    groups = {name: read.members(name) for name in sorted(read.groups)}
+    effective = reconciled.ask() if options.containers else None
+    if effective is not None:
+        problems += reconciled.compare(read.hosts(), effective.hosts(), str(root / "inventory"))
+    hosts = _hosts(root, read, effective or read, problems)
+    groups = {name: (effective or read).members(name) for name in sorted((effective or read).groups)}
     for group in NEEDED_GROUPS:
         if read.groups and not groups.get(group):
             problems.append(
@@ -54,7 +58,9 @@ def discover(options: Options) -> Target:
                 )
             )
     vips = _vips(repository.kolla, root, problems)
-    release = read_release(repository.manager, repository.kolla, options.interface, problems)
+    release = read_release(
+        repository.manager, repository.kolla, options.interface, problems, containers=options.containers
+    )
     cloud = clouds.find_cloud(options, problems)
     clouds.remember_secrets(cloud.clouds_file, cloud.secure_file)
     enabled = {
@@ -122,10 +128,12 @@ def _host_files(root: Path, name: str) -> list[Path]:
     return single + many
 
 
-def _hosts(root: Path, read: inventory.Inventory, problems: list[Problem]) -> tuple[Host, ...]:
+def _hosts(
+    root: Path, read: inventory.Inventory, effective: inventory.Inventory, problems: list[Problem]
+) -> tuple[Host, ...]:
     membership: dict[str, list[str]] = {}
-    for group in sorted(read.groups):
-        for name in read.members(group):
+    for group in sorted(effective.groups):
+        for name in effective.members(group):
             membership.setdefault(name, []).append(group)
     hosts: list[Host] = []
     addresses: dict[str, str] = {}

@@ -17,7 +17,10 @@ DEFAULT_INTERFACE = Path("/interface")
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`online`: ask keystone for the catalogue; without it, endpoints come from kolla's port table."""
+    """`online`: ask keystone for the catalogue; without it, endpoints come from kolla's port table.
+
+    `containers`: ask the manager's containers for what the files do not have.
+    """
 
     configuration: Path = DEFAULT_CONFIGURATION
     interface: Path = DEFAULT_INTERFACE
@@ -25,6 +28,7 @@ class Options:
     os_cloud: str = ""
     key: Path | None = None
     online: bool = True
+    containers: bool = True
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,6 +47,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--clouds", metavar="FILE", help="clouds.yaml (default: where OSISM keeps it; REHEARSE_CLOUDS)")
     group.add_argument("--os-cloud", metavar="NAME", help="cloud in clouds.yaml (default admin; OS_CLOUD)")
     group.add_argument("--key", metavar="FILE", help="the operator's SSH key (REHEARSE_KEY)")
+    group.add_argument(
+        "--files-only",
+        action="store_true",
+        help="do not ask the manager's containers (docker exec) for inventory and versions",
+    )
     group.add_argument("--offline", action="store_true", help="do not ask the cloud's API for its catalogue")
 
 
@@ -55,7 +64,8 @@ def from_arguments(arguments: argparse.Namespace, environ: Mapping[str, str] = o
         clouds=Path(arguments.clouds).absolute() if arguments.clouds else base.clouds,
         os_cloud=arguments.os_cloud or base.os_cloud,
         key=Path(arguments.key).absolute() if arguments.key else base.key,
-        online=not arguments.offline,
+        online=base.online and not arguments.offline,
+        containers=base.containers and not arguments.files_only,
     )
 
 
@@ -73,6 +83,7 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Options:
         os_cloud=environ.get("OS_CLOUD", ""),
         key=path("REHEARSE_KEY"),
         online=environ.get("REHEARSE_OFFLINE", "") == "",
+        containers=environ.get("REHEARSE_FILES_ONLY", "") == "",
     )
 
 
@@ -90,4 +101,6 @@ def as_environment(options: Options) -> dict[str, str]:
         environment["REHEARSE_KEY"] = str(options.key)
     if not options.online:
         environment["REHEARSE_OFFLINE"] = "1"
+    if not options.containers:
+        environment["REHEARSE_FILES_ONLY"] = "1"
     return environment

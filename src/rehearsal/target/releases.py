@@ -29,12 +29,12 @@ _OPENSTACK_OF_OSISM = {"7": "2023.2", "8": "2024.1", "9": "2024.2", "10": "2025.
 _FIRST_WITH_OWN_NAMESPACE = 10
 
 
-def read_versions(interface: Path, problems: list[Problem]) -> tuple[dict[str, Any], str]:
+def read_versions(interface: Path, problems: list[Problem], *, containers: bool = True) -> tuple[dict[str, Any], str]:
     """Return the versions file's content and where it was found: the interface directory, or the containers that have it."""
     path = interface / VERSIONS
     if path.exists():
         return read_yaml(path, problems), str(path)
-    for container in ("osismclient", "kolla-ansible"):
+    for container in ("osismclient", "kolla-ansible") if containers else ():
         text = _from_container(container)
         if text:
             where = f"{container}:/interface/{VERSIONS}"
@@ -68,9 +68,11 @@ def _from_container(container: str) -> str:
     return done.stdout if done.returncode == 0 else ""
 
 
-def read_release(manager: Variables, kolla: Variables, interface: Path, problems: list[Problem]) -> Release:
+def read_release(
+    manager: Variables, kolla: Variables, interface: Path, problems: list[Problem], *, containers: bool = True
+) -> Release:
     """Return the claimed release, and put what is missing or contradicts itself among the problems."""
-    versions, source = read_versions(interface, problems)
+    versions, source = read_versions(interface, problems, containers=containers)
     osism = _text(manager.resolve("manager_version"))
     if not osism:
         problems.append(
