@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rehearsal.report.clock import Clock
     from rehearsal.results import Results
 
+KINDS = {"rehearsal": "Upgrade rehearsal", "production": "Upgrade in production"}  # other modes run one suite only
 _NAMES = {"down": "downtime", "degraded": "slow answers"}
 
 
@@ -76,7 +77,7 @@ def _duration(results: Results, clock: Clock) -> Fact:
 def _steps(results: Results) -> Fact:
     total = len(results.steps)
     if not total:
-        return Fact("Steps", "none", "no step was begun or planned", Outcome.UNKNOWN)
+        return Fact("Steps", "none", "no step was begun or planned", _missing(results))
     passed = sum(step.outcome is Outcome.OK for step in results.steps)
     failed = [step.id for step in results.steps if step.outcome is Outcome.FAIL]
     unknown = [step.id for step in results.steps if step.outcome is Outcome.UNKNOWN]
@@ -108,7 +109,7 @@ def _loss(results: Results, kind: str) -> Fact:
     name = f"Longest {_NAMES[kind]}"
     losses = [loss for loss in results.matrix if loss.kind == kind]
     if not any(loss.samples for loss in losses):
-        return Fact(name, "not measured", "no sample was taken during a step", Outcome.UNKNOWN)
+        return Fact(name, "not measured", "no sample was taken during a step", _missing(results))
     loss = worst_loss(losses, kind)
     if loss is None:
         return _no_loss(name, kind, results)
@@ -138,7 +139,12 @@ def _no_loss(name: str, kind: str, results: Results) -> Fact:
     floors = [loss.floor_ns for loss in losses if loss.floor_ns is not None]
     floor_ns = max(floors) if len(floors) == len(losses) else None
     proven = all(loss.outcome is Outcome.OK for loss in losses)
-    return Fact(name, "none seen", clean_sentence(samples, floor_ns), Outcome.OK if proven else Outcome.UNKNOWN)
+    return Fact(
+        name,
+        "none seen",
+        f"during the steps {clean_sentence(samples, floor_ns)}",
+        Outcome.OK if proven else Outcome.UNKNOWN,
+    )
 
 
 def _migrations(results: Results) -> Fact:
@@ -162,8 +168,13 @@ def _samples(results: Results) -> Fact:
     quality = results.quality
     blind = f"prober blind {figures.share(quality.blind_share)} of the time"
     if not quality.samples:
-        return Fact("Samples", "none", "nothing was measured", Outcome.UNKNOWN)
+        return Fact("Samples", "none", "nothing was measured", _missing(results))
     return Fact("Samples", figures.count(quality.samples), f"{figures.plural(quality.probes, 'probe')}, {blind}", None)
+
+
+def _missing(results: Results) -> Outcome | None:
+    """Return unknown for what an upgrade should have shown; a single suite never promised it."""
+    return Outcome.UNKNOWN if results.mode in KINDS else None
 
 
 def _few(names: Iterable[str]) -> str:

@@ -16,6 +16,7 @@ from rehearsal.report import checklist
 from rehearsal.report import closeup
 from rehearsal.report import figures
 from rehearsal.report import headline
+from rehearsal.report import lanes
 from rehearsal.report import latency
 from rehearsal.report import logs
 from rehearsal.report import matrix
@@ -54,6 +55,7 @@ def render(results: Results, run_dir: Path) -> str:
         at=clock.at,
         today=_today(results, clock),
         offset=_local_offset(results.provenance),
+        kind=headline.KINDS.get(results.mode, f"Only the {results.mode} suite"),
         facts=headline.facts(results, clock),
         findings=sorted(results.findings, key=lambda finding: _RANK[finding.outcome]),
         matrix=shown,
@@ -61,6 +63,7 @@ def render(results: Results, run_dir: Path) -> str:
         closeups=closeup.draw(results, clock),
         windows=longest_first(results.windows)[:_ROWS_MOST],
         strips=[row for rows in timeline.grouped(results.strips, results.services).values() for row in rows],
+        lanes=lanes.summed(results.strips),
         checks=checklist.sorted_out(results.checks),
         differences=sorted(results.differences, key=lambda one: one.expected)[:_ROWS_MOST],
         notes=results.notes[:_ROWS_MOST],
