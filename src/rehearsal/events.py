@@ -35,6 +35,7 @@ class RunBegan(Event):
     plan: dict[str, Any]
     plan_sha256: str
     target: dict[str, Any]
+    utc_offset: str = ""  # of this host's local time, as `+01:00`; for people only
 
 
 @dataclass(frozen=True, slots=True)

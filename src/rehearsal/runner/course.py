@@ -159,6 +159,7 @@ class Course:
                 plan=self.plan.model_dump(mode="json"),
                 plan_sha256=plans.sha256(self.run.plan),
                 target=self.target.to_dict(),
+                utc_offset=stepshell.utc_offset(),
             )
         )
         for part in sorted(self.orders.without):

@@ -57,6 +57,7 @@ def gate_only(  # noqa: PLR0913 - one call, everything is needed
                 plan=plan.model_dump(mode="json") if plan else {},
                 plan_sha256=plans.sha256(run.plan) if plan else "",
                 target=target.to_dict(),
+                utc_offset=stepshell.utc_offset(),
             )
         )
         journal.write(Note("info", f"Only the {suite} suite was asked for; no step was carried out."))

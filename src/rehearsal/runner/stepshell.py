@@ -71,6 +71,11 @@ def boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
+def utc_offset() -> str:
+    """Return what this machine's local time is ahead of UTC, as `+01:00`."""
+    return datetime.now(UTC).astimezone().isoformat()[-6:]
+
+
 def write_json(path: Path, data: dict[str, Any]) -> None:
     """Write a small file so that a reader sees all of it or nothing."""
     part = path.with_name(path.name + ".part")
