@@ -61,19 +61,22 @@ def load_plan(path: Path) -> PlanSpec:
         raise PlanError(
             [Mistake(str(path), 0, f"It cannot be read: {error}.", "Give a readable YAML file.")]
         ) from error
+    lines: Lines = {}
+    mistakes: list[Mistake] = []
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
+        if not isinstance(node, yaml.MappingNode):
+            raise PlanError([Mistake(str(path), 1, "A plan is a mapping.", "Start with `name:`.")])
+        _index(node, (), lines, mistakes, str(path))
+        data = yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
         raise PlanError([Mistake(str(path), line, f"It is no valid YAML: {error.problem}.", "Correct it.")]) from error
-    if not isinstance(node, yaml.MappingNode):
-        raise PlanError([Mistake(str(path), 1, "A plan is a mapping.", "Start with `name:`.")])
-    lines: Lines = {}
-    mistakes: list[Mistake] = []
-    _index(node, (), lines, mistakes, str(path))
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        why = " ".join(str(error).split())
+        raise PlanError([Mistake(str(path), 0, f"It is no valid YAML: {why}.", "Correct it.")]) from error
     if mistakes:
         raise PlanError(mistakes)
-    data = yaml.safe_load(text)
     try:
         plan = PlanSpec.model_validate(data)
     except ValidationError as error:

@@ -54,7 +54,7 @@ def parse(text: str) -> Inventory | None:
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
         data = yaml.load(text, Loader=_tolerant(loader))  # noqa: S506 - a safe loader that ignores unknown tags
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):
         return None
     if not isinstance(data, dict) or not isinstance(data.get("all"), dict):
         return None

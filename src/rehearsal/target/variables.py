@@ -103,8 +103,9 @@ def read_yaml(path: Path, problems: list[Problem], *, required: bool = False) ->
         where = f"{path}:{mark.line + 1}" if mark else str(path)
         problems.append(Problem(f"It is no valid YAML: {error.problem}.", where, "Correct the line."))
         return {}
-    except yaml.YAMLError as error:
-        problems.append(Problem(f"It is no valid YAML: {error}.", str(path), "Correct the file."))
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        why = " ".join(str(error).split())
+        problems.append(Problem(f"It is no valid YAML: {why}.", str(path), "Correct the file."))
         return {}
     if data is None:
         return {}
