@@ -133,8 +133,20 @@ def test_xfail():
     """Expecting a failure does not make it good."""
     expect(same(1, 2))
 
+@pytest.mark.check("preflight.deselected")
+def test_narrowed_away():
+    """Deselected is not checked."""
+
 def test_without_an_id():
     pass
+'''
+
+DYING = '''
+@pytest.mark.check("preflight.dies")
+@pytest.mark.parametrize("host", ["node-1"])
+def test_dies(host):
+    """It dies."""
+    os._exit(9)
 '''
 
 
@@ -155,15 +167,19 @@ EXPECTED_COURSES = {
     "test_empty[NOTSET]": "unknown",
     "test_late": "unknown",
     "test_xfail": "fail",
+    "test_narrowed_away": "unknown",
 }
 
 
 @pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "xdist"])
 def test_every_course_becomes_the_right_outcome(run_suite, workers):
-    """Only a failed expectation is a fail; skipped, broken, hanging and empty checks are unknown; each is written once."""
-    by_name, records, done = run_suite(EVERY_COURSE, *workers)
-    assert EXPECTED_COURSES == outcomes(by_name), done.stdout
-    assert len(EXPECTED_COURSES) == len(records)
+    """Only a failed expectation is a fail; skipped, broken, hanging, dying and deselected checks are unknown; each once."""
+    source, expected = EVERY_COURSE, dict(EXPECTED_COURSES)
+    if workers:
+        source, expected = source + DYING, expected | {"test_dies[node-1]": "unknown"}
+    by_name, records, done = run_suite(source, "-k", "not narrowed", *workers)
+    assert expected == outcomes(by_name), done.stdout
+    assert len(expected) == len(records)
     fail = by_name["test_fails[node-2]"]
     assert ("preflight.fails", "new", "old", "node-2", "nova_api") == (
         fail.check,
@@ -185,46 +201,24 @@ def test_every_course_becomes_the_right_outcome(run_suite, workers):
     assert "no cloud" in by_name["test_broken"].detail
     assert "could not put it away" in by_name["test_after"].detail
     assert 1 == done.returncode
-    assert "FAIL: 12 claims, 2 PASS, 3 FAIL, 7 UNKNOWN" in done.stdout
+    assert f"FAIL: {len(expected)} claims, 2 PASS, 3 FAIL, {len(expected) - 5} UNKNOWN" in done.stdout
+    assert "deselected" in by_name["test_narrowed_away"].detail
+    if workers:
+        died = by_name["test_dies[node-1]"]
+        assert ("preflight.dies", "It dies.", "node-1") == (died.check, died.claim, died.host)
+        assert "the process that ran this check died" == died.detail
     assert "FAIL    preflight.fails [node-2 nova_api] expected new; observed old" in done.stdout
 
 
-def test_a_died_worker_leaves_an_unknown(run_suite):
-    """A test that takes its process with it is recorded once, as unknown, with its id and claim; the others are judged."""
-    by_name, records, done = run_suite(
-        '''
-        @pytest.mark.check("preflight.dies")
-        @pytest.mark.parametrize("host", ["node-1"])
-        def test_dies(host):
-            """It dies."""
-            os._exit(9)
-
-        @pytest.mark.check("preflight.lives")
-        @pytest.mark.parametrize("number", range(4))
-        def test_lives(number):
-            """It lives."""
-            expect(same(1, 1))
-        ''',
-        "-n",
-        "2",
-    )
-    assert ["ok"] * 4 + ["unknown"] == sorted(record.outcome for record in records), done.stdout
-    died = by_name["test_dies[node-1]"]
-    assert ("preflight.dies", "It dies.", "node-1") == (died.check, died.claim, died.host)
-    assert "the process that ran this check died" == died.detail
-
-
-@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "xdist"])
-def test_a_file_that_cannot_be_read_is_unknown(run_suite, workers):
+def test_a_file_that_cannot_be_read_is_unknown(run_suite):
     """A collection error is one unknown that says why; it can never look like an empty, green suite."""
-    _, records, _ = run_suite("raise RuntimeError('no configuration here')", *workers)
+    _, records, _ = run_suite("raise RuntimeError('no configuration here')")
     assert [("preflight.collection", "unknown")] == [(record.check, record.outcome) for record in records]
     assert "no configuration here" in records[0].detail
 
 
-@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "xdist"])
-def test_what_was_not_reached_or_deselected_is_unknown(run_suite, workers):
-    """A suite that is cut short or narrowed leaves an unknown for each claim that it did not check."""
+def test_what_was_not_reached_is_unknown(run_suite):
+    """A suite that is cut short leaves an unknown for each claim that it did not check."""
     source = '''
     @pytest.mark.check("preflight.one")
     @pytest.mark.parametrize("number", range(3))
@@ -232,25 +226,10 @@ def test_what_was_not_reached_or_deselected_is_unknown(run_suite, workers):
         """It stops here."""
         expect(same(0, number + 1))
     '''
-    _, records, _ = run_suite(source, "-x", *workers)
-    assert 3 == len({record.node_id for record in records}) == len(records)
-    assert {"fail", "unknown"} == {record.outcome for record in records}
-    assert any("ended before its turn" in record.detail for record in records)
-
-
-@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "xdist"])
-def test_deselected_is_unknown_and_so_is_the_exit_code(run_suite, workers):
-    """A session in which something was not checked ends with exit code 2, although pytest calls it a success."""
-    source = '''
-    @pytest.mark.check("preflight.one")
-    @pytest.mark.parametrize("number", range(2))
-    def test_one(number):
-        """It is fine."""
-        expect(same(number, number))
-    '''
-    by_name, _, done = run_suite(source, "-k", "test_one and 0", *workers)
-    assert {"test_one[0]": "ok", "test_one[1]": "unknown"} == outcomes(by_name), done.stdout
-    assert 2 == done.returncode
+    by_name, records, _ = run_suite(source, "-x")
+    assert {"test_one[0]": "fail", "test_one[1]": "unknown", "test_one[2]": "unknown"} == outcomes(by_name)
+    assert 3 == len(records)
+    assert "ended before its turn" in by_name["test_one[2]"].detail
 
 
 def test_all_skipped_is_not_a_success(run_suite):

@@ -1,0 +1,519 @@
+"""Every claim about a cloud, judged on literal facts: once where it holds, once where it does not, once unseen."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from rehearsal import events
+from rehearsal.claims import agents
+from rehearsal.claims import apis
+from rehearsal.claims import comparisons
+from rehearsal.claims import computes
+from rehearsal.claims import configuration
+from rehearsal.claims import containers
+from rehearsal.claims import images
+from rehearsal.claims import losses
+from rehearsal.claims import steps
+from rehearsal.expectation import NotObserved
+from rehearsal.expected import ExpectedContainer
+from rehearsal.hostview import ContainerView
+from rehearsal.hostview import DiskView
+from rehearsal.hostview import HostView
+from rehearsal.hostview import ImageView
+from rehearsal.hostview import LibvirtView
+from rehearsal.hostview import PeerView
+from rehearsal.hostview import ProxyView
+from rehearsal.plan import BudgetSpec
+from rehearsal.plan import PlanSpec
+from rehearsal.plan import StepSpec
+from rehearsal.probe.answers import SHALLOW
+from rehearsal.results import Budget
+from rehearsal.results import Length
+from rehearsal.results import Loss
+from rehearsal.verdict import Outcome
+
+OLD = "registry.osism.tech/kolla/release/nova-api:30.0.1.20251130"
+NEW = "registry.osism.tech/kolla/release/2025.1/nova-api:31.2.1.20260814"
+WANTED = ExpectedContainer("control-0", "nova_api", "nova", "nova-api", OLD, health=True)
+RUNNING = ContainerView(
+    "nova_api",
+    "c1",
+    OLD,
+    "sha256:aaaaaaaaaaaaaaaa",
+    "running",
+    "2026-11-24T06:00:00.123Z",
+    health="healthy",
+    labels={"de.osism.release.openstack": "2024.2", "kolla_version": "19"},
+)
+
+
+def view(*found, **fields):
+    known = {each.name: each for each in found}
+    image = ImageView(OLD, "sha256:aaaaaaaaaaaaaaaa")
+    return HostView("control-0", containers=known, images=fields.pop("images", {OLD: image}), **fields)
+
+
+def changed(**fields):
+    return dataclasses.replace(RUNNING, **fields)
+
+
+def wanted(**fields):
+    return dataclasses.replace(WANTED, **fields)
+
+
+UNSEEN = HostView("control-0", error="it cannot be reached over SSH: timed out")
+
+
+# --- containers
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        NEW,
+        OLD.replace("kolla/release", "kolla"),
+        OLD.replace("registry.osism.tech", "quay.io"),
+        OLD.replace("nova-api", "nova-conductor"),
+        OLD[:-1] + "1",
+    ],
+)
+def test_container_tag_is_the_whole_reference(other):
+    """Registry, namespace, image and tag all count; the finding names host, container, and both references."""
+    assert containers.made_from(view(RUNNING), WANTED).holds
+    found = containers.made_from(view(changed(image=other)), WANTED)
+    assert not found.holds
+    assert (OLD, other, "control-0", "nova_api") == (found.expected, found.observed, found.host, found.container)
+
+
+def test_a_stopped_container_keeps_its_tag():
+    """Whether a container runs is another claim than from what it was made."""
+    assert containers.made_from(view(changed(status="exited")), WANTED).holds
+
+
+def test_container_image_is_what_its_tag_stands_for():
+    """A tag that was pulled again stands for another image than the one that runs; a tag that is gone proves nothing."""
+    judge = containers.image_is_what_its_reference_says
+    assert judge(view(RUNNING), WANTED).holds
+    moved = view(RUNNING, images={OLD: ImageView(OLD, "sha256:bbbbbbbbbbbbbbbb")})
+    assert "aaaaaaaaaaaa" in judge(moved, WANTED).observed
+    assert not judge(moved, WANTED).holds
+    with pytest.raises(NotObserved, match="no image is tagged"):
+        judge(view(RUNNING, images={}), WANTED)
+
+
+def test_container_release_is_the_images_own_word():
+    """The label of the image behind the right tag names the release; no label, or another image, proves nothing."""
+    assert containers.label_names_release(view(RUNNING), WANTED, "2024.2").holds
+    found = containers.label_names_release(view(RUNNING), WANTED, "2025.1")
+    assert ("de.osism.release.openstack=2025.1", "de.osism.release.openstack=2024.2", False) == (
+        found.expected,
+        found.observed,
+        found.holds,
+    )
+    for odd in (changed(labels={}), changed(image=NEW)):
+        with pytest.raises(NotObserved):
+            containers.label_names_release(view(odd), WANTED, "2024.2")
+
+
+@pytest.mark.parametrize(
+    ("found", "observed"),
+    [
+        ((), "no such container"),
+        ((changed(status="exited", exit_code=137),), "exited (exit code 137)"),
+        ((changed(status="restarting", exit_code=1),), "restarting (exit code 1)"),
+        ((changed(status="paused"),), "paused"),
+    ],
+)
+def test_container_running(found, observed):
+    """A container that is missing, stopped, crashing or paused does not run."""
+    assert containers.running(view(RUNNING), WANTED).holds
+    judged = containers.running(view(*found), WANTED)
+    assert (observed, False) == (judged.observed, judged.holds)
+
+
+def test_container_health():
+    """Unhealthy and still starting are not healthy; a container without a check must be one of those that have none."""
+    assert containers.healthy(view(RUNNING), WANTED).holds
+    sick = containers.healthy(view(changed(health="unhealthy", health_said="curl: (22) 503\n")), WANTED)
+    assert ("unhealthy (curl: (22) 503)", False) == (sick.observed, sick.holds)
+    assert not containers.healthy(view(changed(health="starting")), WANTED).holds
+    assert not containers.healthy(view(changed(health="none")), WANTED).holds
+    assert containers.healthy(view(changed(health="none")), wanted(health=False)).holds
+    assert containers.healthy(view(RUNNING), wanted(health=False)).holds
+    with pytest.raises(NotObserved, match="does not run"):
+        containers.healthy(view(changed(status="exited")), WANTED)
+    assert containers.is_settling(view(changed(health="starting")), WANTED)
+    assert not containers.is_settling(view(changed(health="unhealthy")), WANTED)
+    assert not containers.is_settling(view(), WANTED)
+
+
+def test_container_unexpected():
+    """A running kolla container that nobody placed there is named; the manager's, stopped and one-shot ones are not."""
+    stranger = changed(name="heat_api")
+    judged = containers.no_strangers(view(RUNNING, stranger), {"nova_api"})
+    assert ("heat_api", "heat_api", False) == (judged.observed, judged.container, judged.holds)
+    for harmless in (
+        changed(name="bootstrap_nova"),
+        changed(name="heat_api", status="exited"),
+        changed(name="osism-ansible", labels={}, image="registry.osism.tech/osism/osism-ansible:1"),
+    ):
+        assert containers.no_strangers(view(RUNNING, harmless), {"nova_api"}).holds
+
+
+@pytest.mark.parametrize(
+    "judge",
+    [
+        containers.made_from,
+        containers.image_is_what_its_reference_says,
+        lambda seen, it: containers.label_names_release(seen, it, "2024.2"),
+        containers.running,
+        containers.healthy,
+        containers.image_is_there,
+        lambda seen, it: containers.no_strangers(seen, {it.container}),
+        lambda seen, it: steps.replaced({}, seen, it, retag=True),
+        lambda seen, it: steps.untouched({}, seen, it.container),
+        lambda seen, _: configuration.disk_space(seen),
+        lambda seen, _: apis.servers_up(seen),
+        lambda seen, _: computes.takes_migrations({"control-0": seen}, "control-0"),
+        lambda seen, it: images.ready(seen, it, "2024.2", None),
+    ],
+)
+def test_a_host_that_did_not_answer_proves_nothing(judge):
+    """Every claim about a host is unknown when the host was not seen, and says why."""
+    with pytest.raises(NotObserved, match="timed out"):
+        judge(UNSEEN, WANTED)
+
+
+# --- APIs
+
+
+GOOD_BODY = b'{"version": {"id": "v2.1", "status": "CURRENT"}}'
+LB_PAGE = b"<html><body><h1>503 Service Unavailable</h1>\nNo server is available to handle this request.\n</body></html>\n"
+
+
+@pytest.mark.parametrize(
+    ("asked", "tells"),
+    [
+        (apis.Asked("u", error="TimeoutError: timed out"), "no answer: TimeoutError"),
+        (apis.Asked("u", 503, {"content-type": "text/html", "cache-control": "no-cache"}, LB_PAGE), "status 503 by lb"),
+        (apis.Asked("u", 503, {"x-openstack-request-id": "req-1"}, b"{}"), "status 503 by service"),
+        (apis.Asked("u", 200, {}, b'{"versions": []}'), "not the service's own answer"),
+        (apis.Asked("u", 200, {}, b"<html>It works!</html>"), "not the service's own answer"),
+        (apis.Asked("u", 300, {}, GOOD_BODY), "status 300"),
+    ],
+)
+def test_api_answers_only_by_itself(asked, tells):
+    """Neither HAProxy's page, nor a web server's, nor another service's document is the service's answer."""
+    assert apis.answered_by_itself(apis.Asked("u", 200, {}, GOOD_BODY), "nova", SHALLOW["nova"]).holds
+    judged = apis.answered_by_itself(asked, "nova", SHALLOW["nova"])
+    assert not judged.holds
+    assert tells in judged.observed
+    assert "nova" == judged.service
+
+
+def proxy(*rows):
+    return view(haproxy=tuple(ProxyView(*row) for row in rows))
+
+
+def test_haproxy_servers():
+    """A server that is down or in maintenance is named with its proxy; fronts and summaries do not count."""
+    fine = [("nova_api", "FRONTEND", "OPEN"), ("nova_api", "control-0", "UP"), ("nova_api", "BACKEND", "UP")]
+    assert apis.servers_up(proxy(*fine, ("x", "s", "no check"), ("y", "s", "UP 1/2"))).holds
+    down = apis.servers_up(proxy(*fine, ("keystone", "control-0", "DOWN", "L7STS"), ("keystone", "BACKEND", "DOWN")))
+    assert ("keystone/control-0 DOWN (L7STS)", "keystone", False) == (down.observed, down.service, down.holds)
+    assert not apis.servers_up(proxy(*fine, ("keystone", "control-0", "MAINT"))).holds
+    with pytest.raises(NotObserved):
+        apis.servers_up(proxy())
+
+
+def test_certificate():
+    """A certificate must be trusted and last for a fortnight."""
+    day = 86400
+    assert apis.valid_long_enough(apis.CertificateView("api:5000", 14 * day), 0).holds
+    assert not apis.valid_long_enough(apis.CertificateView("api:5000", 14 * day - 1), 0).holds
+    assert not apis.valid_long_enough(apis.CertificateView("api:5000", 0, error="self-signed"), 0).holds
+
+
+# --- agents
+
+
+def test_nova_service_and_neutron_agent():
+    """A service that is down, or not listed at all, is not up; full and short host names are one host."""
+    rows = [
+        agents.AgentView("nova-compute", "compute-0.cloud", alive=True),
+        agents.AgentView("nova-compute", "compute-1", alive=False, seen_at="2026-11-24T06:00:00"),
+    ]
+    assert agents.alive(rows, "nova-compute", "compute-0", "nova").holds
+    down = agents.alive(rows, "nova-compute", "compute-1", "nova")
+    assert ("nova-compute is down, last heard of at 2026-11-24T06:00:00", "compute-1") == (down.observed, down.host)
+    assert not down.holds
+    assert "it is not listed" == agents.alive(rows, "nova-scheduler", "compute-0", "nova").observed
+    assert not agents.alive([], "nova-compute", "compute-0", "nova").holds
+    assert not agents.same_host("compute-0.a", "compute-0.b")
+
+
+# --- computes
+
+
+def compute(host, free, *servers, usable=True):
+    return computes.ComputeView(host, usable, used={}, free=free, servers=servers)
+
+
+SMALL = {"VCPU": 1, "MEMORY_MB": 512}
+
+
+def test_compute_capacity():
+    """Servers fit one by one on usable other nodes; the first that does not is told with what is left."""
+    cloud = {
+        "a": compute("a", {"VCPU": 4, "MEMORY_MB": 600}, SMALL, SMALL),
+        "b": compute("b", {"VCPU": 4, "MEMORY_MB": 600}),
+        "c": compute("c", {"VCPU": 4, "MEMORY_MB": 600}),
+    }
+    assert computes.gives_away(cloud, "a").holds
+    full = computes.gives_away(cloud | {"c": compute("c", {"VCPU": 0, "MEMORY_MB": 600})}, "a")
+    assert not full.holds
+    assert "no room for a server with 1 vCPU, 512 MB of memory" in full.observed
+    assert "a" == full.host
+    off = {name: dataclasses.replace(each, usable=name == "a") for name, each in cloud.items()}
+    assert "there is no other usable node" == computes.gives_away(off, "a").observed
+    assert computes.gives_away(off, "b").holds
+    with pytest.raises(NotObserved):
+        computes.gives_away(cloud, "d")
+
+
+def libvirts(own="", seen_by_b="", listens=("10.0.0.1 port 16509",)):
+    a = HostView("a", libvirt=LibvirtView(tuple(listens), own, {"b": PeerView("10.0.0.2", "")}))
+    b = HostView("b", libvirt=LibvirtView(("10.0.0.2 port 16509",), "", {"a": PeerView("10.0.0.1", seen_by_b)}))
+    return {"a": a, "b": b}
+
+
+def test_libvirt_answers():
+    """A daemon that does not answer itself or another node is named; a migration network apart counts only itself."""
+    judge = computes.takes_migrations
+    assert judge(libvirts(), "a").holds
+    assert judge(libvirts(), "b").holds
+    dead = libvirts(own="10.0.0.1 port 16509: timed out", seen_by_b="10.0.0.1 port 16509: timed out")
+    assert ("a", "nova_libvirt", False) == (judge(dead, "a").host, judge(dead, "a").container, judge(dead, "a").holds)
+    assert "seen from a: 10.0.0.1" in judge(dead, "a").observed
+    assert "seen from b: 10.0.0.1" in judge(dead, "a").observed
+    assert judge(dead, "b").holds
+    assert not judge(libvirts(seen_by_b="refused"), "a").holds
+    assert judge(libvirts(seen_by_b="refused", listens=("192.168.9.1 port 16509",)), "a").holds
+    with pytest.raises(NotObserved):
+        judge({"a": HostView("a")}, "a")
+
+
+# --- surroundings
+
+
+def test_lock_file_and_task_lock():
+    """A .lock file, and a lock of OSISM's tasks, are told; silence of `osism lock status` proves nothing."""
+    assert configuration.no_lock_files([]).holds
+    assert "/opt/configuration/environments/.lock" in configuration.no_lock_files(
+        ["/opt/configuration/environments/.lock"]
+    ).observed
+    assert configuration.tasks_unlocked(0, "2026 | INFO | Tasks are UNLOCKED\n").holds
+    assert not configuration.tasks_unlocked(0, "Tasks are LOCKED by dragon since 6 o'clock\n").holds
+    with pytest.raises(NotObserved):
+        configuration.tasks_unlocked(1, "Traceback (most recent call last):")
+
+
+def test_tag_override():
+    """Top-level variables that pin a tag are found with file and line; comments, nested keys and namespaces are not."""
+    text = "# nova_tag: 1\ndocker_namespace: kolla/release\nnova_api_tag: \"29.2\"  # hot fix\nx:\n  nova_tag: 2\nheat_image_full: a:b\n"
+    found = configuration.overrides("images.yml", text)
+    assert [(3, "nova_api_tag", "29.2"), (6, "heat_image_full", "a:b")] == [(e.line, e.key, e.value) for e in found]
+    assert configuration.no_overrides([]).holds
+    assert "images.yml:3 nova_api_tag: 29.2" in configuration.no_overrides(found).observed
+
+
+def test_facts_fresh():
+    """Facts older than a day, or none, are told; keys are host names with or without ansible's prefix."""
+    ages = {"ansible_factscontrol-0": 60.0, "compute-0": 25 * 3600.0}
+    assert configuration.facts_fresh(ages, "control-0").holds
+    assert "25 h old" == configuration.facts_fresh(ages, "compute-0").observed
+    assert not configuration.facts_fresh(ages, "compute-0").holds
+    assert not configuration.facts_fresh(ages, "compute-1").holds
+    with pytest.raises(NotObserved):
+        configuration.facts_fresh(None, "control-0")
+
+
+def test_disk_space():
+    """A file system with less than 5 GB or 5 % of its inodes free is named."""
+    gb = 1_000_000_000
+    assert configuration.disk_space(view(disks=(DiskView("/", 6 * gb, 50 * gb, 10, 100),))).holds
+    tight = configuration.disk_space(view(disks=(DiskView("/", 6 * gb, 50 * gb), DiskView("/var/log", gb, 9 * gb))))
+    assert ("/var/log has 1.0 GB free of 9 GB", False) == (tight.observed, tight.holds)
+    assert not configuration.disk_space(view(disks=(DiskView("/", 6 * gb, 50 * gb, 4, 100),))).holds
+    with pytest.raises(NotObserved):
+        configuration.disk_space(view())
+
+
+# --- images that are needed next
+
+
+def plan(*planned):
+    free = BudgetSpec(longest_s=1.0)
+    return PlanSpec(
+        name="p", title="p", from_release="2024.2", to_release="2025.1", services=["nova"], defaults={"nova": free}, steps=list(planned)
+    )
+
+
+PULL = StepSpec(id="pull", title="pull", command=["osism", "apply", "-a", "pull", "common//nova"], retag=False)
+UPGRADE = StepSpec(id="nova", title="nova", command=["osism", "apply", "-a", "upgrade", "nova"], containers=["nova_api"])
+
+
+def test_target_image():
+    """An image counts as ready if it is on the host or the plan pulls it in time, for every host."""
+    new = wanted(image=NEW)
+    there = view(RUNNING, images={NEW: ImageView(NEW, "sha256:b")})
+    assert images.ready(there, new, "2025.1", None).holds
+    assert not images.ready(view(RUNNING), new, "2025.1", None).holds
+    assert "pulled by step pull" == images.ready(view(RUNNING), new, "2025.1", plan(PULL, UPGRADE)).observed
+    assert images.ready(view(RUNNING), WANTED, "2024.2", plan(PULL, UPGRADE)).holds
+    late = images.ready(view(RUNNING), WANTED, "2024.2", plan(UPGRADE, PULL))
+    assert ("no step pulls nova before step nova", False) == (late.observed, late.holds)
+    limited = PULL.model_copy(update={"command": [*PULL.command, "-l", "control-0"]})
+    assert not images.ready(view(RUNNING), WANTED, "2024.2", plan(limited, UPGRADE)).holds
+    assert images.ready(view(RUNNING), WANTED, "2024.2", plan(PULL)).holds
+    assert images.pulled_roles(["osism", "apply", "-a", "pull", "nova,glance"]) == ("glance", "nova")
+    assert images.pulled_roles(["osism", "apply", "-a", "upgrade", "nova"]) == ()
+    assert images.pulled_roles(["sh", "-c", "osism apply -a pull nova"]) == ()
+
+
+def test_pulled_image():
+    """After a pull, the reference itself is on the host."""
+    assert containers.image_is_there(view(RUNNING), WANTED).holds
+    missing = containers.image_is_there(view(RUNNING), wanted(image=NEW))
+    assert ("not on the host", "nova_api", False) == (missing.observed, missing.container, missing.holds)
+
+
+# --- steps
+
+
+def test_step_replaced():
+    """A container on the old image, or one that was not started during the step, was not replaced."""
+    new = wanted(image=NEW)
+    after = changed(id="c2", image=NEW, image_id="sha256:b", started_at="2026-11-24T07:00:00Z")
+    before = {"nova_api": RUNNING}
+    assert steps.replaced(before, view(after), new, retag=True).holds
+    assert steps.replaced({}, view(after), new, retag=True).holds
+    kept = steps.replaced(before, view(RUNNING), new, retag=True)
+    assert not kept.holds
+    assert OLD in kept.observed
+    assert not steps.replaced(before, view(), new, retag=True).holds
+    assert steps.replaced({"nova_api": after}, view(after), new, retag=True).holds
+    assert not steps.replaced({"nova_api": dataclasses.replace(after, image=OLD)}, view(after), new, retag=True).holds
+    assert not steps.replaced(before, view(RUNNING), WANTED, retag=False).holds
+    assert steps.replaced(before, view(changed(started_at="2026-11-24T07:00:00Z")), WANTED, retag=False).holds
+    with pytest.raises(NotObserved):
+        steps.replaced(None, view(after), new, retag=True)
+
+
+@pytest.mark.parametrize(
+    ("after", "tells"),
+    [
+        ((changed(started_at="2026-11-24T07:00:00Z"),), "restarted"),
+        ((changed(id="c2"),), "replaced"),
+        ((changed(image=NEW, image_id="sha256:b", id="c2"),), "made from another image"),
+        ((changed(status="exited"),), "exited"),
+        ((), "no such container"),
+    ],
+)
+def test_others_untouched(after, tells):
+    """A restart, a replacement, another image, a stop and a removal are all told."""
+    before = {"nova_api": RUNNING}
+    assert steps.untouched(before, view(RUNNING), "nova_api").holds
+    judged = steps.untouched(before, view(*after), "nova_api")
+    assert not judged.holds
+    assert tells in judged.observed
+    with pytest.raises(NotObserved):
+        steps.untouched(None, view(RUNNING), "nova_api")
+
+
+def test_step_healthy():
+    """A step's container that does not run is told as such, not as unknown health."""
+    assert containers.running_and_healthy(view(RUNNING), WANTED).holds
+    assert "exited (exit code 0)" == containers.running_and_healthy(view(changed(status="exited")), WANTED).observed
+    assert "unhealthy" == containers.running_and_healthy(view(changed(health="unhealthy")), WANTED).observed
+
+
+# --- losses
+
+
+def loss(kind="down", outcome=Outcome.OK, service="nova", step="nova", allowed=True):
+    length = Length(1_000_000_000, 1_500_000_000, 2_000_000_000)
+    budget = Budget(3_000_000_000, None, None, "contract") if allowed else None
+    return Loss(step, service, kind, 1, length, length, 100, 3, 50, 0, budget, outcome, "why")
+
+
+@pytest.mark.parametrize("kind", ["down", "degraded"])
+def test_downtime_and_slow_answers(kind):
+    """A loss over budget fails with its bounds; one that the samples cannot decide, or that nobody measured, is unknown."""
+    judge = losses.within_budget
+    assert judge([loss(kind)], "nova", "nova", kind).holds
+    over = judge([loss(kind, Outcome.FAIL)], "nova", "nova", kind)
+    assert not over.holds
+    assert "1.00 s to 2.00 s" in over.observed
+    assert "at most 3 s at a time (source: contract)" in over.expected
+    for rows in ([], [loss(kind, Outcome.UNKNOWN)], [loss(kind, allowed=False)], [loss(kind, step="glance")]):
+        with pytest.raises(NotObserved):
+            judge(rows, "nova", "nova", kind)
+
+
+# --- before and after
+
+
+def facts(*servers, error=""):
+    return events.CloudFacts("before", {"servers": list(servers)}, error)
+
+
+WEB = {"id": "1", "name": "web", "status": "ACTIVE", "host": "a"}
+
+
+def test_nothing_lost():
+    """What is gone or changed is named; what is new is not; a kind that could not be read is unknown."""
+    judge = comparisons.nothing_lost
+    assert judge("servers", facts(WEB), facts(WEB, {"id": "2", "name": "new", "status": "ERROR"})).holds
+    assert judge("servers", facts(), facts()).holds
+    assert "web is lost" == judge("servers", facts(WEB), facts()).observed
+    assert "web: status ACTIVE became ERROR" == judge("servers", facts(WEB), facts(WEB | {"status": "ERROR"})).observed
+    for before, after in ((None, facts()), (events.CloudFacts("before", {}, "no"), facts()), (facts(), events.CloudFacts("x"))):
+        with pytest.raises(NotObserved):
+            judge("servers", before, after)
+
+
+BEGAN = events.MigrationBegan("m1", "canary-0", "s", "a", "b", "mixed")
+MOVED = events.MigrationEnded("m1", "canary-0", "completed", "b", "ACTIVE", "boot", "boot", 9.0)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"status": "error"},
+        {"host_after": "a"},
+        {"host_after": "c"},
+        {"server_status": "ERROR"},
+        {"boot_id_after": "other"},
+    ],
+)
+def test_migration(fields):
+    """A migration that ended in error, stayed, went elsewhere, left the server in ERROR or rebooted it did not succeed."""
+    assert comparisons.migrated(MOVED, BEGAN).holds
+    assert not comparisons.migrated(dataclasses.replace(MOVED, **fields), BEGAN).holds
+
+
+def test_a_migration_whose_end_was_not_seen_proves_nothing():
+    """Without an end, or without both boot ids, nothing is known."""
+    for ended in (None, dataclasses.replace(MOVED, boot_id_after="")):
+        with pytest.raises(NotObserved):
+            comparisons.migrated(ended, BEGAN)
+
+
+def test_canary_reachable():
+    """A silent canary is not reachable, and one that was booted again is not the same."""
+    assert comparisons.reachable("c", "10.0.0.9", "boot", "boot", "").holds
+    assert not comparisons.reachable("c", "10.0.0.9", "", "boot", "did not answer within 5 s").holds
+    assert not comparisons.reachable("c", "10.0.0.9", "other", "boot", "").holds
