@@ -38,6 +38,11 @@ from typing import Self
 
 import numpy as np
 
+from rehearsal.sampleflags import BLIND
+from rehearsal.sampleflags import FOLLOW_UP
+from rehearsal.sampleflags import FRESH
+from rehearsal.sampleflags import RETRANSMITTED
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from collections.abc import Iterator
@@ -60,10 +65,18 @@ SAMPLE = np.dtype(
     ]
 )
 
-FRESH = 1  # flags: a `reused` sample that had to open a connection: proves nothing about reuse
-RETRANSMITTED = 2  # flags: TCP_INFO showed retransmissions on this connection
-BLIND = 4  # flags: the prober was late by more than a period, or its own stall may have made this class
-FOLLOW_UP = 8  # flags: sent at once over a new connection after the kept one of the same `seq` broke; not on schedule
+__all__ = [
+    "BLIND",
+    "FOLLOW_UP",
+    "FRESH",
+    "RETRANSMITTED",
+    "SAMPLE",
+    "SampleStoreError",
+    "SampleStoreWriter",
+    "read_chunks",
+    "sample_files",
+    "samples_by_probe",
+]
 
 MARK = b"RSMP\x01\r\n\x1a"
 _BLOCK = b"RBLK"

@@ -8,7 +8,7 @@ from dataclasses import field
 from typing import TYPE_CHECKING
 
 from rehearsal.probe.loop import Loop
-from rehearsal.probe.recording import request_id
+from rehearsal.probe.recorder import request_id
 from rehearsal.probe.schedule import Schedule
 from rehearsal.probe.spec import ProbeSpec
 from rehearsal.probe.tokens import Tokens
@@ -75,16 +75,30 @@ def web_spec(url, **changes):
     return ProbeSpec(**values)
 
 
+class Limited:
+    """A probe that takes only so many samples, also when a busy machine lets several fall due at once."""
+
+    def __init__(self, probe, samples):
+        self.schedule = probe.schedule
+        self._probe = probe
+        self._samples = samples
+
+    def tick(self, seq, due_ns):
+        if seq < self._samples:
+            self._probe.tick(seq, due_ns)
+
+
 def take_web(spec, samples=1, *, tokens=None, while_running=None):
     """Take this many scheduled samples of one web probe, in this process; return what was recorded."""
     loop, kept = Loop(), Kept()
     schedule = Schedule.starting(probe=spec.probe, period_ns=spec.period_ns, now_ns=time.monotonic_ns())
     probe = WebProbe(spec, schedule, loop, kept, tokens or Tokens())
-    loop.add(probe)
+    limited = Limited(probe, samples)
+    loop.add(limited)
 
     def look():
         if schedule.seq >= samples:
-            loop.stop_ticking()
+            loop.remove(limited)
             if not loop.in_flight():
                 loop.end()
                 return

@@ -54,6 +54,7 @@ class Prober:
         except ProberError:
             process.kill()
             process.wait()
+            prober._close_pipes()
             raise
         return prober
 
@@ -93,10 +94,13 @@ class Prober:
             self._process.kill()
             return self._process.wait()
         finally:
-            for pipe in (self._process.stdin, self._process.stdout):
-                if pipe is not None:
-                    with contextlib.suppress(OSError):
-                        pipe.close()
+            self._close_pipes()
+
+    def _close_pipes(self) -> None:
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
 
     def alive(self) -> bool:
         """Tell whether the process runs."""

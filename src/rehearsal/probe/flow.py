@@ -25,13 +25,13 @@ from rehearsal.probe.spec import family_of
 from rehearsal.probe.spec import numeric_address
 from rehearsal.probe.spec import port_of
 from rehearsal.sampleclass import SampleClass
-from rehearsal.samples import FRESH
-from rehearsal.samples import RETRANSMITTED
+from rehearsal.sampleflags import FRESH
+from rehearsal.sampleflags import RETRANSMITTED
 
 if TYPE_CHECKING:
     from rehearsal.probe.loop import Exchange
     from rehearsal.probe.loop import Loop
-    from rehearsal.probe.recording import Recorder
+    from rehearsal.probe.recorder import Recorder
     from rehearsal.probe.schedule import Schedule
     from rehearsal.probe.spec import ProbeSpec
 

@@ -22,7 +22,7 @@ from rehearsal.sampleclass import SampleClass
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rehearsal.probe.recording import Recorder
+    from rehearsal.probe.recorder import Recorder
     from rehearsal.probe.schedule import Schedule
     from rehearsal.probe.spec import ProbeSpec
 

@@ -9,10 +9,10 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from rehearsal.sampleclass import SampleClass
-from rehearsal.samples import BLIND
+from rehearsal.sampleflags import BLIND
 
 if TYPE_CHECKING:
-    from rehearsal.probe.recording import Recorder
+    from rehearsal.probe.recorder import Recorder
     from rehearsal.probe.schedule import Schedule
     from rehearsal.probe.spec import ProbeSpec
 

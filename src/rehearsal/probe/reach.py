@@ -27,8 +27,8 @@ from rehearsal.probe.icmp import IcmpProbe
 from rehearsal.probe.icmp import family_for
 from rehearsal.probe.icmp import probe_of
 from rehearsal.probe.loop import Loop
-from rehearsal.probe.recording import DetailCap
-from rehearsal.probe.recording import request_id
+from rehearsal.probe.recorder import DetailCap
+from rehearsal.probe.recorder import request_id
 from rehearsal.probe.schedule import Schedule
 from rehearsal.probe.spec import SECOND_NS
 from rehearsal.probe.spec import ProbeSpec

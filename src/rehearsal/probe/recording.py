@@ -10,13 +10,14 @@ import queue
 import threading
 import time
 from typing import TYPE_CHECKING
-from typing import Protocol
 
 import numpy as np
 
 from rehearsal.events import Event
 from rehearsal.events import ProberBlind
 from rehearsal.events import SampleDetail
+from rehearsal.probe.recorder import DetailCap
+from rehearsal.probe.recorder import request_id
 from rehearsal.sampleclass import SampleClass
 from rehearsal.samples import SAMPLE
 
@@ -26,60 +27,8 @@ if TYPE_CHECKING:
     from rehearsal.journal import Journal
     from rehearsal.samples import SampleStoreWriter
 
-MOST_DETAILS_PER_S = 20  # per probe; the samples themselves are all kept
 _FLUSH_S = 1.0
 _CONTROL_FAULTS = frozenset({SampleClass.OK, SampleClass.SLOW_OK, SampleClass.CANCELLED_BY_STOP})
-
-
-class Recorder(Protocol):
-    """Where probes put what they saw; the two processes have one each."""
-
-    def sample(  # noqa: PLR0913, PLR0917 - the fields of SAMPLE in their order
-        self, probe: int, sample_class: SampleClass, flags: int, seq: int, due_ns: int, sent_ns: int, done_ns: int
-    ) -> None:
-        """Take one sample."""
-
-    def detail(  # noqa: PLR0913
-        self,
-        probe: int,
-        seq: int,
-        sample_class: SampleClass,
-        message: str,
-        *,
-        status: int = 0,
-        maker: str = "",
-        request_id: str = "",
-        request_id_sent: str = "",
-    ) -> None:
-        """Take a sentence about one sample."""
-
-    def request_id(self, probe: int, seq: int) -> str:
-        """Return the request id that a sample sends."""
-
-
-class DetailCap:
-    """Lets a bounded number of details per probe and second pass."""
-
-    def __init__(self) -> None:
-        self._second = 0
-        self._counts: dict[int, int] = {}
-
-    def passes(self, probe: int) -> bool:
-        """Tell whether another detail of this probe may be written this second."""
-        second = time.monotonic_ns() // 1_000_000_000
-        if second != self._second:
-            self._second = second
-            self._counts.clear()
-        count = self._counts[probe] = self._counts.get(probe, 0) + 1
-        return count <= MOST_DETAILS_PER_S
-
-
-def request_id(run_token: int, probe: int, seq: int) -> str:
-    """Return `req-` and a lower-case UUID that says run, probe and sample, so that a service's log can be searched.
-
-    oslo.middleware drops ids of any other shape silently.
-    """
-    return f"req-{run_token & 0xFFFFFFFF:08x}-{probe:04x}-4000-8000-{seq:012x}"
 
 
 class Recording:

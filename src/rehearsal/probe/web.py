@@ -24,10 +24,10 @@ from rehearsal.probe.exchange import tls_broken_by
 from rehearsal.probe.spec import web_settings
 from rehearsal.sampleclass import CountsAs
 from rehearsal.sampleclass import SampleClass
-from rehearsal.samples import BLIND
-from rehearsal.samples import FOLLOW_UP
-from rehearsal.samples import FRESH
-from rehearsal.samples import RETRANSMITTED
+from rehearsal.sampleflags import BLIND
+from rehearsal.sampleflags import FOLLOW_UP
+from rehearsal.sampleflags import FRESH
+from rehearsal.sampleflags import RETRANSMITTED
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from rehearsal.probe.loop import Exchange
     from rehearsal.probe.loop import Loop
     from rehearsal.probe.loop import Wait
-    from rehearsal.probe.recording import Recording
+    from rehearsal.probe.recorder import Recorder
     from rehearsal.probe.response import Response
     from rehearsal.probe.schedule import Schedule
     from rehearsal.probe.spec import ProbeSpec
@@ -77,7 +77,7 @@ class Sample:
 class WebProbe:
     """One probe of a lane of the web."""
 
-    def __init__(self, spec: ProbeSpec, schedule: Schedule, loop: Loop, recording: Recording, tokens: Tokens) -> None:
+    def __init__(self, spec: ProbeSpec, schedule: Schedule, loop: Loop, recording: Recorder, tokens: Tokens) -> None:
         self.spec = spec
         self.schedule = schedule
         self._loop = loop
