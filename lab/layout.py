@@ -130,7 +130,8 @@ def node(name: str) -> Node:
 def hosts_file(own_name: str) -> str:
     """/etc/hosts of a node: every name of the lab, since there is no nameserver."""
     lines = ["127.0.0.1 localhost", "::1 localhost ip6-localhost"]
-    lines += [f"{n.management} {n.name}.{DOMAIN} {n.name}" for n in NODES]
+    # The short name first: it is what libvirt reports as the hypervisor's name, and what `osism manage compute` looks for.
+    lines += [f"{n.management} {n.name} {n.name}.{DOMAIN}" for n in NODES]
     lines += [f"{INTERNAL_VIP} {INTERNAL_NAME}", f"{EXTERNAL_VIP} {EXTERNAL_NAME}"]
     if own_name == MANAGER.name:
         lines.append(f"{MANAGER.management} redis manager-redis")
