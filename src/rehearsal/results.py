@@ -34,7 +34,11 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A downtime (`kind` down) or slow-answer (`kind` degraded) window of one probe, with its four instants."""
+    """A downtime (`kind` down) or slow-answer (`kind` degraded) window of one probe, with its four instants.
+
+    A flapping window (`outages` > 1) has three lengths: `length` is what its outages lasted together, `span` reaches
+    from the first onset to the last end, and `good_within` counts the good samples in between.
+    """
 
     probe: int
     probe_name: str
@@ -53,11 +57,16 @@ class Window:
     step: str  # id of the step it is charged to; "" if none
     attribution: str  # step | pre-existing | ambiguous | between | migration
     causes: list[str] = field(default_factory=list)
+    span: Length | None = None
+    good_within: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """What the users of one service lost during one step: a cell of the matrix step x service."""
+    """What the users of one service lost during one step: a cell of the matrix step x service.
+
+    `step` "": outside of steps. Service `canaries`: the canary that lost most; its migrations are judged apart.
+    """
 
     step: str
     service: str
