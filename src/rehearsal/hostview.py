@@ -21,7 +21,6 @@ from rehearsal.expectation import NotObserved
 if TYPE_CHECKING:
     from collections.abc import Callable
     from collections.abc import Mapping
-    from collections.abc import Sequence
     from pathlib import Path
 
     from rehearsal.events import HostFacts
@@ -193,13 +192,10 @@ def look(run: Callable[[str], Any], peers: Mapping[str, str]) -> dict[str, Any]:
     try:
         done = run(look_command(peers))
     except (RuntimeError, OSError, ValueError) as error:  # testinfra raises RuntimeError for ssh's own status 255
-        return {"error": f"it cannot be reached over SSH: {_ssh_reason(str(error).strip().splitlines())}"}
+        told = getattr(error.args[0], "stderr", None) if error.args else None
+        lines = str(told or error).strip().splitlines()
+        return {"error": f"it cannot be reached over SSH: {lines[-1][:300] if lines else 'no reason given'}"}
     return read_answer(done.rc, done.stdout, done.stderr)
-
-
-def _ssh_reason(lines: Sequence[str]) -> str:
-    telling = [line for line in lines if "ssh:" in line or "Permission denied" in line or "timed out" in line]
-    return (telling or list(lines) or ["no reason given"])[-1][:300]
 
 
 def look_at_all(hosts: Mapping[str, Callable[[str], Any]], computes: Mapping[str, str]) -> dict[str, dict[str, Any]]:

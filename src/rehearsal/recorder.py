@@ -114,7 +114,7 @@ def place_of(parameters: Mapping[str, Any]) -> dict[str, str]:
     """Return the host, container and service that a test's parameters name, themselves or in a field of theirs."""
     where = dict.fromkeys(_PLACES, "")
     for name, value in parameters.items():
-        place = "host" if name.endswith("_host") else name
+        place = name.rpartition("_")[2]  # `compute_host` is a host
         if place in _PLACES and isinstance(value, str):
             where[place] = value
         for place, attribute in (

@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.check("inflight.downtime")
-def test_downtime(watched: str, step: StepSpec, step_losses: list[Loss]) -> None:
+def test_downtime(watched_service: str, step: StepSpec, step_losses: list[Loss]) -> None:
     """During the step the service was down no longer than its budget allows."""
-    expect(losses.within_budget(step_losses, step.id, watched, "down"))
+    expect(losses.within_budget(step_losses, step.id, watched_service, "down"))
 
 
 @pytest.mark.check("inflight.slow-answers")
-def test_slow_answers(watched_api: str, step: StepSpec, step_losses: list[Loss]) -> None:
+def test_slow_answers(api_service: str, step: StepSpec, step_losses: list[Loss]) -> None:
     """During the step the service answered slowly no longer than its budget allows."""
-    expect(losses.within_budget(step_losses, step.id, watched_api, "degraded"))
+    expect(losses.within_budget(step_losses, step.id, api_service, "degraded"))
 
 
 @pytest.mark.check("inflight.canary-reachable")

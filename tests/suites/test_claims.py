@@ -190,7 +190,9 @@ def test_a_host_that_did_not_answer_proves_nothing(judge):
 
 
 GOOD_BODY = b'{"version": {"id": "v2.1", "status": "CURRENT"}}'
-LB_PAGE = b"<html><body><h1>503 Service Unavailable</h1>\nNo server is available to handle this request.\n</body></html>\n"
+LB_PAGE = (
+    b"<html><body><h1>503 Service Unavailable</h1>\nNo server is available to handle this request.\n</body></html>\n"
+)
 
 
 @pytest.mark.parametrize(
@@ -311,9 +313,10 @@ def test_libvirt_answers():
 def test_lock_file_and_task_lock():
     """A .lock file, and a lock of OSISM's tasks, are told; silence of `osism lock status` proves nothing."""
     assert configuration.no_lock_files([]).holds
-    assert "/opt/configuration/environments/.lock" in configuration.no_lock_files(
-        ["/opt/configuration/environments/.lock"]
-    ).observed
+    assert (
+        "/opt/configuration/environments/.lock"
+        in configuration.no_lock_files(["/opt/configuration/environments/.lock"]).observed
+    )
     assert configuration.tasks_unlocked(0, "2026 | INFO | Tasks are UNLOCKED\n").holds
     assert not configuration.tasks_unlocked(0, "Tasks are LOCKED by dragon since 6 o'clock\n").holds
     with pytest.raises(NotObserved):
@@ -322,7 +325,7 @@ def test_lock_file_and_task_lock():
 
 def test_tag_override():
     """Top-level variables that pin a tag are found with file and line; comments, nested keys and namespaces are not."""
-    text = "# nova_tag: 1\ndocker_namespace: kolla/release\nnova_api_tag: \"29.2\"  # hot fix\nx:\n  nova_tag: 2\nheat_image_full: a:b\n"
+    text = '# nova_tag: 1\ndocker_namespace: kolla/release\nnova_api_tag: "29.2"  # hot fix\nx:\n  nova_tag: 2\nheat_image_full: a:b\n'
     found = configuration.overrides("images.yml", text)
     assert [(3, "nova_api_tag", "29.2"), (6, "heat_image_full", "a:b")] == [(e.line, e.key, e.value) for e in found]
     assert configuration.no_overrides([]).holds
@@ -357,12 +360,20 @@ def test_disk_space():
 def plan(*planned):
     free = BudgetSpec(longest_s=1.0)
     return PlanSpec(
-        name="p", title="p", from_release="2024.2", to_release="2025.1", services=["nova"], defaults={"nova": free}, steps=list(planned)
+        name="p",
+        title="p",
+        from_release="2024.2",
+        to_release="2025.1",
+        services=["nova"],
+        defaults={"nova": free},
+        steps=list(planned),
     )
 
 
 PULL = StepSpec(id="pull", title="pull", command=["osism", "apply", "-a", "pull", "common//nova"], retag=False)
-UPGRADE = StepSpec(id="nova", title="nova", command=["osism", "apply", "-a", "upgrade", "nova"], containers=["nova_api"])
+UPGRADE = StepSpec(
+    id="nova", title="nova", command=["osism", "apply", "-a", "upgrade", "nova"], containers=["nova_api"]
+)
 
 
 def test_target_image():
@@ -480,7 +491,11 @@ def test_nothing_lost():
     assert judge("servers", facts(), facts()).holds
     assert "web is lost" == judge("servers", facts(WEB), facts()).observed
     assert "web: status ACTIVE became ERROR" == judge("servers", facts(WEB), facts(WEB | {"status": "ERROR"})).observed
-    for before, after in ((None, facts()), (events.CloudFacts("before", {}, "no"), facts()), (facts(), events.CloudFacts("x"))):
+    for before, after in (
+        (None, facts()),
+        (events.CloudFacts("before", {}, "no"), facts()),
+        (facts(), events.CloudFacts("x")),
+    ):
         with pytest.raises(NotObserved):
             judge("servers", before, after)
 

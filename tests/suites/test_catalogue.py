@@ -1,0 +1,45 @@
+"""The catalogue says of every check by which fault it was seen to fail, and the page that shows it is current."""
+
+from __future__ import annotations
+
+import pytest
+
+from rehearsal import checks
+
+
+def test_every_check_has_a_fault_or_an_honest_reason():
+    """No check is without a fault, unless a sentence says why."""
+    found = checks.catalogue()
+    assert {"preflight", "inflight", "postflight"} == {check.suite for check in found}
+    for check in found:
+        assert check.proof.faults or len(check.proof.reason.split()) >= 5, check.id
+
+
+def test_the_page_is_current():
+    """docs/checks.md is what the code says; renew it with `python -m rehearsal.checks > docs/checks.md`."""
+    assert checks.page(checks.catalogue()) == (checks.root() / "docs" / "checks.md").read_text()
+
+
+def test_postflight_takes_over_every_claim_that_can_hold_after_an_upgrade():
+    """Post-flight is all of pre-flight, except what is only about images for a step that is still to come."""
+    found = checks.catalogue()
+    before = {check.id.partition(".")[2] for check in found if check.suite == "preflight"}
+    after = {check.id.partition(".")[2] for check in found if check.suite == "postflight"}
+    assert {"target-image"} == before - after
+
+
+@pytest.mark.parametrize(
+    ("source", "tells"),
+    [
+        ('def test_x():\n    """It is."""\n', "needs one @pytest.mark.check"),
+        ('@pytest.mark.check("preflight.x")\ndef test_x():\n    pass\n', "needs one @pytest.mark.check"),
+        ('@pytest.mark.check("inflight.x")\ndef test_x():\n    """It is."""\n', "must begin with preflight."),
+        ('@pytest.mark.check("preflight.x")\ndef test_x():\n    """It is."""\n', "has no entry in PROOFS"),
+    ],
+)
+def test_a_test_without_id_claim_or_proof_is_refused(tmp_path, source, tells):
+    """A suite cannot grow by a test that nobody can name, read, or has seen fail."""
+    (tmp_path / "suites" / "preflight").mkdir(parents=True)
+    (tmp_path / "suites" / "preflight" / "test_x.py").write_text(source)
+    with pytest.raises(checks.CatalogueError, match=tells):
+        checks.catalogue(tmp_path)

@@ -1,0 +1,189 @@
+"""The suites list their claims from files alone, the same in every process, and without a cloud none of them passes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from rehearsal import events
+from rehearsal.checks import root
+from rehearsal.claimed import checks_of
+from rehearsal.journal import Journal
+from rehearsal.journal import read_journal
+from rehearsal.target import Endpoint
+from rehearsal.target import Host
+from rehearsal.target import Release
+from rehearsal.target import Target
+from rehearsal.target import Vip
+
+PLAN = """
+name: small
+title: Small
+from_release: "2024.2"
+to_release: "2025.1"
+services: [keystone]
+defaults:
+  keystone: {longest_s: 1}
+  canaries: {longest_s: 1}
+steps:
+  - id: facts
+    title: Facts
+    command: [osism, apply, facts]
+    retag: false
+  - id: pull
+    title: Pull
+    command: [osism, apply, -a, pull, keystone]
+    retag: false
+  - id: keystone
+    title: Keystone
+    command: [osism, apply, -a, upgrade, keystone]
+    containers: [keystone, keystone_fernet]
+"""
+
+
+@pytest.fixture
+def surroundings(tmp_path):
+    """A target on loopback ports where nothing listens, a plan, and a run that has begun."""
+    configuration = tmp_path / "configuration"
+    (configuration / "environments" / "kolla").mkdir(parents=True)
+    (configuration / "environments" / "kolla" / "configuration.yml").write_text("enable_heat: no\n")
+    target = Target(
+        configuration=str(configuration),
+        cloud="admin",
+        clouds_file="",
+        secure_file="",
+        cacert="",
+        operator_user="nobody",
+        operator_key=str(tmp_path / "no-key"),
+        hosts=(Host("control-0", "127.0.0.1", ("control",)), Host("<b>compute-0</b>", "127.0.0.1", ("compute",))),
+        groups={
+            "control": ("control-0",),
+            "keystone": ("control-0",),
+            "loadbalancer": ("control-0",),
+            "compute": ("<b>compute-0</b>",),
+        },
+        vips=(Vip("internal", "127.0.0.1", "localhost", tls=True),),
+        endpoints=(Endpoint("keystone", "internal", "http://127.0.0.1:9", "port-table"),),
+        release=Release("2024.2", "9.5.0", "r", "kolla/release", {}),
+    )
+    run = tmp_path / "run"
+    (run / "journal").mkdir(parents=True)
+    target.save(run / "target.json")
+    (run / "plan.yml").write_text(PLAN)
+    with Journal(run / "journal" / "runner.jsonl") as journal:
+        container = {
+            "name": "haproxy",
+            "id": "h",
+            "image": "r/kolla/haproxy:1",
+            "image_id": "i",
+            "status": "running",
+            "started_at": "t",
+            "labels": {"kolla_version": "1"},
+        }
+        own = container | {"name": "keystone", "id": "k"}
+        manager = container | {"name": "osism-ansible", "labels": {}}
+        journal.write(events.HostFacts("step:keystone:before", "control-0", [container, own, manager]))
+        journal.write(events.CanaryUp("canary-0", "s", "compute-0", "127.0.0.1", "10.0.0.5", "n", "boot", 9, 9))
+        journal.write(events.MigrationBegan("m1", "canary-0", "s", "a", "b", "mixed"))
+    return run
+
+
+def run_suite(run, suite, *arguments, gate="", **environment):
+    journal = run / "journal" / f"suite-01-{suite}.jsonl"
+    journal.unlink(missing_ok=True)
+    clean = {key: value for key, value in os.environ.items() if not key.startswith(("REHEARSE_", "PYTEST_", "OS_"))}
+    ours = {
+        "REHEARSE_RUN_DIR": run,
+        "REHEARSE_TARGET": run / "target.json",
+        "REHEARSE_PLAN": run / "plan.yml",
+        "REHEARSE_JOURNAL": journal,
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", str(root() / "suites" / suite), "-p", "no:cacheprovider", "-q", *arguments],
+        env=clean | {key: str(value) for key, value in (ours | environment).items()} | {"REHEARSE_GATE": gate or suite},
+        cwd=run,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    return checks_of([record.event for record in read_journal(journal)]) if journal.exists() else [], done
+
+
+def test_preflight_without_a_cloud_proves_nothing_and_says_why(surroundings):
+    """With hosts and APIs that do not answer, each claim has its record; only what can be seen from here holds or fails."""
+    records, done = run_suite(surroundings, "preflight", "-n", "2")
+    by_check = {}
+    for record in records:
+        by_check.setdefault(record.check, set()).add(record.outcome)
+    assert {"fail"} == by_check.pop("preflight.api-answers"), done.stdout
+    assert {"ok"} == by_check.pop("preflight.lock-file") == by_check.pop("preflight.tag-override")
+    assert {"ok"} == by_check.pop("preflight.target-image") | {"ok"}
+    for check, outcomes in by_check.items():
+        assert {"unknown"} == outcomes, (check, done.stdout)
+    wanted = [record for record in records if record.check == "preflight.container-tag"]
+    assert ("control-0", "haproxy", "loadbalancer") in {(each.host, each.container, each.service) for each in wanted}
+    assert all("could not be observed" in record.detail for record in wanted)
+    assert len({record.node_id for record in records}) == len(records)
+    assert not any("<" in record.node_id for record in records)
+    assert 1 == done.returncode
+
+
+def test_a_step_speaks_of_its_own_containers_and_of_bystanders(surroundings):
+    """In-flight claims are about the step's containers, everybody else's, the plan's services, and the canaries."""
+    records, done = run_suite(surroundings, "inflight", gate="step:keystone", REHEARSE_STEP="keystone")
+    told = {(record.check, record.container or record.service or record.host) for record in records}
+    assert {
+        ("inflight.step-replaced", "keystone"),
+        ("inflight.step-replaced", "keystone_fernet"),
+        ("inflight.step-healthy", "keystone"),
+        ("inflight.step-healthy", "keystone_fernet"),
+        ("inflight.others-untouched", "haproxy"),
+        # compute-0 was not looked at before the step: its containers are named all the same, and unknown
+        ("inflight.others-untouched", "nova_compute"),
+        ("inflight.others-untouched", "nova_libvirt"),
+        ("inflight.others-untouched", "nova_ssh"),
+        ("inflight.downtime", "keystone"),
+        ("inflight.downtime", "canaries"),
+        ("inflight.slow-answers", "keystone"),
+        ("inflight.canary-reachable", "canary"),
+    } == told, done.stdout
+    assert {"step:keystone"} == {record.gate for record in records}
+    silent = next(record for record in records if record.check == "inflight.canary-reachable")
+    assert ("fail", "canary-0") == (silent.outcome, silent.host)
+    assert "REHEARSE_STEP=keystone" in silent.repeat
+
+
+@pytest.mark.parametrize(("step", "about"), [("facts", False), ("pull", True)])
+def test_a_step_that_replaces_nothing_makes_no_claim_about_containers_of_its_own(surroundings, step, about):
+    """A step without containers has no step-replaced; a step that pulls answers for the images on every host."""
+    records, done = run_suite(surroundings, "inflight", gate=f"step:{step}", REHEARSE_STEP=step)
+    checks = {record.check for record in records}
+    assert not {"inflight.step-replaced", "inflight.step-healthy"} & checks, done.stdout
+    assert about == ("inflight.pulled-image" in checks)
+    assert "inflight.others-untouched" in checks
+
+
+def test_postflight_compares_and_repeats_preflight(surroundings):
+    """Post-flight has its own names for what it takes over, and claims for every kind of thing and every migration."""
+    records, done = run_suite(surroundings, "postflight")
+    checks = {record.check for record in records}
+    assert {"postflight.container-tag", "postflight.nothing-lost", "postflight.migration"} <= checks, done.stdout
+    lost = [record for record in records if record.check == "postflight.nothing-lost"]
+    assert 9 == len(lost)
+    assert {"unknown"} == {record.outcome for record in lost}
+
+
+def test_an_unknown_step_or_cloud_is_one_sentence(surroundings, tmp_path):
+    """What cannot even be listed is an unknown that names what is missing and what to give."""
+    records, done = run_suite(surroundings, "inflight", REHEARSE_STEP="heat")
+    assert {"unknown"} == {record.outcome for record in records}, done.stdout
+    assert any("The plan has no step 'heat'" in record.detail for record in records)
+    records, done = run_suite(
+        surroundings, "preflight", REHEARSE_TARGET="", REHEARSE_PLAN="", REHEARSE_CONFIGURATION=tmp_path / "nowhere"
+    )
+    assert {"unknown"} == {record.outcome for record in records}, done.stdout
+    assert any("The inventory is missing" in record.detail for record in records), records
