@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rehearsal.target import Options
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FILES = {
     "inventory/10-custom": """\
@@ -70,7 +73,7 @@ enable_fluentd: "no"
 clouds:
   admin:
     auth:
-      auth_url: https://api.example.test:5000/v3
+      auth_url: https://127.0.0.254:5000/v3
       username: admin
       project_name: admin
       user_domain_name: default

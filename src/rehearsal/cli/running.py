@@ -29,7 +29,6 @@ from rehearsal.runner.orders import chosen_steps
 from rehearsal.runner.orders import confirm_run
 from rehearsal.runner.progress import say
 from rehearsal.target import options as target_options
-from rehearsal.verdict import Outcome
 
 if TYPE_CHECKING:
     import argparse
@@ -176,14 +175,16 @@ def only_runner(run: RunDirectory) -> Iterator[None]:
 
 def conclude(run: RunDirectory, stopped: Stopped | None) -> int:
     """Write the report, say how it ended and what to type next; return the verdict's exit code."""
-    results = make_report(run)
-    say("")
-    say(f"{Outcome(results.outcome).shown}: {results.sentence}")
-    say(f"report: {run.report}")
-    if stopped is not None:
-        say(stopped.sentence)
-        for number, command in enumerate(stopped.next_commands):
-            say(f"{'to go on' if number == 0 else 'to go on in spite of this gate'}: {command}")
+    try:
+        results = make_report(run)
+        say("")
+        say(f"{results.outcome.shown}: {results.sentence}")
+        say(f"report: {run.report}")
+    finally:
+        if stopped is not None:
+            say(stopped.sentence)
+            for number, command in enumerate(stopped.next_commands):
+                say(f"{'to go on' if number == 0 else 'to go on in spite of this gate'}: {command}")
     return results.outcome.exit_code
 
 

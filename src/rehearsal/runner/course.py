@@ -164,7 +164,6 @@ class Course:
         )
         for part in sorted(self.orders.without):
             self.note("warning", f"Without {part}, as ordered: what they would have shown is not proven.")
-        self._connect()
 
     def _connect(self) -> None:
         if not self.target.cloud:
@@ -175,6 +174,7 @@ class Course:
             self.note("error", f"The cloud's API cannot be used: {error}")
 
     def _forward(self) -> None:
+        self._connect()
         chosen = chosen_steps(self.plan, self.orders)
         begun = bool(self.past.step_attempts)
         if begun:
@@ -405,7 +405,7 @@ class Course:
         facts = cloud_facts(self.connection, label)
         self.record(facts)
         if facts.error:
-            say(f"warning: the cloud was not observed ({label}): {facts.error}")
+            say(f"warning: not everything in the cloud was observed ({label}): {facts.error[:300]}")
 
     def _look_again(self) -> None:
         """A step may have changed what the cloud claims to be: versions, namespace, hosts."""

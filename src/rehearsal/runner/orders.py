@@ -72,7 +72,11 @@ def confirm_hold(step: StepSpec, orders: Orders) -> None:
     """Ask what a hold point asks. Raises NotConfirmed."""
     if orders.yes:
         return
-    if _ask(f"Hold point before step {step.id}: {step.hold}\nIs that so? [yes/no] ").lower() not in {"y", "yes"}:
+    try:
+        answer = _ask(f"Hold point before step {step.id}: {step.hold}\nIs that so? [yes/no] ")
+    except NotConfirmed as reason:
+        raise NotConfirmed(f"Hold point before step {step.id}: {step.hold} {reason}") from reason
+    if answer.lower() not in {"y", "yes"}:
         raise NotConfirmed(f"The hold point before step {step.id} was not released: {step.hold}")
 
 

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -83,7 +84,12 @@ def start(step: StepSpec, attempt: Attempt, target: Target, environment: dict[st
 
 def follow(attempt: Attempt, process: subprocess.Popen[bytes]) -> StepEnd:
     """Show the output until the command has ended; if the operator interrupts, tell the command, wait, and raise again."""
-    tail = _Tail(attempt.log, attempt.step)
+    with closing(_Tail(attempt.log, attempt.step)) as tail:
+        _follow(attempt, process, tail)
+    return read_end(attempt)
+
+
+def _follow(attempt: Attempt, process: subprocess.Popen[bytes], tail: _Tail) -> None:
     try:
         while process.poll() is None:
             tail.show()
@@ -99,10 +105,10 @@ def follow(attempt: Attempt, process: subprocess.Popen[bytes]) -> StepEnd:
                 break
         else:
             process.kill()
+        process.wait()
         tail.show()
         raise
     tail.show()
-    return read_end(attempt)
 
 
 def _signal(pid: int, number: signal.Signals) -> None:
@@ -151,11 +157,11 @@ def wait_for_old(attempt: Attempt) -> StepEnd:
     pid = running_pid(attempt)
     if pid is not None:
         say(f"step {attempt.step} is still running (process {pid}, started by the earlier runner): waiting for it")
-        tail = _Tail(attempt.log, attempt.step)
-        while running_pid(attempt) is not None:
+        with closing(_Tail(attempt.log, attempt.step)) as tail:
+            while running_pid(attempt) is not None:
+                tail.show()
+                time.sleep(_LOOK_S)
             tail.show()
-            time.sleep(_LOOK_S)
-        tail.show()
     return read_end(attempt)
 
 
@@ -167,6 +173,10 @@ class _Tail:
         self._rest = b""
         self._step = step
         self._began = self._last = time.monotonic()
+
+    def close(self) -> None:
+        """Close the log."""
+        self._file.close()
 
     def show(self) -> None:
         """Print new whole lines, without the log's own time stamps."""
