@@ -7,6 +7,7 @@ in the node's group and is found there. Copes with the first version (one hierar
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import signal
 import time
@@ -51,12 +52,7 @@ def lab_group(state: layout.State) -> str:
     """Name of the lab's group; a lab in another state directory gets another one."""
     if state.root == layout.DEFAULT_STATE:
         return "rehearse-lab"
-    return f"rehearse-lab-{abs(hash_text(str(state.root))) % 10**6:06d}"
-
-
-def hash_text(text: str) -> int:
-    """A number for a text, the same in every process."""
-    return int.from_bytes(text.encode()[-6:], "big")
+    return f"rehearse-lab-{hashlib.sha256(str(state.root).encode()).hexdigest()[:8]}"
 
 
 def create(state: layout.State, node: str) -> list[Path]:

@@ -1,0 +1,131 @@
+"""The command `rehearse-lab`: up, down, status, exec, break, mend.
+
+Exit codes: 0 done (for `status`: healthy), 1 failed (for `status`: not healthy), 64 usage or an unfit machine, 70 internal;
+`exec` ends with the command's own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from collections.abc import Sequence
+from typing import NoReturn
+
+from lab import deploy
+from lab import host
+from lab import kolla
+from lab import layout
+from lab import lifecycle
+from lab import nodes
+
+USAGE = 64
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        print(f"rehearse-lab: {message}", file=sys.stderr)
+        raise SystemExit(USAGE)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="rehearse-lab", description="The embedded cloud that rehearsals are tried on: OpenStack 2024.2 as OSISM 9.5 deploys it.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    up = commands.add_parser("up", help="bring the lab up; on a running lab, repair what is missing")
+    up.add_argument("--fresh", action="store_true", help="tear a running lab down first: a new cloud at the release to upgrade from")
+    commands.add_parser("down", help="remove everything that runs; downloads and caches stay")
+    status = commands.add_parser("status", help="say what is not healthy; exit code 0 only if everything is")
+    status.add_argument("--verbose", "-v", action="store_true", help="list every container")
+    execute = commands.add_parser("exec", help="run a command on a node: rehearse-lab exec NODE -- COMMAND ...")
+    execute.add_argument("--operator", action="store_true", help=f"as {layout.OPERATOR} instead of root")
+    execute.add_argument("node", choices=[node.name for node in layout.NODES], metavar="NODE", help=", ".join(node.name for node in layout.NODES))
+    execute.add_argument("argv", nargs="+", metavar="COMMAND")
+    for name, text in (("break", "make a real fault on the nodes"), ("mend", "take a fault back")):
+        fault = commands.add_parser(name, help=f"{text}: rehearse-lab {name} FAULT [ARGUMENT ...]; without FAULT, list them")
+        fault.add_argument("arguments", nargs="*", metavar="FAULT")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of `rehearse-lab`; errors for operators are one sentence, without a traceback."""
+    options = _parser().parse_args(argv)
+    state = layout.state()
+    # Debian's own programs, not whatever else is first in the caller's PATH (another Docker client, another Python).
+    os.environ["PATH"] = "/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
+    commands: dict[str, Callable[[], int]] = {
+        "up": lambda: _up(state, fresh=options.fresh),
+        "down": lambda: _down(state),
+        "status": lambda: _status(state, verbose=options.verbose),
+        "exec": lambda: _exec(state, options.node, options.argv, operator=options.operator),
+        "break": lambda: _fault("break", options.arguments),
+        "mend": lambda: _fault("mend", options.arguments),
+    }
+    try:
+        return commands[options.command]()
+    except (host.UnfitError, nodes.NodeError) as error:
+        print(f"rehearse-lab: {error}", file=sys.stderr)
+        return USAGE
+    except (lifecycle.BusyError, lifecycle.RemainsError, deploy.DeployError, kolla.PullError, kolla.RecreateError, kolla.NotHealthyError) as error:
+        print(f"rehearse-lab: {error}", file=sys.stderr)
+        return 1
+    except subprocess.CalledProcessError as error:
+        words = (error.stderr or error.stdout or "no output").strip().splitlines()
+        print(f"rehearse-lab: a command failed with {error.returncode}: {' '.join(map(str, error.cmd))[:200]}: {words[-1] if words else 'no output'}", file=sys.stderr)
+        return 1
+    except subprocess.TimeoutExpired as error:
+        print(f"rehearse-lab: a command did not end within {error.timeout:.0f} s: {' '.join(map(str, error.cmd))[:200]}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("rehearse-lab: interrupted; clear the remains with: rehearse-lab down", file=sys.stderr)
+        return 130
+
+
+def _progress() -> deploy.Say:
+    begun = time.monotonic()
+
+    def say(text: str) -> None:
+        print(f"{time.strftime('%H:%M:%S')} {time.monotonic() - begun:6.1f} s  {text}", flush=True)
+
+    return say
+
+
+def _up(state: layout.State, *, fresh: bool) -> int:
+    say = _progress()
+    lifecycle.up(state, say, fresh=fresh)
+    say("the lab is up; try: rehearse-lab exec lab-manager -- osism --help")
+    return 0
+
+
+def _down(state: layout.State) -> int:
+    if os.geteuid() != 0:
+        raise host.UnfitError("Ending the lab's processes needs root; run it with sudo.")
+    lifecycle.down(state, _progress())
+    return 0
+
+
+def _status(state: layout.State, *, verbose: bool) -> int:
+    from lab import status  # noqa: PLC0415
+
+    if verbose:
+        print("\n".join(status.describe(state)))
+    found = status.problems(state)
+    print("\n".join(found) if found else "healthy")
+    return 1 if found else 0
+
+
+def _exec(state: layout.State, node: str, argv: Sequence[str], *, operator: bool) -> int:
+    if operator:
+        argv = ["/usr/bin/sudo", "--login", "--user", layout.OPERATOR, "--", *argv]
+    command = nodes.command(state, node, argv, terminal=True)
+    sys.stdout.flush()
+    os.execv(command[0], command)  # noqa: S606
+
+
+def _fault(action: str, arguments: Sequence[str]) -> int:
+    from lab import faults  # noqa: PLC0415 -- the faults build on everything else
+
+    return faults.main([action, *arguments])
