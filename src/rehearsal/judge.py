@@ -1,0 +1,89 @@
+"""The judge: from a recorded history to its results. Pure: the same recording gives the same results, anywhere.
+
+Each part is judged in a room of its own below `judging`; here they are put together.
+"""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from rehearsal import events
+from rehearsal.judging import budgets
+from rehearsal.judging import course
+from rehearsal.judging import moves
+from rehearsal.judging import summary
+from rehearsal.judging import views
+from rehearsal.judging.differences import differences
+from rehearsal.judging.losses import matrix
+from rehearsal.judging.observation import observe
+from rehearsal.judging.quality import quality
+from rehearsal.judging.troubles import groups_of
+from rehearsal.results import Results
+
+if TYPE_CHECKING:
+    from rehearsal.history import History
+
+
+def judge(history: History) -> Results:
+    """Judge a recording, whole or broken off. What it does not show is unknown, with the reason."""
+    plan = history.plan
+    observation = observe(history)
+    groups = groups_of(observation, history)
+    losses = matrix(history, observation, groups)
+    checked = course.checks(history)
+    judged = summary.Judged(
+        steps=course.steps(history, checked),
+        checks=checked,
+        matrix=losses,
+        migrations=moves.migrations(history, observation, groups),
+        canaries=moves.canaries(history, observation, groups, losses),
+        differences=differences(history),
+        quality=quality(history, observation),
+    )
+    found = summary.findings(history, judged)
+    verdict = summary.outcome(found, judged)
+    return Results(
+        run=history.first.run,
+        mode=history.first.mode,
+        outcome=verdict,
+        sentence=summary.sentence(verdict, found, judged),
+        findings=found,
+        began_ns=history.began_ns,
+        ended_ns=history.ended_ns,
+        clock_pairs=history.walls(),
+        target=history.first.target,
+        plan=plan,
+        from_release=str(plan.get("from_release", "")),
+        to_release=str(plan.get("to_release", "")),
+        phases=[(phase, began_ns, ended_ns) for phase, began_ns, ended_ns, _ in history.phases],
+        steps=judged.steps,
+        services=list(dict.fromkeys(loss.service for loss in losses)),
+        matrix=losses,
+        windows=views.windows(groups, history),
+        strips=views.strips(observation, history),
+        migrations=judged.migrations,
+        canaries=judged.canaries,
+        checks=checked,
+        not_proven=summary.gaps(history, observation, judged),
+        differences=judged.differences,
+        quality=judged.quality,
+        notes=[(moment, note.level, note.text) for moment, note in history.of(events.Note)],
+        provenance=_provenance(history),
+        end_reason=history.last.reason,
+    )
+
+
+def _provenance(history: History) -> dict[str, str]:
+    last = history.last.event
+    return {
+        "run": history.first.run,
+        "attempts": str(len(history.attempts)),
+        "command": shlex.join(last.argv),
+        "version": last.version,
+        "revision": last.revision,
+        "host": last.host,
+        "boot id": last.boot_id,
+        "plan": f"{history.plan.get('name', '')} ({len(budgets.steps_of(history.plan))} steps)",
+        "plan sha256": last.plan_sha256,
+    }

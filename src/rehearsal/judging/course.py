@@ -1,0 +1,154 @@
+"""How the run went: steps, their gates, and the claims that were checked.
+
+A gate is judged from the records of its checks: a gate without records is unknown. A suite that was repeated counts as
+it went the last time.
+"""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+from typing import Any
+
+from rehearsal import events
+from rehearsal.judging import budgets
+from rehearsal.judging import words
+from rehearsal.results import Check
+from rehearsal.results import Step
+from rehearsal.verdict import Outcome
+from rehearsal.verdict import worst
+
+if TYPE_CHECKING:
+    from rehearsal.history import History
+    from rehearsal.history import StepRun
+
+_RANK = {Outcome.FAIL: 0, Outcome.UNKNOWN: 1, Outcome.OK: 2}
+
+
+def checks(history: History) -> list[Check]:
+    """Return every claim with its last result, failures first, then unknown."""
+    newest: dict[tuple[str, str], int] = {}
+    for run in history.suites:
+        newest[run.event.gate, run.event.suite] = run.began_ns
+    last: dict[tuple[str, str, str], Check] = {}
+    for moment, event in history.of(events.CheckDone):
+        if moment >= newest.get((event.gate, event.suite), 0):
+            last[event.gate, event.check, event.node_id] = _check(event)
+    return sorted(last.values(), key=lambda check: _RANK[check.outcome])
+
+
+def _check(event: events.CheckDone) -> Check:
+    observed = (
+        event.observed if not event.detail else f"{event.observed}; {event.detail}" if event.observed else event.detail
+    )
+    return Check(
+        id=event.check,
+        node_id=event.node_id,
+        suite=event.suite,
+        gate=event.gate,
+        outcome=outcome_of(event.outcome),
+        claim=event.claim,
+        expected=event.expected,
+        observed=observed,
+        repeat=event.repeat,
+        host=event.host,
+        container=event.container,
+        service=event.service,
+        duration_s=event.duration_s,
+    )
+
+
+def outcome_of(word: str) -> Outcome:
+    """Return the outcome that a journal names; a word that nobody knows proves nothing."""
+    try:
+        return Outcome(word)
+    except ValueError:
+        return Outcome.UNKNOWN
+
+
+def gate_names(step: dict[str, Any], step_id: str) -> list[str]:
+    """Return the gates that a plan wants after a step."""
+    suites = step.get("gates")
+    return [
+        f"step:{step_id}" if suite == "inflight" else f"step:{step_id}:{suite}"
+        for suite in (["inflight"] if suites is None else suites)
+    ]
+
+
+def gate(name: str, checked: list[Check]) -> tuple[Outcome, str]:
+    """Return a gate's outcome and a sentence."""
+    mine = [check for check in checked if check.gate == name]
+    if not mine:
+        return Outcome.UNKNOWN, "its gate has no record of any check"
+    outcome = worst(check.outcome for check in mine)
+    if outcome is Outcome.OK:
+        return outcome, f"{words.plural(len(mine), 'check')} passed"
+    bad = [check for check in mine if check.outcome is outcome]
+    first = told(bad[0])
+    return (
+        outcome,
+        f"{len(bad)} of {words.plural(len(mine), 'check')} {'failed' if outcome is Outcome.FAIL else 'unknown'}: {first}",
+    )
+
+
+def told(check: Check) -> str:
+    """Return a check as a sentence fragment: where, what was expected, what was seen."""
+    where = " ".join(filter(None, [check.host, check.container or check.service]))
+    seen = (
+        f"expected {check.expected}, observed {check.observed}" if check.expected and check.observed else check.observed
+    )
+    claim = check.claim.rstrip(".")
+    return f"{claim}{f' ({where})' if where else ''}{f': {seen}' if seen else ''}"
+
+
+def steps(history: History, checked: list[Check]) -> list[Step]:
+    """Return every step of the plan in order, also those that did not run, and steps that only the journal names."""
+    planned = budgets.steps_of(history.plan)
+    runs: dict[str, list[StepRun]] = {}
+    for run in history.steps:
+        runs.setdefault(run.step, []).append(run)
+    found = [_step(step_id, spec, runs.get(step_id, []), checked) for step_id, spec in planned.items()]
+    return found + [_step(step_id, {}, seen, checked) for step_id, seen in runs.items() if step_id not in planned]
+
+
+def _step(step_id: str, spec: dict[str, Any], runs: list[StepRun], checked: list[Check]) -> Step:
+    title = str(spec.get("title") or step_id)
+    services = [str(service) for service in spec.get("services") or []]
+    if not runs:
+        command = shlex.join(map(str, spec.get("command") or []))
+        return Step(step_id, title, services, None, None, None, 0, Outcome.UNKNOWN, "it did not run", "", command)
+    last = runs[-1]
+    outcomes: list[tuple[Outcome, str]] = [_command(last)]
+    if last.ended_ns is not None:
+        outcomes += [gate(name, checked) for name in gate_names(spec, step_id)]
+    outcome = worst(each for each, _ in outcomes)
+    notes = [text for each, text in outcomes if each is outcome and (text and outcome is not Outcome.OK)]
+    if len(runs) > 1:
+        notes.append(f"attempt {len(runs)}; before: {'; '.join(_ended(run) for run in runs[:-1])}")
+    if last.note:
+        notes.append(last.note)
+    return Step(
+        id=step_id,
+        title=last.event.title or title,
+        services=list(last.event.services) or services,
+        began_ns=last.began_ns,
+        ended_ns=last.ended_ns,
+        rc=last.rc,
+        attempts=len(runs),
+        outcome=outcome,
+        note="; ".join(dict.fromkeys(notes)),
+        log=last.event.log,
+        command=shlex.join(last.event.argv),
+    )
+
+
+def _command(run: StepRun) -> tuple[Outcome, str]:
+    if run.rc is None:
+        return Outcome.UNKNOWN, "its end was not seen"
+    if run.rc != 0:
+        return Outcome.FAIL, f"its command ended with exit code {run.rc}"
+    return Outcome.OK, ""
+
+
+def _ended(run: StepRun) -> str:
+    return "its end was not seen" if run.rc is None else f"exit code {run.rc}"

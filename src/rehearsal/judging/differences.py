@@ -1,0 +1,172 @@
+"""Before and after: what is in the cloud, and which containers run which image.
+
+A difference is expected if a step of the plan makes it. What a step should have changed and did not is told apart.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from typing import Any
+
+from rehearsal import events
+from rehearsal.judging import budgets
+from rehearsal.results import Difference
+
+if TYPE_CHECKING:
+    from rehearsal.history import History
+
+_SINGULAR = {
+    "servers": "server",
+    "ports": "port",
+    "volumes": "volume",
+    "agents": "agent",
+    "services": "service",
+    "networks": "network",
+    "routers": "router",
+    "floating IPs": "floating IP",
+    "hypervisors": "hypervisor",
+}
+_SHOWN = 6
+
+
+def differences(history: History) -> list[Difference]:
+    """Return everything that is not as it was before the first step."""
+    return _in_the_cloud(history) + _on_the_hosts(history)
+
+
+def compared(history: History) -> dict[str, bool]:
+    """Return for `cloud` and `hosts` whether there is a look before and a look after."""
+    looks = {"cloud": _cloud(history), "hosts": _hosts(history)}
+    return {name: bool(before) and bool(after) for name, (before, after) in looks.items()}
+
+
+def _cloud(history: History) -> tuple[dict[str, Any], dict[str, Any]]:
+    seen = [(event.label, event.facts) for _, event in history.of(events.CloudFacts) if event.facts]
+    before: dict[str, Any] = next((facts for label, facts in seen if label == "before"), {})
+    after: dict[str, Any] = next((facts for label, facts in reversed(seen) if label == "after"), {})
+    return before, after
+
+
+def _in_the_cloud(history: History) -> list[Difference]:
+    before, after = _cloud(history)
+    found: list[Difference] = []
+    for kind, rows in before.items():
+        if not isinstance(after.get(kind), list) or not isinstance(rows, list):
+            continue
+        old = {str(row.get("id") or row.get("name")): row for row in rows}
+        new = {str(row.get("id") or row.get("name")): row for row in after[kind]}
+        singular = _SINGULAR.get(kind, kind)
+        for key in sorted(old.keys() | new.keys()):
+            one, other = old.get(key), new.get(key)
+            if one == other:
+                continue
+            name = str((one or other or {}).get("name") or key)
+            if one is None or other is None:
+                change = "new" if one is None else "lost"
+                found.append(Difference(singular, name, change, _state(one), _state(other), expected=False))
+            else:
+                keys = [part for part in {**one, **other} if one.get(part) != other.get(part)]
+                found.append(
+                    Difference(singular, name, "changed", _state(one, keys), _state(other, keys), expected=False)
+                )
+    return found
+
+
+def _state(row: dict[str, Any] | None, keys: list[str] | None = None) -> str:
+    if row is None:
+        return ""
+    chosen = keys if keys is not None else [key for key in row if key not in {"id", "name", "project"}][:_SHOWN]
+    return ", ".join(f"{key} {_plain(row.get(key))}" for key in chosen)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return "none" if value in {None, ""} else str(value)
+
+
+# --- containers ----------------------------------------------------------------------------------------------------
+
+
+def _hosts(history: History) -> tuple[dict[str, events.HostFacts], dict[str, events.HostFacts]]:
+    """Return the look at each host before the first step, and the one after the last."""
+    first_step = min((run.began_ns for run in history.steps), default=None)
+    before: dict[str, events.HostFacts] = {}
+    after: dict[str, events.HostFacts] = {}
+    for moment, facts in history.of(events.HostFacts):
+        if facts.error:
+            continue
+        if first_step is None or moment <= first_step:
+            if facts.label == "before" or facts.host not in before:
+                before[facts.host] = facts
+        else:
+            after[facts.host] = facts
+    return before, after
+
+
+def _on_the_hosts(history: History) -> list[Difference]:
+    before, after = _hosts(history)
+    replaced = replaced_by_plan(history)
+    found: list[Difference] = []
+    for host in sorted(before.keys() & after.keys()):
+        old = {str(each["name"]): each for each in before[host].containers if each.get("name")}
+        new = {str(each["name"]): each for each in after[host].containers if each.get("name")}
+        for name in sorted(old.keys() | new.keys()):
+            found += _container(f"{name} on {host}", old.get(name), new.get(name), expected=name in replaced)
+    return found
+
+
+def _container(
+    name: str, old: dict[str, Any] | None, new: dict[str, Any] | None, *, expected: bool
+) -> list[Difference]:
+    if old is None or new is None:
+        only = old or new or {}
+        image = str(only.get("image", ""))
+        if old is None:
+            return [Difference("container", name, "new", "", image, expected=expected)]
+        return [Difference("container", name, "lost", image, "", expected=False)]
+    if image_of(old) != image_of(new):
+        return [Difference("image", name, "changed", *_told(old, new), expected=expected)]
+    if old.get("started_at") != new.get("started_at") and not expected:
+        started = (f"started {old.get('started_at')}", f"started {new.get('started_at')}")
+        return [Difference("container", name, "changed", *started, expected=False)]
+    return []
+
+
+def image_of(container: dict[str, Any]) -> tuple[str, str]:
+    """Return an image's reference and its id: a tag that was moved is another image."""
+    return str(container.get("image", "")), str(container.get("image_id", ""))
+
+
+def _told(old: dict[str, Any], new: dict[str, Any]) -> tuple[str, str]:
+    if old.get("image") != new.get("image"):
+        return str(old.get("image")), str(new.get("image"))
+    return " ".join(image_of(old)), " ".join(image_of(new))
+
+
+def replaced_by_plan(history: History) -> set[str]:
+    """Return the names of the containers that steps of the plan replace."""
+    return {
+        str(container) for step in budgets.steps_of(history.plan).values() for container in step.get("containers") or []
+    }
+
+
+def unchanged(history: History) -> list[tuple[str, str]]:
+    """Return (container on host, image) that a finished step should have brought to another image and did not."""
+    before, after = _hosts(history)
+    done = {run.step for run in history.steps if run.rc == 0}
+    wanted = {
+        str(container)
+        for step_id, step in budgets.steps_of(history.plan).items()
+        if step_id in done and step.get("retag", True)
+        for container in step.get("containers") or []
+    }
+    found = []
+    for host in sorted(before.keys() & after.keys()):
+        old = {str(each.get("name")): each for each in before[host].containers}
+        found += [
+            (f"{each['name']} on {host}", str(each.get("image", "")))
+            for each in after[host].containers
+            if each.get("name") in wanted and each["name"] in old and image_of(each) == image_of(old[each["name"]])
+        ]
+    return found

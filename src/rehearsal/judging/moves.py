@@ -1,0 +1,242 @@
+"""Live migrations and canaries: did they work, and who was out of reach for how long."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rehearsal import events
+from rehearsal.judging import budgets
+from rehearsal.judging import words
+from rehearsal.judging.observation import MIGRATION
+from rehearsal.judging.troubles import count_of
+from rehearsal.judging.troubles import is_judged
+from rehearsal.judging.troubles import length_of
+from rehearsal.outage import OPEN_NS
+from rehearsal.results import Canary
+from rehearsal.results import Length
+from rehearsal.results import Loss
+from rehearsal.results import Migration
+from rehearsal.verdict import Outcome
+from rehearsal.verdict import against_budget
+from rehearsal.verdict import worst
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rehearsal.history import History
+    from rehearsal.history import MigrationRun
+    from rehearsal.judging.observation import Observation
+    from rehearsal.judging.troubles import Group
+    from rehearsal.results import Budget
+
+Claim = tuple[Outcome, str]
+
+
+def migrations(history: History, observation: Observation, groups: list[Group]) -> list[Migration]:
+    """Return every live migration, judged: what was not observed makes it unknown."""
+    return [_migration(run, history, observation, groups) for run in history.migrations]
+
+
+def _migration(run: MigrationRun, history: History, observation: Observation, groups: list[Group]) -> Migration:
+    began, ended = run.began, run.ended
+    network, floor_ns = _lane(run, observation, groups, "icmp")
+    tcp, _ = _lane(run, observation, groups, "tcp")
+    claims = [*_as_nova_says(run), *_as_the_network_says(network, floor_ns, budgets.migration_budget(history.plan))]
+    outcome = worst(claim for claim, _ in claims)
+    reasons = [text for claim, text in claims if claim is outcome and text]
+    if ended is not None and ended.detail and outcome is not Outcome.OK:
+        reasons.append(ended.detail)
+    return Migration(
+        id=began.migration,
+        canary=began.canary,
+        occasion=began.occasion,
+        source=began.source,
+        target=(ended.host_after if ended else "") or began.target,
+        began_ns=run.began_ns,
+        ended_ns=run.ended_ns,
+        status=ended.status if ended else "",
+        total_s=ended.total_s if ended else None,
+        network=network,
+        tcp=tcp,
+        floor_ns=floor_ns,
+        outcome=outcome,
+        reason="; ".join(reasons),
+    )
+
+
+def _as_nova_says(run: MigrationRun) -> list[Claim]:
+    ended = run.ended
+    if ended is None:
+        return [(Outcome.UNKNOWN, "its end was not seen")]
+    wanted = run.began.target
+    return [
+        _claim(ended.status, ended.status == "completed", f"nova says {ended.status}", "its status was not seen"),
+        _claim(
+            ended.host_after,
+            ended.host_after != run.began.source,
+            f"the server is still on {ended.host_after}",
+            "the host afterwards was not seen",
+        ),
+        _claim(
+            ended.host_after,
+            not wanted or ended.host_after in {wanted, run.began.source},
+            f"it went to {ended.host_after} instead of {wanted}",
+            "",
+        ),
+        _claim(
+            ended.server_status,
+            ended.server_status == "ACTIVE",
+            f"the server is {ended.server_status}",
+            "the server's status was not seen",
+        ),
+        _claim(
+            ended.boot_id_before and ended.boot_id_after,
+            ended.boot_id_before == ended.boot_id_after,
+            "the server was restarted: another boot id",
+            "the boot id was not seen on both sides",
+        ),
+    ]
+
+
+def _claim(seen: str, holds: bool, otherwise: str, unseen: str) -> Claim:
+    if not seen:
+        return Outcome.UNKNOWN, unseen
+    return (Outcome.OK, "") if holds else (Outcome.FAIL, otherwise)
+
+
+def _lane(
+    run: MigrationRun, observation: Observation, groups: list[Group], lane: str
+) -> tuple[Length | None, int | None]:
+    """Return the longest window of a lane in a migration, and the lane's floor; None: not observed."""
+    label = MIGRATION + run.began.migration
+    watched = observation.migrating(run.began.canary, run.began.migration, lane)
+    lengths = [
+        length_of(group.outages)
+        for group in groups
+        if group.kind == "down" and group.charge.label == label and group.troubles[0].seen.probe.lane == lane
+    ]
+    floors = [tally.floor_ns for _, tally in watched]
+    floor_ns = max(floors, default=OPEN_NS)
+    if not any(tally.samples for _, tally in watched):
+        return None, None
+    if lengths:
+        longest = max(lengths, key=lambda length: (length.possible_ns is None, length.possible_ns or 0))
+    else:
+        longest = Length(0, 0, None if floor_ns == OPEN_NS else floor_ns)
+    return longest, None if floor_ns == OPEN_NS else floor_ns
+
+
+def _as_the_network_says(network: Length | None, floor_ns: int | None, budget: Budget | None) -> list[Claim]:
+    if network is None:
+        return [(Outcome.UNKNOWN, "its reachability was not sampled")]
+    gap = f"out of reach for {words.between(network)}"
+    if network.possible_ns is None:
+        over = budget is not None and network.certain_ns > budget.longest_ns
+        return [(Outcome.FAIL if over else Outcome.UNKNOWN, f"{gap}: its return was not seen")]
+    if budget is None:
+        return [(Outcome.OK, gap)]
+    allowed = f"{words.exactly(budget.longest_ns)} are allowed ({budget.source})"
+    outcome = against_budget(network.certain_ns, network.possible_ns, budget.longest_ns)
+    if outcome is not Outcome.OK:
+        return [(outcome, f"{gap}; {allowed}")]
+    if floor_ns is None or floor_ns > budget.longest_ns:
+        unseen = "any time" if floor_ns is None else words.at_most(floor_ns)
+        return [(Outcome.UNKNOWN, f"it may have been out of reach for {unseen} unseen; {allowed}")]
+    return [
+        (
+            Outcome.OK,
+            gap if network.point_ns else f"no failed sample; out of reach for less than {words.at_most(floor_ns)}",
+        )
+    ]
+
+
+# --- canaries ------------------------------------------------------------------------------------------------------
+
+
+def canaries(history: History, observation: Observation, groups: list[Group], matrix: Iterable[Loss]) -> list[Canary]:
+    """Return every canary of the run: where it was, whether it was restarted, how long it was out of reach."""
+    told = [loss for loss in matrix if loss.service == budgets.CANARIES and loss.kind == "down"]
+    ups: dict[str, list[events.CanaryUp]] = {}
+    for _, event in history.of(events.CanaryUp):
+        ups.setdefault(event.canary, []).append(event)
+    return [_canary(name, seen, history, observation, groups, told) for name, seen in ups.items()]
+
+
+def _canary(  # noqa: PLR0913, PLR0917 - what is known about one canary
+    name: str,
+    ups: list[events.CanaryUp],
+    history: History,
+    observation: Observation,
+    groups: list[Group],
+    told: list[Loss],
+) -> Canary:
+    boots = _boot_ids(name, history)
+    mine = [
+        group
+        for group in groups
+        if group.kind == "down"
+        and group.troubles[0].seen.probe.declared.canary == name
+        and is_judged(group, observation)
+        and not group.charge.label.startswith(MIGRATION)
+    ]
+    sampled = any(
+        seen.trace.samples for seen in observation.of_service(budgets.CANARIES) if seen.probe.declared.canary == name
+    )
+    outages = [outage for group in mine for outage in group.outages]
+    lengths = [length_of(group.outages) for group in mine]
+    claims: list[Claim] = []
+    if len(set(boots)) > len({up.server_id for up in ups}):
+        claims.append((Outcome.FAIL, "it was restarted: its boot id changed"))
+    if not sampled:
+        claims.append((Outcome.UNKNOWN, "its reachability was never sampled"))
+    claims += [
+        (loss.outcome, f"{loss.step or 'outside of steps'}: {loss.reason.removeprefix(f'{name}: ')}")
+        for loss in told
+        if loss.outcome is not Outcome.OK and loss.reason.startswith((f"{name}: ", "no probe"))
+    ]
+    outcome = worst([Outcome.OK, *(claim for claim, _ in claims)])
+    reasons = [text for claim, text in claims if claim is outcome]
+    if not reasons:
+        count = count_of(outages)
+        together = (
+            f"{words.plural(count, 'outage')} outside of migrations, {words.between(length_of(outages))} in total"
+        )
+        reasons = [together if count else "no failed sample outside of migrations"]
+    longest = max(
+        lengths, key=lambda length: (length.possible_ns is None, length.possible_ns or 0), default=Length(0, 0, 0)
+    )
+    return Canary(
+        name=name,
+        server_id=ups[-1].server_id,
+        address=ups[-1].address,
+        host=_host(name, ups[-1], history),
+        boot_ids=boots,
+        longest=longest if sampled else None,
+        total=length_of(outages) if sampled else None,
+        outcome=outcome,
+        reason="; ".join(reasons),
+    )
+
+
+def _boot_ids(name: str, history: History) -> list[str]:
+    """Return the boot ids that were heard, in order, repetitions left out."""
+    heard: list[tuple[int, str]] = []
+    for moment, up in history.of(events.CanaryUp):
+        heard += [(moment, up.boot_id)] * (up.canary == name)
+    for moment, beacon in history.of(events.BeaconHeard):
+        heard += [(moment, beacon.boot_id)] * (beacon.canary == name)
+    for moment, ended in history.of(events.MigrationEnded):
+        heard += [(moment, ended.boot_id_before), (moment, ended.boot_id_after)] * (ended.canary == name)
+    found: list[str] = []
+    for _, boot in sorted(heard, key=lambda item: item[0]):
+        if boot and (not found or found[-1] != boot):
+            found.append(boot)
+    return found
+
+
+def _host(name: str, up: events.CanaryUp, history: History) -> str:
+    host = up.host
+    for _, ended in history.of(events.MigrationEnded):
+        if ended.canary == name and ended.host_after:
+            host = ended.host_after
+    return host

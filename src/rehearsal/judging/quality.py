@@ -1,0 +1,95 @@
+"""How far the measurement itself can be trusted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rehearsal import events
+from rehearsal.judging import words
+from rehearsal.judging.losses import blind_share
+from rehearsal.judging.observation import absences
+from rehearsal.outage import LAG_BIN_NS
+from rehearsal.results import Quality
+
+if TYPE_CHECKING:
+    from rehearsal.history import History
+    from rehearsal.judging.observation import Observation
+
+_BLIND_MOST = 500
+
+
+def quality(history: History, observation: Observation) -> Quality:
+    """Return what the prober told about itself, and what its samples show of its lateness."""
+    beats = [beat for _, beat in history.of(events.ProberBeat)]
+    absent = absences(history)
+    runs = history.prober_runs
+    begun_ns = runs[0].started_ns if runs else history.began_ns
+    blind = sorted([*observation.blind, *absent])
+    lags = sum((seen.trace.lags for seen in observation.seen), np.zeros(1, np.int64))
+    samples = sum(seen.trace.samples for seen in observation.seen)
+    dropped = sum(beat.dropped for beat in beats)
+    dropped = max(dropped, sum(run.stopped.dropped for run in runs if run.stopped))
+    return Quality(
+        samples=samples,
+        probes=len({seen.probe.name for seen in observation.seen}),
+        dropped=dropped,
+        lag_p99_ns=_percentile(lags, 0.99),
+        lag_max_ns=max((seen.trace.lag_max_ns for seen in observation.seen if seen.trace.samples), default=None),
+        blind=_longest(blind),
+        blind_share=blind_share(observation, absent, begun_ns, history.ended_ns) if runs else 1.0,
+        load_per_s=_load_per_s(history),
+        steal_ns=sum(beat.steal_ns for beat in beats),
+        run_delay_ns=sum(beat.run_delay_ns for beat in beats),
+        prober_stopped=bool(runs) and all(run.stopped is not None for run in runs),
+        remarks=_remarks(history, observation, dropped, len(blind)),
+    )
+
+
+def _percentile(lags: np.ndarray[tuple[int, ...], np.dtype[np.int64]], share: float) -> int | None:
+    """Return the upper edge of the bin that holds the percentile; None without samples."""
+    total = int(lags.sum())
+    if not total:
+        return None
+    return (int(np.searchsorted(np.cumsum(lags), np.ceil(share * total))) + 1) * LAG_BIN_NS
+
+
+def _longest(blind: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
+    if len(blind) <= _BLIND_MOST:
+        return blind
+    return sorted(sorted(blind, key=lambda span: span[0] - span[1])[:_BLIND_MOST])
+
+
+def _load_per_s(history: History) -> float:
+    """Return the most samples a second that were declared at the same time, the prober's own controls left out."""
+    loads = [0.0]
+    for run in history.prober_runs:
+        probes = [
+            probe
+            for probe in history.probes
+            if probe.lane != "control" and run.started_ns <= probe.from_ns <= (run.stopped_ns or history.ended_ns)
+        ]
+        loads.append(sum(1e9 / probe.declared.period_ns for probe in probes))
+    return max(loads)
+
+
+def _remarks(history: History, observation: Observation, dropped: int, blind: int) -> list[str]:
+    found = []
+    if not history.prober_runs:
+        found.append("No prober ran: nothing was measured.")
+    if history.last.ended_ns is not None and any(run.stopped is None for run in history.prober_runs):
+        found.append("The prober died: what came after its last sign of life is unknown.")
+    if dropped:
+        found.append(f"The prober dropped {words.plural(dropped, 'sample')}, because it was too far behind.")
+    if blind > _BLIND_MOST:
+        found.append(f"The prober was blind {words.number(blind)} times; the {_BLIND_MOST} longest are listed.")
+    if observation.undeclared:
+        found.append(f"{words.plural(observation.undeclared, 'sample')} of probes that nobody declared were left out.")
+    stragglers = sum(seen.trace.stragglers for seen in observation.seen)
+    if stragglers:
+        found.append(f"{words.plural(stragglers, 'sample')} were stored too late to be put in their place: left out.")
+    drops = sum(beat.socket_drops for _, beat in history.of(events.ProberBeat))
+    if drops:
+        found.append(f"The kernel dropped {words.plural(drops, 'answer')} because the prober was too slow.")
+    return found

@@ -1,0 +1,156 @@
+"""The rules by which a loss is judged against a budget. They hold no constant of their own: the plan decides.
+
+ok: even the possible fits, and nothing longer can have passed unseen. fail: even the certain does not fit. Otherwise
+unknown, with what would decide.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rehearsal.judging import words
+from rehearsal.outage import OPEN_NS
+from rehearsal.results import Budget
+from rehearsal.results import Length
+from rehearsal.verdict import Outcome
+from rehearsal.verdict import against_budget
+
+NOTHING = Length(0, 0, 0)
+_FINEST_NS = 2_000_000  # no probe samples faster
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """How well one service (or one canary) was watched during one step."""
+
+    samples: int
+    failed: int
+    slow: int
+    floor_ns: int | None  # None: nobody knows what could have passed unseen
+    uncovered_ns: int
+    blind_ns: int  # of the best lane: late ticks and ticks that never came
+    blind_counted_ns: int  # spans in which the prober itself could not see, outside of what is charged anyway
+    period_ns: int
+    length_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """What was lost: the lengths of its windows, all of them together, and how many outages they were."""
+
+    kind: str
+    lengths: tuple[Length, ...]
+    total: Length
+    count: int
+
+    @property
+    def longest(self) -> Length:
+        """The longest window: the one that possibly was."""
+        return min(self.lengths, key=by_length, default=NOTHING)
+
+    @property
+    def noun(self) -> str:
+        """What it is called."""
+        return "outage" if self.kind == "down" else "slow spell"
+
+    @property
+    def nouns(self) -> str:
+        """How many they are."""
+        return words.plural(self.count, self.noun)
+
+
+def by_length(length: Length) -> tuple[int, int]:
+    """Sort key: the possibly longest first."""
+    return -(OPEN_NS if length.possible_ns is None else length.possible_ns), -length.certain_ns
+
+
+def judged(  # noqa: PLR0911, PLR0913 - the rules, one after the other
+    lost: Lost,
+    watched: Watched,
+    *,
+    budget: Budget | None,
+    allowed_anyway: Budget | None,
+    resolution_ns: int,
+    blind_share: float,
+) -> tuple[Outcome, str]:
+    """Judge what was lost against a budget, and say why in a sentence.
+
+    `allowed_anyway`: where no budget speaks of slow answers, what may be down may also be slow. `resolution_ns`: what
+    a budget of zero is measured with. `blind_share`: up to which share of the step blindness is not counted.
+    """
+    limit = budget or allowed_anyway or Budget(OPEN_NS, None, None, "")
+    over = _over(limit, lost)
+    if over and budget is not None:
+        return Outcome.FAIL, over
+    if over or (lost.count and limit.longest_ns == OPEN_NS):
+        speaks = "no budget speaks of slow answers" if allowed_anyway else "the plan sets no budget"
+        return Outcome.UNKNOWN, f"{lost.nouns}, {words.between(lost.total)} in total, and {speaks}"
+    if watched.samples == 0:
+        return Outcome.UNKNOWN, "never sampled"
+    if watched.uncovered_ns:
+        return Outcome.UNKNOWN, f"nobody measured for {words.at_most(watched.uncovered_ns)} of this step"
+    if any(length.possible_ns is None for length in lost.lengths):
+        return Outcome.UNKNOWN, f"the recording began or ended in the middle of the {lost.noun}"
+    undecided = _undecided(limit, lost)
+    if undecided:
+        return Outcome.UNKNOWN, undecided
+    if watched.floor_ns is None:
+        return Outcome.UNKNOWN, "nobody knows what came after the last good sample"
+    finest = limit.longest_ns or resolution_ns
+    if watched.floor_ns > finest:
+        allowed = "are allowed" if limit.longest_ns else "is the resolution that a budget of zero needs"
+        unseen = f"{lost.noun} of up to {words.at_most(watched.floor_ns)} could have passed unseen"
+        return Outcome.UNKNOWN, f"{words.article(unseen)}, and {words.exactly(finest)} {allowed}"
+    blind = watched.blind_counted_ns
+    left = OPEN_NS if limit.total_ns is None else limit.total_ns - (lost.total.possible_ns or 0)
+    if blind > left and blind > blind_share * watched.length_ns:
+        return Outcome.UNKNOWN, f"the prober was blind for {words.at_most(blind)}, longer than the budget leaves"
+    return Outcome.OK, _well(lost, watched)
+
+
+def _over(limit: Budget, lost: Lost) -> str:
+    """Return why a budget is certainly exceeded; empty if it is not."""
+    certain = max((length.certain_ns for length in lost.lengths), default=0)
+    source = f" ({limit.source})" if limit.source else ""
+    if limit.longest_ns == 0 and lost.count:
+        return f"{lost.nouns}, {words.between(lost.total)} in total; none is allowed{source}"
+    if certain > limit.longest_ns:
+        which = f"the longest of {lost.nouns}" if lost.count > 1 else words.article(lost.noun)
+        return (
+            f"{which} lasted at least {words.at_least(certain)}; {words.exactly(limit.longest_ns)} are allowed{source}"
+        )
+    if limit.total_ns is not None and lost.total.certain_ns > limit.total_ns:
+        lasted = f"lasted at least {words.at_least(lost.total.certain_ns)} in total"
+        return f"{lost.nouns} {lasted}; {words.exactly(limit.total_ns)} are allowed{source}"
+    if limit.count is not None and lost.count > limit.count:
+        return f"{lost.nouns}; {limit.count} are allowed{source}"
+    return ""
+
+
+def _undecided(limit: Budget, lost: Lost) -> str:
+    """Return why the bounds do not support a verdict, and what would; empty if they do."""
+    for length in lost.lengths:
+        if against_budget(length.certain_ns, length.possible_ns, limit.longest_ns) is Outcome.UNKNOWN:
+            return _sample_faster(f"{words.article(lost.noun)} lasted", length, limit.longest_ns)
+    total, allowed = lost.total, limit.total_ns
+    if allowed is not None and against_budget(total.certain_ns, total.possible_ns, allowed) is Outcome.UNKNOWN:
+        return _sample_faster(f"{lost.nouns} lasted in total", total, allowed)
+    return ""
+
+
+def _sample_faster(what: str, length: Length, budget_ns: int) -> str:
+    """Bounds are about two periods apart; they decide once they are closer than the point is to the budget."""
+    period = abs(budget_ns - length.point_ns) // 2
+    advice = f"sampling every {words.at_least(period)} would decide" if period >= _FINEST_NS else "no rate would decide"
+    return f"{what} {words.between(length)}, and {words.exactly(budget_ns)} are allowed: {advice}"
+
+
+def _well(lost: Lost, watched: Watched) -> str:
+    if lost.count > 1:
+        together = f"{words.between(lost.total)} in total"
+        return f"{lost.nouns}, the longest {words.between(lost.longest)}, {together}"
+    if lost.count:
+        return f"one {lost.noun}, {words.between(lost.longest)}"
+    bad = "failed" if lost.kind == "down" else "slow"
+    floor = words.at_most(watched.floor_ns or 0)
+    return f"no {bad} sample among {words.number(watched.samples)}; no {lost.noun} longer than {floor}"

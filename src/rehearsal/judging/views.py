@@ -1,0 +1,196 @@
+"""What the report draws: windows with their four instants, and a strip for each probe, bounded in size."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from rehearsal.judging.causes import causes_of
+from rehearsal.judging.causes import starts_of
+from rehearsal.judging.losses import lane_floor
+from rehearsal.judging.observation import MIGRATION
+from rehearsal.judging.observation import life_of
+from rehearsal.judging.troubles import length_of
+from rehearsal.outage import merged
+from rehearsal.results import Length
+from rehearsal.results import Strip
+from rehearsal.results import Window
+from rehearsal.sampleclass import SampleClass
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from collections.abc import Sequence
+
+    from rehearsal.history import History
+    from rehearsal.judging.observation import Observation
+    from rehearsal.judging.observation import Seen
+    from rehearsal.judging.troubles import Group
+    from rehearsal.judging.troubles import Trouble
+    from rehearsal.outage import Outage
+
+WINDOWS_MOST = 3_000
+_RUNS_MOST = 240
+_BLIND_SHOWN_NS = 100_000_000
+_ORDER = ("good", "blind", "slow", "bad")  # what comes later covers what came before
+
+
+def windows(groups: Iterable[Group], history: History) -> list[Window]:
+    """Return every window of every lane in order of time; of more than WINDOWS_MOST, the longest."""
+    starts = starts_of(history)
+    found: list[Window] = []
+    for group in groups:
+        causes = causes_of(group, history, starts)
+        found += [_window(trouble, group, causes) for trouble in group.troubles]
+    if len(found) > WINDOWS_MOST:
+        found.sort(key=lambda window: -window.length.point_ns)
+        del found[WINDOWS_MOST:]
+    return sorted(found, key=lambda window: (window.first_bad_ns, window.probe))
+
+
+def _window(trouble: Trouble, group: Group, causes: list[str]) -> Window:
+    first, last = trouble.outages[0], trouble.outages[-1]
+    probe = trouble.seen.probe.declared
+    classes: Counter[int] = Counter()
+    for outage in trouble.outages:
+        classes.update(dict(outage.classes))
+    label = group.charge.label
+    return Window(
+        probe=probe.probe,
+        probe_name=probe.name,
+        lane=probe.lane,
+        service=group.service,
+        canary=probe.canary,
+        kind=trouble.kind,
+        last_good_ns=first.last_good_ns,
+        first_bad_ns=first.first_bad_ns,
+        last_bad_ns=last.last_bad_ns,
+        first_good_ns=last.first_good_ns,
+        length=length_of(trouble.outages),
+        outages=len(trouble.outages),
+        failed=sum(outage.failed for outage in trouble.outages),
+        classes={_class_name(number): count for number, count in sorted(classes.items())},
+        step="" if label.startswith(MIGRATION) else label,
+        attribution=group.charge.attribution,
+        causes=causes,
+        span=_span(first, last),
+        good_within=sum(outage.good_before for outage in trouble.outages[1:]),
+    )
+
+
+def _class_name(number: int) -> str:
+    try:
+        return SampleClass(number).name
+    except ValueError:
+        return f"class {number}"
+
+
+def _span(first: Outage, last: Outage) -> Length:
+    """From the first onset to the last end, as if all of a flapping window were down."""
+    certain = max(0, last.last_bad_ns - first.proof_ns)
+    point = max(certain, last.point_to_ns - first.point_from_ns)
+    if first.last_good_ns is None or last.first_good_ns is None:
+        return Length(certain, point, None)
+    possible = last.first_good_ns - first.last_good_ns
+    return Length(certain, min(point, possible), possible)
+
+
+# --- strips --------------------------------------------------------------------------------------------------------
+
+
+def strips(observation: Observation, history: History) -> list[Strip]:
+    """Return a strip for each probe; one that goes on after a restart is one strip."""
+    named: dict[tuple[str, str, str, str], list[Seen]] = {}
+    for seen in observation.seen:
+        declared = seen.probe.declared
+        named.setdefault((declared.name, declared.lane, declared.service, declared.canary), []).append(seen)
+    return [_strip(same, history) for same in named.values()]
+
+
+def _strip(same: Sequence[Seen], history: History) -> Strip:
+    first = same[0].probe
+    labels = {piece.label for seen in same for piece in seen.pieces}
+    floors = [lane_floor(same, label) for label in labels]
+    known = [floor for floor in floors if floor is not None]
+    runs: list[tuple[int, int, str]] = []
+    for before, seen in zip([None, *same], same, strict=False):
+        mine = _runs(seen, history)
+        if before is not None and mine and runs and runs[-1][1] < mine[0][0]:
+            runs.append((runs[-1][1], mine[0][0], "blind"))
+        runs += mine
+    return Strip(
+        probe=first.declared.probe,
+        name=first.name,
+        lane=first.lane,
+        service=first.service,
+        canary=first.declared.canary,
+        period_ns=first.declared.period_ns,
+        samples=sum(seen.trace.samples for seen in same),
+        failed=sum(seen.trace.failed for seen in same),
+        slow=sum(seen.trace.slow for seen in same),
+        floor_ns=max(known) if known and len(known) == len(floors) else None,
+        runs=_few(runs),
+        latency=[point for seen in same for point in seen.trace.latency],
+    )
+
+
+def _runs(seen: Seen, history: History) -> list[tuple[int, int, str]]:
+    trace = seen.trace
+    if trace.first_sent_ns is None or trace.last_sent_ns is None:
+        return []
+    low, high = life_of(seen.probe, history)
+    high = max(high, trace.last_sent_ns)
+    layers = {
+        "blind": [(from_ns, to_ns) for from_ns, to_ns in trace.blind if to_ns - from_ns >= _BLIND_SHOWN_NS],
+        "slow": [_shown(outage, trace.last_sent_ns) for outage in trace.degraded],
+        "bad": [_shown(outage, trace.last_sent_ns) for outage in trace.outages],
+    }
+    if high - trace.last_sent_ns > 2 * seen.probe.declared.period_ns:
+        layers["blind"].append((trace.last_sent_ns, high))
+    edges = {low, high}
+    for spans in layers.values():
+        edges.update(edge for span in spans for edge in span if low < edge < high)
+    ordered = sorted(edges)
+    states = ["good"] * max(0, len(ordered) - 1)
+    place = {edge: number for number, edge in enumerate(ordered)}
+    for state in _ORDER[1:]:
+        for from_ns, to_ns in merged(layers[state]):
+            begin, end = place.get(max(from_ns, low)), place.get(min(to_ns, high))
+            if begin is not None and end is not None:
+                states[begin:end] = [state] * (end - begin)
+    found: list[tuple[int, int, str]] = []
+    for (from_ns, to_ns), state in zip(itertools.pairwise(ordered), states, strict=True):
+        if found and found[-1][2] == state:
+            found[-1] = found[-1][0], to_ns, state
+        else:
+            found.append((from_ns, to_ns, state))
+    return found
+
+
+def _shown(outage: Outage, until_ns: int) -> tuple[int, int]:
+    """A blip has no certain length, but it must be seen: it is drawn as long as it most likely was."""
+    end = outage.point_to_ns if outage.first_good_ns is not None else max(until_ns, outage.last_bad_ns)
+    return outage.point_from_ns, max(end, outage.point_from_ns + 1)
+
+
+def _few(runs: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
+    """Cover the shortest good stretches until no more than _RUNS_MOST runs are left; trouble never disappears."""
+    while len(runs) > _RUNS_MOST:
+        inner = [to_ns - from_ns for from_ns, to_ns, _ in runs[1:-1]]
+        surplus = len(runs) - _RUNS_MOST
+        limit = sorted(inner)[min(len(inner) - 1, surplus // 2)]
+        kept: list[tuple[int, int, str]] = []
+        for run in runs:
+            from_ns, to_ns, state = run
+            if kept and (to_ns - from_ns <= limit or kept[-1][2] == state):
+                kept[-1] = kept[-1][0], to_ns, _graver(kept[-1][2], state)
+            else:
+                kept.append(run)
+        if len(kept) == len(runs):
+            break
+        runs = kept
+    return runs
+
+
+def _graver(one: str, other: str) -> str:
+    return max(one, other, key=_ORDER.index)
