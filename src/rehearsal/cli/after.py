@@ -66,12 +66,12 @@ def clean_up(options: argparse.Namespace) -> int:
     """Remove what one run, or every run, left in the cloud. 0 if nothing is left, else 1."""
     from rehearsal.clean import clean  # noqa: PLC0415 - slow to import
 
+    run_id = _run_id(options)
     target = discover(target_options.from_arguments(options))
     try:
         connection = connect(target)
     except CloudError as error:
         raise usage.UsageError(str(error)) from error
-    run_id = _run_id(options)
     if not run_id:
         try:
             remains = runs_with_remains(connection)
