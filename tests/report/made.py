@@ -413,7 +413,7 @@ def full(  # noqa: C901, PLR0912 - a whole run
             "host": "lab-manager",
             "boot_id": "2f1d3f3e-5d0e-4f7c-8a55-0d8f3f6f6c11",
             "command": "rehearse run --plan osism-9.5-to-10.2",
-            "utc_offset": "+01:00",
+            "utc offset": "+01:00",
         },
         end_reason="gate" if bad else "finished",
     )

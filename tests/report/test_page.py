@@ -248,7 +248,7 @@ def test_cells_of_the_matrix(tmp_path, changes, text):
 def test_losses_of_steps_and_services_that_nobody_planned_are_shown(tmp_path):
     results = replace(made.empty(), matrix=[made.loss("", "surprise")], services=["nova"])
     page = render(results, tmp_path)
-    assert "in no step" in page
+    assert "outside of steps" in page
     assert ">surprise<" in page
 
 
@@ -303,7 +303,7 @@ def test_a_clean_run_says_what_it_would_have_seen(tmp_path):
 
 
 def test_the_local_offset_is_given_once(tmp_path):
-    page = render(replace(made.empty(), provenance={"utc_offset": "+01:00"}), tmp_path)
+    page = render(replace(made.empty(), provenance={"utc offset": "+01:00"}), tmp_path)
     assert page.count("local time was UTC+01:00") == 1
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from rehearsal.report import junit
 from rehearsal.report.page import render
+from rehearsal.results_json import to_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,8 +25,6 @@ def write(run_dir: Path, results: Results) -> list[Path]:
 
     Each file appears whole or not at all. Raises OSError if the directory cannot be written.
     """
-    from rehearsal.results_json import to_json  # noqa: PLC0415 - until it has landed
-
     made = {
         "results.json": to_json(results),
         "junit.xml": junit.document(results),

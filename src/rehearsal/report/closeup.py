@@ -120,23 +120,16 @@ def _budget_bar(window: Window, allowed_ns: int, budget: Budget | None, scale: s
         return [svg.text(_LEFT, 11, "no budget set", "lab")]
     if allowed_ns == 0:
         return [svg.text(_LEFT, 11, "budget: no failed sample", "lab")]
-    left, right = scale.x(window.first_bad_ns), scale.x(window.first_bad_ns + allowed_ns)
     word = f"budget {figures.exactly(allowed_ns)}"
     if window.first_bad_ns + allowed_ns > scale.to_ns:
-        word += " (reaches beyond this picture)"
-    room = texts.width(word, 10.5)
-    x, anchor = (
-        (right + 6, "start")
-        if right + 6 + room < _RIGHT
-        else (left - 6, "end")
-        if left - 6 - room > 0
-        else (right, "end")
-    )
+        return [svg.text(_LEFT, 11, f"{word}: reaches beyond this picture", "lab")]
+    left, right = scale.x(window.first_bad_ns), scale.x(window.first_bad_ns + allowed_ns)
+    before = right + 6 + texts.width(word, 10.5) > _RIGHT
     return [
         svg.line(left, 7.5, right, 7.5, "budget"),
-        svg.line(right, 3, right, 12, "budget"),
         svg.line(left, 3, left, 12, "budget"),
-        svg.text(x, 11 if anchor != "end" or x != right else 2, word, "lab", anchor),
+        svg.line(right, 3, right, 12, "budget"),
+        svg.text(left - 6 if before else right + 6, 11, word, "lab", "end" if before else "start"),
     ]
 
 

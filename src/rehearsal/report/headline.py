@@ -46,6 +46,22 @@ def facts(results: Results, clock: Clock) -> list[Fact]:
     ]
 
 
+def verdict(results: Results) -> str:
+    """Say what the verdict means, in one sentence; why stands in the results' own sentence."""
+    between = (
+        f" from {results.from_release} to {results.to_release}" if results.from_release and results.to_release else ""
+    )
+    what = {"rehearsal": f"The rehearsed upgrade{between}", "production": f"The upgrade{between}"}
+    subject = what.get(results.mode, f"The {results.mode} suite")
+    if results.outcome is Outcome.FAIL:
+        return f"{subject} did not pass."
+    if results.outcome is Outcome.UNKNOWN:
+        return f"{subject} is not decided: evidence is missing."
+    return (
+        f"{subject} passed: every step, every check, every budget." if results.mode in KINDS else f"{subject} passed."
+    )
+
+
 def clean_sentence(samples: int, floor_ns: int | None, limit_ns: int | None = None) -> str:
     """Say what a probe without failures proves, and no more than that."""
     if not samples:

@@ -56,6 +56,7 @@ def render(results: Results, run_dir: Path) -> str:
         today=_today(results, clock),
         offset=_local_offset(results.provenance),
         kind=headline.KINDS.get(results.mode, f"Only the {results.mode} suite"),
+        verdict=headline.verdict(results),
         facts=headline.facts(results, clock),
         findings=sorted(results.findings, key=lambda finding: _RANK[finding.outcome]),
         matrix=shown,
@@ -128,7 +129,7 @@ def _today(results: Results, clock: Clock) -> str:
 
 def _local_offset(provenance: dict[str, str]) -> str:
     """Return the offset of the prober's local time from UTC as recorded, or an empty string."""
-    return str(provenance.get("utc_offset", ""))
+    return provenance.get("utc offset", "")
 
 
 def _dump(data: dict[str, Any]) -> str:

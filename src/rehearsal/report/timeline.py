@@ -192,7 +192,7 @@ def _migration_bar(one: Migration, results: Results, scale: svg.Scale, y: float,
     ]
     shown = texts.fitted(one.canary, right - left - 6, 9.5)
     if high == _BAR and (shown == one.canary or len(shown) > 5):
-        parts.append(svg.text(left + 3, y + 11, shown, "in small"))
+        parts.append(svg.text(left + 3, y + 11, shown, f"in small {one.outcome.value}"))
     return Markup("").join(parts)
 
 
