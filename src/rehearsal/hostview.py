@@ -58,13 +58,14 @@ class ImageView:
 
 @dataclass(frozen=True, slots=True)
 class DiskView:
-    """One file system, in bytes and inodes."""
+    """One file system, in bytes and inodes. `holds_images`: Docker keeps its images there."""
 
     folder: str
     free_bytes: int
     total_bytes: int
     free_inodes: int = 0
     total_inodes: int = 0
+    holds_images: bool = False
 
 
 @dataclass(frozen=True, slots=True)

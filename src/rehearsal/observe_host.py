@@ -33,7 +33,7 @@ LIBVIRT_PORTS = (16509, 16514)
 LIBVIRT_TIMEOUT_S = 5.0
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 KEPT_LABELS = ("de.osism.release.openstack", "de.osism.version", "org.opencontainers.image.version", "kolla_version")
-FOLDERS = ("/", "/var/lib/docker", "/var/lib/nova", "/var/lib/docker/volumes", "/var/log")
+DATA_FOLDERS = ("/var/log", "/var/lib/nova", "/var")
 
 
 class DockerConnection(http.client.HTTPConnection):
@@ -107,9 +107,10 @@ def images() -> list[dict[str, Any]]:
 
 
 def disks() -> list[dict[str, Any]]:
-    """Return free and total bytes and inodes of the file systems that an upgrade fills."""
+    """Return free and total bytes and inodes of the file systems that an upgrade fills: images first, then data and logs."""
     found, devices = [], set()
-    for folder in FOLDERS:
+    images_folder = docker("/info")["DockerRootDir"]
+    for folder in (images_folder, *DATA_FOLDERS):
         if not Path(folder).is_dir():
             continue
         device = Path(folder).stat().st_dev
@@ -120,6 +121,7 @@ def disks() -> list[dict[str, Any]]:
         found.append(
             {
                 "folder": folder,
+                "holds_images": folder == images_folder,
                 "free_bytes": seen.f_bavail * seen.f_frsize,
                 "total_bytes": seen.f_blocks * seen.f_frsize,
                 "free_inodes": seen.f_favail,

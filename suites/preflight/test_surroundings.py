@@ -64,7 +64,7 @@ def test_facts_fresh(container_host: str, hosts: Hosts) -> None:
 
 @pytest.mark.check("preflight.disk-space")
 def test_disk_space(each_host: str, hosts: Hosts) -> None:
-    """Every file system of the host that an upgrade fills has 5 GB and one inode in twenty free."""
+    """The file systems that an upgrade fills have room: 5 GB for images, 1 GB for data and logs, one inode in twenty."""
     expect(configuration.disk_space(hosts[each_host]))
 
 

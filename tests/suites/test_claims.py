@@ -344,12 +344,14 @@ def test_facts_fresh():
 
 
 def test_disk_space():
-    """A file system with less than 5 GB or 5 % of its inodes free is named."""
+    """A file system without 5 GB for images, 1 GB for data, or 5 % of its inodes free is named."""
     gb = 1_000_000_000
-    assert configuration.disk_space(view(disks=(DiskView("/", 6 * gb, 50 * gb, 10, 100),))).holds
-    tight = configuration.disk_space(view(disks=(DiskView("/", 6 * gb, 50 * gb), DiskView("/var/log", gb, 9 * gb))))
-    assert ("/var/log has 1.0 GB free of 9 GB", False) == (tight.observed, tight.holds)
-    assert not configuration.disk_space(view(disks=(DiskView("/", 6 * gb, 50 * gb, 4, 100),))).holds
+    docker = DiskView("/var/lib/docker", 6 * gb, 50 * gb, 10, 100, holds_images=True)
+    assert configuration.disk_space(view(disks=(docker, DiskView("/var/log", gb, 9 * gb)))).holds
+    tight = configuration.disk_space(view(disks=(docker, DiskView("/var/log", gb // 2, 9 * gb))))
+    assert ("/var/log has 0.50 GB free of 9.00 GB", False) == (tight.observed, tight.holds)
+    assert not configuration.disk_space(view(disks=(dataclasses.replace(docker, free_bytes=4 * gb),))).holds
+    assert not configuration.disk_space(view(disks=(dataclasses.replace(docker, free_inodes=4),))).holds
     with pytest.raises(NotObserved):
         configuration.disk_space(view())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rehearsal.claims.agents import same_host
 from rehearsal.expectation import Expectation
 from rehearsal.expectation import NotObserved
 
@@ -33,10 +34,10 @@ def gives_away(computes: Mapping[str, ComputeView], host: str) -> Expectation:
 
     First fit of the largest is no proof that no other arrangement fits; it is what a scheduler without a plan achieves.
     """
-    if host not in computes:
+    leaving = next((each for name, each in computes.items() if same_host(name, host)), None)
+    if leaving is None:
         raise NotObserved(f"placement does not know {host}")
-    leaving = computes[host]
-    room = {name: dict(each.free) for name, each in computes.items() if name != host and each.usable}
+    room = {name: dict(each.free) for name, each in computes.items() if each is not leaving and each.usable}
     if not room:
         return Expectation(
             "another node can take its servers", "there is no other usable node", holds=False, host=host, service="nova"
