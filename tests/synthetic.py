@@ -104,6 +104,7 @@ class Scenario:
     icmp_hz: float = 50.0
     tcp_hz: float = 20.0  # 0: none
     control: bool = True
+    off_path: tuple[str, ...] = ()  # addresses of controls off the path; troubles name them as `control ADDRESS`
     baseline_s: float = 60.0
     settle_s: float = 2.0
     defaults: dict[str, Any] = field(default_factory=dict)
@@ -112,6 +113,7 @@ class Scenario:
     migrations: tuple[ScriptedMigration, ...] = ()
     stalls: tuple[tuple[float, float], ...] = ()  # the prober stands still
     prober_dies_s: float | None = None
+    prober_pause: tuple[float, float] | None = None  # it stops, and another one starts later with the same probes
     runner_dies_s: float | None = None
     wall_steps: tuple[tuple[float, float], ...] = ()  # (at, by): the wall clock jumps
     end_reason: str = "finished"
@@ -203,6 +205,18 @@ def probes_of(scenario: Scenario) -> list[events.ProbeDeclared]:
                 "deadline_ns": 900_000_000,
             }
         )
+    found += [
+        {
+            "name": f"control {address}",
+            "lane": "control",
+            "service": "control",
+            "target": f"http://{address}/",
+            "address": address,
+            "period_ns": 500_000_000,
+            "deadline_ns": 900_000_000,
+        }
+        for address in scenario.off_path
+    ]
     return [events.ProbeDeclared(probe=number, **spec) for number, spec in enumerate(found, start=1)]
 
 
@@ -226,7 +240,7 @@ def samples_of(
     done = sent + answer
     classes = np.full(len(seq), int(SampleClass.OK), np.uint8)
     for trouble in scenario.troubles:
-        if trouble.who not in {probe.service, probe.canary} or probe.lane == "control":
+        if trouble.who not in {probe.service, probe.canary, probe.name}:
             continue
         if (trouble.lanes and probe.lane not in trouble.lanes) or (trouble.vip and trouble.vip != probe.vip):
             continue
@@ -275,56 +289,70 @@ def write_run(run_dir: Path, scenario: Scenario | None = None) -> Path:
 
 
 def _write_prober(run_dir: Path, script: Scenario) -> None:
-    clock = _Clock(script)
     dies_s = script.prober_dies_s
     end_s = script.duration_s if dies_s is None else min(dies_s, script.duration_s)
+    spans = [(0.0, end_s)]
+    if script.prober_pause is not None:
+        spans = [(0.0, script.prober_pause[0]), (script.prober_pause[1], end_s)]
+    clock = _Clock(script)
+    with Journal(run_dir / "journal" / "prober.jsonl", clock=clock) as journal:
+        for number, (from_s, to_s) in enumerate(spans):
+            died = dies_s is not None and number == len(spans) - 1
+            _write_prober_run(run_dir, script, journal, clock, from_s, to_s, died=died)
+
+
+def _write_prober_run(run_dir, script, journal, clock, from_s, to_s, *, died):
     probes = probes_of(script)
     load = sum(1e9 / probe.period_ns for probe in probes if probe.lane not in {"icmp", "tcp", "control"})
     recorded = 0
-    with Journal(run_dir / "journal" / "prober.jsonl", clock=clock) as journal:
-        journal.write(
-            events.ProberStarted(
-                pid=4711,
-                boot_id="boot-of-the-prober",
-                probes=len(probes),
-                samples_file="samples/prober.smp",
-                load_per_s=load,
-            )
+    clock.now_s = from_s
+    journal.write(
+        events.ProberStarted(
+            pid=4711,
+            boot_id="boot-of-the-prober",
+            probes=len(probes),
+            samples_file="samples/prober.smp",
+            load_per_s=load,
         )
-        for probe in probes:
-            journal.write(probe)
-        writer = SampleStoreWriter(run_dir / "samples" / "prober.smp")
-        begin_s = 0.0
-        while begin_s < end_s:
-            slice_end_s = min(begin_s + _SLICE_S, end_s)
+    )
+    for probe in probes:
+        journal.write(probe)
+    begin_s = from_s
+    with SampleStoreWriter(run_dir / "samples" / "prober.smp") as writer:
+        while begin_s < to_s:
+            slice_end_s = min(begin_s + _SLICE_S, to_s)
             block = np.concatenate([samples_of(script, probe, begin_s, slice_end_s) for probe in probes])
-            if dies_s is not None:
-                block = block[block["done"] <= at_ns(dies_s)]
+            if died:
+                block = block[block["done"] <= at_ns(to_s)]
+            elif to_s < script.duration_s:
+                cut = block["done"] > at_ns(to_s)
+                block["sample_class"][cut] = int(SampleClass.CANCELLED_BY_STOP)
+                block["done"][cut] = at_ns(to_s)
             block = block[np.argsort(block["done"], kind="stable")]
             writer.append(block)
             writer.flush()
             recorded += len(block)
             begin_s = slice_end_s
-        writer.close()
-        for second in range(1, int(end_s) + 1):
-            clock.now_s = float(second)
-            if any(low <= second < high for low, high in script.stalls):
-                continue
-            lag_s = max(
-                (min(high, second) - low for low, high in script.stalls if second - 1 <= high <= second), default=0.001
+    for second in range(int(from_s) + 1, int(to_s) + 1):
+        clock.now_s = float(second)
+        if any(low <= second < high for low, high in script.stalls):
+            continue
+        ended = [(low, high) for low, high in script.stalls if second - 1 <= high < second]
+        for low, high in ended:
+            journal.write(events.ProberBlind(at_ns(low), at_ns(high), "the prober was not running"))
+        lag_s = max((high - low for low, high in ended), default=0.001)
+        journal.write(
+            events.ProberBeat(
+                lag_max_ns=round(lag_s * 1e9),
+                run_delay_ns=200_000,
+                steal_ns=0,
+                sent=round(recorded / max(to_s - from_s, 1)),
+                in_flight=3,
             )
-            journal.write(
-                events.ProberBeat(
-                    lag_max_ns=round(lag_s * 1e9),
-                    run_delay_ns=200_000,
-                    steal_ns=0,
-                    sent=round(recorded / max(end_s, 1)),
-                    in_flight=3,
-                )
-            )
-        if dies_s is None:
-            clock.now_s = end_s
-            journal.write(events.ProberStopped(reason="stop", recorded=recorded))
+        )
+    if not died:
+        clock.now_s = to_s
+        journal.write(events.ProberStopped(reason="stop", recorded=recorded))
 
 
 def _write_runner(run_dir: Path, script: Scenario) -> None:

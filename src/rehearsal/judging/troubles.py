@@ -100,12 +100,13 @@ def length_of(outages: Iterable[Outage]) -> Length:
 
 def _best_seen(outages: Sequence[Outage]) -> list[tuple[int, int]]:
     """Return the likeliest spans, narrowest bounds first, each unless a better seen one was at the same time."""
-    spans: list[tuple[int, int]] = []
+    spans: list[tuple[int, int]] = []  # disjoint, in order
     for outage in sorted(outages, key=_uncertainty):
         begin, end = extent(outage)
-        known = merged(spans)
-        if not any(low < end and begin < high for low, high in known):
-            spans.append((outage.point_from_ns, outage.point_to_ns))
+        place = bisect.bisect_left(spans, (begin, 0))
+        free = place == len(spans) or spans[place][0] >= end
+        if free and (place == 0 or spans[place - 1][1] <= begin):
+            spans.insert(place, (outage.point_from_ns, outage.point_to_ns))
     return spans
 
 
