@@ -58,9 +58,9 @@ def test_every_outage_inside_the_picture_is_drawn_and_can_be_seen(spans):
     assert all(right - left >= 1.79 for left, right in found["bad"])
 
 
-def test_a_strip_of_a_million_runs_stays_small():
-    runs = [(k * S, k * S + S // 2, "good" if k % 2 else "bad") for k in range(200_000)]
-    found = strips.pieces(runs, Scale(0, 200_000 * S, 190, 1084))
+def test_a_strip_of_many_runs_stays_small():
+    runs = [(k * S, k * S + S // 2, "good" if k % 2 else "bad") for k in range(60_000)]
+    found = strips.pieces(runs, Scale(0, 60_000 * S, 190, 1084))
     assert sum(len(row) for row in found.values()) < 6000
 
 
