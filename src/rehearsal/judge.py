@@ -86,4 +86,5 @@ def _provenance(history: History) -> dict[str, str]:
         "boot id": last.boot_id,
         "plan": f"{history.plan.get('name', '')} ({len(budgets.steps_of(history.plan))} steps)",
         "plan sha256": last.plan_sha256,
+        "utc offset": last.utc_offset,
     }
