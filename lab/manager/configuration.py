@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import yaml
 
 from lab import layout
-from lab.manager.release import OsismRelease
+from lab.manager.release import RELEASES, OsismRelease
 
 CLOUD_CA = "/etc/ssl/certs/ca-certificates.crt"
 
@@ -67,6 +67,9 @@ def render(osism: OsismRelease, secrets: Mapping[str, str], ca_certificate: str)
         "environments/openstack/secrets.yml": _yaml({"os_password_admin": secrets["keystone_admin_password"]}),
         "environments/openstack/configuration.yml": _EMPTY,
     }
+    for release in RELEASES.values():
+        files[f"scripts/releases/{release.version}/images.yml"] = manager_images(release)
+    files |= {f"scripts/{name}": text for name, text in _SCRIPTS.items()}
     for node in layout.NODES:
         files[f"inventory/host_vars/{node.name}.yml"] = _yaml(_host(node))
     return files
@@ -249,3 +252,49 @@ case "${1:-}" in
     *) echo "usage: run.sh manager|configuration" >&2; exit 1 ;;
 esac
 """
+
+_SCRIPTS = {
+    "set-manager-version.sh": """\
+#!/usr/bin/env bash
+# set-manager-version.sh VERSION: names the OSISM release and brings the manager's images along ("make sync").
+set -euo pipefail
+cd /opt/configuration
+images="scripts/releases/$1/images.yml"
+[ -f "$images" ] || { echo "OSISM $1 is not available here: there is no $images" >&2; exit 1; }
+sed -i "s/^manager_version: .*/manager_version: $1/" environments/manager/configuration.yml
+cp "$images" environments/manager/images.yml
+""",
+    "set-kolla-namespace.sh": """\
+#!/usr/bin/env bash
+# set-kolla-namespace.sh [--sync] NAMESPACE: where the registry has the images of the services.
+set -euo pipefail
+cd /opt/configuration
+sync=false
+if [ "$1" = --sync ]; then sync=true; shift; fi
+sed -i "s#^docker_namespace: .*#docker_namespace: $1#" inventory/group_vars/all/kolla.yml
+if $sync; then osism sync inventory < /dev/null; fi
+""",
+    "upgrade-manager.sh": """\
+#!/usr/bin/env bash
+# upgrade-manager.sh VERSION: everything that an update of the manager needs, in order.
+set -euo pipefail
+here=$(dirname "$0")
+"$here/set-manager-version.sh" "$1"
+osism update manager < /dev/null
+for container in kolla-ansible osism-ansible osismclient; do
+    for _ in $(seq 60); do
+        [ "$(docker inspect -f '{{.State.Health.Status}}' "$container")" = healthy ] && break
+        sleep 1
+    done
+done
+version=$(docker inspect -f '{{index .Config.Labels "org.opencontainers.image.version"}}' kolla-ansible)
+[ "$version" = "$1" ] || { echo "kolla-ansible is at OSISM $version, not $1" >&2; exit 1; }
+release=$(docker inspect -f '{{index .Config.Labels "de.osism.release.openstack"}}' kolla-ansible)
+case "$1" in
+    [5-9].*) namespace=kolla/release ;;
+    *) namespace="kolla/release/$release" ;;
+esac
+osism apply facts < /dev/null
+"$here/set-kolla-namespace.sh" --sync "$namespace"
+""",
+}

@@ -7,13 +7,10 @@ with the same names, volumes and labels. Redis stays when the release changes, t
 from __future__ import annotations
 
 import hashlib
-import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from lab import kolla, layout
-from lab.manager import images
-from lab.manager.release import OsismRelease
 
 NODE = layout.MANAGER.name
 _HASH = "com.docker.compose.config-hash"
@@ -26,8 +23,8 @@ class ManagerError(Exception):
     """A container of the manager did not come up; the message names it and what to look at."""
 
 
-def arguments(osism: OsismRelease, container: str, state: layout.State) -> list[str]:
-    """The ``docker run`` of one container of the manager."""
+def arguments(container: str, reference: str, state: layout.State) -> list[str]:
+    """The ``docker run`` of one container of the manager with that image."""
     argv = ["docker", "run", "--detach", "--name", container, "--network", "host", "--restart", "unless-stopped"]
     argv += ["--label", "com.docker.compose.project=manager"]
     for name, value in _environment(container, state).items():
@@ -38,7 +35,7 @@ def arguments(osism: OsismRelease, container: str, state: layout.State) -> list[
     if health:
         argv += ["--health-cmd", health, "--health-interval", "10s", "--health-timeout", "10s"]
         argv += ["--health-retries", "3", "--health-start-period", "60s"]
-    return [*argv, images.reference(osism, container), *_COMMANDS[container]]
+    return [*argv, reference, *_COMMANDS[container]]
 
 
 _COMMANDS = {
@@ -121,25 +118,22 @@ def _volumes(container: str, state: layout.State) -> Iterable[str]:
             yield f"{path}:{path}:ro"
 
 
-def pull(run: kolla.Run, osism: OsismRelease, state: layout.State, containers: Iterable[str] = images.CONTAINERS) -> None:
-    """Load the images of a release into the manager's Docker.
+def pull(run: kolla.Run, references: Mapping[str, str], state: layout.State) -> None:
+    """Load images (reference by container) into the manager's Docker.
 
     Raises:
         kolla.PullError: the registry lacks one.
 
     """
-    for container in containers:
-        name = images.reference(osism, container)
+    for name in references.values():
         path = kolla.archive_path(state, name)
         if not path.exists():
             raise kolla.PullError(f"manifest for {name} not found: manifest unknown: the registry has no such image")
         run(NODE, ["docker", "load", "--quiet", "--input", str(path)], timeout_s=120)
 
 
-def start(
-    run: kolla.Run, osism: OsismRelease, state: layout.State, containers: Iterable[str] = images.CONTAINERS
-) -> list[str]:
-    """Replace every container that is missing, stopped or on another image; returns their names.
+def start(run: kolla.Run, references: Mapping[str, str], state: layout.State) -> list[str]:
+    """Replace every container that is missing, stopped, on another image or with other settings; returns their names.
 
     Raises:
         ManagerError: a worker does not answer in time.
@@ -147,11 +141,10 @@ def start(
     """
     states = kolla.container_states(run, NODE)
     replaced = []
-    for container in containers:
+    for container, name in references.items():
         seen = states.get(container)
-        name = images.reference(osism, container)
         identity = run(NODE, ["docker", "image", "inspect", "--format", "{{.Id}}", name]).stdout.strip()
-        argv = arguments(osism, container, state)
+        argv = arguments(container, name, state)
         if (
             seen is not None
             and (seen.status, seen.image_id) == ("running", identity)
@@ -194,14 +187,3 @@ def _wait_ready(run: kolla.Run, container: str) -> None:
                 f"{container} is not ready after {READY_WITHIN_S:g} s; see: rehearse-lab exec {NODE} -- docker logs {container}"
             )
         time.sleep(0.5)
-
-
-def versions(run: kolla.Run) -> dict[str, str]:
-    """OSISM version of each container of the manager that says it, by name."""
-    listed = run(NODE, ["docker", "ps", "--all", "--format", "{{json .Names}}"]).stdout.split("\n")
-    names = [json.loads(line) for line in listed if line]
-    found = {}
-    for name in names:
-        label = '{{index .Config.Labels "org.opencontainers.image.version"}}'
-        found[name] = run(NODE, ["docker", "inspect", "--format", label, name]).stdout.strip()
-    return found

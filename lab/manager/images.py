@@ -14,10 +14,13 @@ import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 
+import yaml
+
 from lab import catalogue, kolla, layout, releases
 from lab.manager import interface
 from lab.manager.release import RELEASES, OsismRelease
 from lab.plays.osism_ansible import PLAYBOOK_TEXTS
+from lab.plays.variables import VariableError, Variables
 
 PROGRAMS = "/ansible/plays"
 VENV = "/venv"
@@ -59,6 +62,7 @@ def reference(osism: OsismRelease, container: str) -> str:
     return f"{releases.REGISTRY}/{path}:{tag}"
 
 
+#: The manager's containers in the order in which they start.
 CONTAINERS = (
     "manager-redis-1",
     "manager-inventory_reconciler-1",
@@ -67,6 +71,40 @@ CONTAINERS = (
     "osismclient",
     "openstackclient",
 )
+
+
+def references(osism: OsismRelease) -> dict[str, str]:
+    """Image reference of every container of the manager."""
+    return {container: reference(osism, container) for container in CONTAINERS}
+
+
+def configured(repository: Path) -> dict[str, str]:
+    """Image references as ``environments/manager/images.yml`` has them; the openstack client is no part of it.
+
+    Raises:
+        VariableError: the file does not name an image.
+
+    """
+    files = [repository / "environments/manager" / name for name in ("images.yml", "configuration.yml")]
+    merged: dict[str, object] = {}
+    for path in files:
+        merged |= yaml.safe_load(path.read_text()) or {}
+    variables = Variables(merged)
+    found = {}
+    for container, name in _VARIABLES.items():
+        if name not in variables:
+            raise VariableError(f"{files[0]} does not define {name}. Type: make sync")
+        found[container] = str(variables[name])
+    return found
+
+
+_VARIABLES = {
+    "manager-redis-1": "manager_redis_image",
+    "manager-inventory_reconciler-1": "inventory_reconciler_image",
+    "osism-ansible": "osism_ansible_image",
+    "kolla-ansible": "kolla_ansible_image",
+    "osismclient": "osism_image",
+}
 
 
 def labels(osism: OsismRelease, container: str) -> dict[str, str]:
@@ -180,7 +218,7 @@ def _archive(name: str, found: Mapping[str, str], content: bytes, date: str) -> 
                     "PYTHONUNBUFFERED=1",
                     f"PYTHONPATH={PROGRAMS}",
                 ],
-                "Entrypoint": ["/entrypoint.sh"],
+                "Entrypoint": ["dumb-init", "--single-child", "--", "/entrypoint.sh"],
                 "Labels": dict(found),
             },
             "rootfs": {"type": "layers", "diff_ids": ["sha256:" + hashlib.sha256(content).hexdigest()]},

@@ -15,6 +15,7 @@ from pathlib import Path
 from lab import kolla, layout
 from lab.manager import containers, images, setup
 from lab.manager.release import UnknownReleaseError, osism_release
+from lab.plays.variables import VariableError
 
 REPOSITORY = Path("/opt/configuration")
 
@@ -33,17 +34,18 @@ def update(run: kolla.Run, repository: Path, state: layout.State) -> int:
     try:
         osism = osism_release(setup.configured_version(repository))
         print(f"Updating the manager to OSISM {osism.version} (OpenStack {osism.release.name})", flush=True)
-        containers.pull(run, osism, state)
-        replaced = containers.start(run, osism, state)
+        wanted = images.configured(repository)
+        containers.pull(run, wanted, state)
+        replaced = containers.start(run, wanted, state)
         setup.write_known_hosts(run)
-    except (UnknownReleaseError, kolla.PullError, containers.ManagerError) as error:
+    except (UnknownReleaseError, VariableError, kolla.PullError, containers.ManagerError) as error:
         print(f"ERROR! {error}", flush=True)
         return 2
     except subprocess.CalledProcessError as error:
         print(f"ERROR! {' '.join(error.cmd[:4])}: status {error.returncode}: {error.stderr.strip()}", flush=True)
         return 2
-    for name in images.CONTAINERS:
-        print(f"{'changed' if name in replaced else 'ok'}: {name} {images.reference(osism, name)}", flush=True)
+    for name, reference in wanted.items():
+        print(f"{'changed' if name in replaced else 'ok'}: {name} {reference}", flush=True)
     return 0
 
 

@@ -16,8 +16,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+from lab import layout
+from lab.plays import inventory as inventories
+from lab.plays import remote, variables
 from lab.plays.kolla_ansible import CONFIGURATION, INVENTORY, LAST_WORDS_S
-from lab.plays.play import ERROR
+from lab.plays.play import ERROR, Play, PlayEnded
 from lab.plays.remote import KEY_FILE, KNOWN_HOSTS, OPERATOR
 
 PLAYBOOKS = Path("/ansible/playbooks")
@@ -66,6 +69,8 @@ def _apply(environment: str, words: list[str]) -> int:
     if (CONFIGURATION / "environments" / ".lock").exists():
         print("The configuration repository is locked.", flush=True)
         return ERROR
+    if (environment, role) == ("infrastructure", "openstackclient"):
+        return _openstackclient()
     playbook = PLAYBOOKS / environment / f"{_SAME.get(role, role)}.yml"
     if not playbook.is_file():
         print(f"ERROR: service {role} in environment {environment} not available", flush=True)
@@ -79,6 +84,33 @@ def _apply(environment: str, words: list[str]) -> int:
         facts = _gathered(Path(cache))
     if facts:
         _store(facts)
+    return code
+
+
+def _openstackclient() -> int:
+    """Bring the container of the ``openstack`` command to the release of the inventory."""
+    from lab.manager import containers, images  # noqa: PLC0415 - these import this module
+    from lab.manager.release import RELEASES  # noqa: PLC0415
+
+    hosts = inventories.read(INVENTORY / "hosts.yml")
+    merged = variables.merge(INVENTORY, CONFIGURATION, hosts.groups_of(containers.NODE), containers.NODE)
+    wanted = str(merged["openstack_version"])
+    osism = next(parts for parts in RELEASES.values() if parts.release.name == wanted)
+    references = {"openstackclient": images.reference(osism, "openstackclient")}
+    state = layout.state()
+    ssh = remote.Ssh(address_of=lambda _host: str(merged["ansible_host"]))
+    play = Play((containers.NODE,))
+    try:
+        play.begin("Apply role openstackclient", play.hosts)
+        play.task("openstackclient : Pull image", play.hosts, lambda _host: containers.pull(ssh, references, state))
+        play.task(
+            "openstackclient : Manage container", play.hosts, lambda _host: bool(containers.start(ssh, references, state))
+        )
+    except PlayEnded:
+        pass
+    finally:
+        code = play.recap()
+        ssh.close()
     return code
 
 

@@ -212,17 +212,14 @@ class Site:
         if not databases or not hosts:
             return
         word, value = ("Enable", 1) if enabled else ("Disable", 0)
-        login = f"[client]\nuser=root\npassword={self.value('database_password', '')}\n"
-
         def act(_host: str) -> bool:
             self.run(
                 databases[0],
                 [
-                    *("docker", "exec", "-i", "mariadb", "mariadb", "--defaults-extra-file=/dev/stdin"),
-                    *("--host", layout.node(databases[0]).management, "--execute"),
+                    *("docker", "exec", "mariadb", "mariadb", "--user", "root"),
+                    *("--socket", "/run/mysqld/mysqld.sock", "--execute"),
                     f"SET GLOBAL log_bin_trust_function_creators = {value}",
                 ],
-                input=login,
             )
             return True
 

@@ -39,5 +39,5 @@ def deploy(site: Site) -> None:
         return
     site.config(CONTAINERS)
     replace = site.check_containers(CONTAINERS)
-    site.database("Running Neutron bootstrap container", "neutron_server", f"{_MANAGE} upgrade head")
+    site.database("Running Neutron bootstrap container", "neutron_server", f"{_MANAGE} upgrade heads")
     site.restart(CONTAINERS, replace)
