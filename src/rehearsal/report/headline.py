@@ -149,7 +149,7 @@ def _no_loss(name: str, kind: str, results: Results) -> Fact:
         return Fact(
             name,
             "none",
-            f"no slow answer window in {figures.plural(len({loss.step for loss in losses}), 'step')}",
+            f"no slow answer window in {figures.plural(len({loss.step for loss in losses if loss.step}), 'step')}",
             Outcome.OK,
         )
     floors = [loss.floor_ns for loss in losses if loss.floor_ns is not None]
@@ -195,7 +195,8 @@ def _missing(results: Results) -> Outcome | None:
 
 def _few(names: Iterable[str]) -> str:
     listed = list(names)
-    return ", ".join(listed[:4]) + (f" and {len(listed) - 4} more" if len(listed) > 4 else "")
+    shown = listed if len(listed) <= 3 else listed[:2]
+    return ", ".join(shown) + (f" and {len(listed) - len(shown)} more" if len(listed) > len(shown) else "")
 
 
 def _three(failed: bool, unknown: bool) -> Outcome:

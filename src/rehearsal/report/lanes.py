@@ -34,6 +34,12 @@ def summed(strips: list[Strip]) -> list[Lane]:
     return [_lane(name, rows) for name, rows in groups.items()]
 
 
+def sampled_late(strips: list[Strip]) -> tuple[int, int]:
+    """Return how many probes have blind pieces, and how long (ns) those of the worst probe are together."""
+    blind = [sum(to_ns - from_ns for from_ns, to_ns, state in strip.runs if state == "blind") for strip in strips]
+    return sum(1 for size in blind if size), max(blind, default=0)
+
+
 def _lane(name: str, rows: list[Strip]) -> Lane:
     samples, failed = sum(row.samples for row in rows), sum(row.failed for row in rows)
     floors = [row.floor_ns for row in rows if row.floor_ns is not None]

@@ -64,6 +64,7 @@ def render(results: Results, run_dir: Path) -> str:
         closeups=closeup.draw(results, clock),
         windows=longest_first(results.windows)[:_ROWS_MOST],
         strips=[row for rows in timeline.grouped(results.strips, results.services).values() for row in rows],
+        late=lanes.sampled_late(results.strips),
         lanes=lanes.summed(results.strips),
         checks=checklist.sorted_out(results.checks),
         differences=sorted(results.differences, key=lambda one: one.expected)[:_ROWS_MOST],
