@@ -5,10 +5,25 @@
 ``configuration``  ``/opt/configuration`` in OSISM's layout, as text by path
 ``interface``      ``/interface`` and the inventory defaults that OSISM's images carry
 ``reconcile``      what ``osism sync inventory`` does: the merged ``/ansible/inventory``
+``images``         the images of these containers
 ``containers``     redis, reconciler, osism-ansible, kolla-ansible, osismclient in Docker
+``setup``          all of it at once, for ``rehearse-lab up``
 ``update``         ``osism update manager``: the same containers at another release
 ``wrapper``        ``/usr/local/bin/osism`` and ``openstack`` on the manager node
 ================== ==================================================================
 
 The ``osism`` command and its Celery workers are OSISM's own, from PyPI.
 """
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from lab import layout
+
+
+def up(state: layout.State, *, say: Callable[[str], None] = print) -> None:
+    """Make the manager complete on its running node; see :func:`lab.manager.setup.up`."""
+    from lab.manager import setup  # noqa: PLC0415 - the run scripts' containers need only parts of this package
+
+    setup.up(state, say=say)

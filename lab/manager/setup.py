@@ -6,6 +6,7 @@ run the wanted image stay, too.
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import subprocess
@@ -22,7 +23,7 @@ NODE = layout.MANAGER.name
 def up(
     state: layout.State,
     *,
-    run: kolla.Run = nodes.run,
+    run: kolla.Run | None = None,
     osism: OsismRelease | None = None,
     say: Callable[[str], None] = print,
 ) -> None:
@@ -33,6 +34,7 @@ def up(
         kolla.PullError: an image is missing in the registry directory.
 
     """
+    run = run or functools.partial(nodes.run, state=state)
     known = credentials.load(state)
     root = state.node_root(NODE)
     written = write_repository(root, osism or RELEASES[releases.DEPLOYED.osism], known)

@@ -129,7 +129,7 @@ class Play:
             return "unreachable", str(error)
         except subprocess.CalledProcessError as error:
             return "failed", _command_failed(error)
-        except (TaskFailed, VariableError, kolla.PullError, kolla.NotHealthyError) as error:
+        except (TaskFailed, VariableError, kolla.PullError, kolla.RecreateError, kolla.NotHealthyError) as error:
             return "failed", str(error)
         if isinstance(done, str):
             return "changed", done
