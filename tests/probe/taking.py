@@ -67,8 +67,8 @@ def web_spec(url, **changes):
         "service": "nova",
         "target": url + path,
         "period_ns": 50 * MS,
-        "deadline_ns": 1000 * MS,
-        "soft_ns": 300 * MS,
+        "deadline_ns": 8000 * MS,  # the far side is in Python, on a machine that may be busy
+        "soft_ns": 0,
         "settings": settings,
         **changes,
     }
