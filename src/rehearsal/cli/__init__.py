@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import tempfile
@@ -53,6 +54,7 @@ def parser() -> Parser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Carry out one command and return its exit code; what went wrong is one sentence on stderr."""
     argv = list(sys.argv[1:] if arguments is None else arguments)
+    logging.getLogger().addHandler(logging.NullHandler())  # what libraries log is no part of a command's output
     try:
         options = parser().parse_args(argv)
         options.argv = ["rehearse", *argv]

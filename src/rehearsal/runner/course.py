@@ -7,6 +7,7 @@ recorded. What was recorded is the only state: a resumed run reads it back (`pas
 from __future__ import annotations
 
 import dataclasses
+import logging
 import platform
 import shlex
 import subprocess
@@ -31,6 +32,7 @@ from rehearsal.events import RunEnded
 from rehearsal.events import StepBegan
 from rehearsal.events import StepEnded
 from rehearsal.journal import Journal
+from rehearsal.redact import redact_text
 from rehearsal.runner import steps as commands
 from rehearsal.runner import stepshell
 from rehearsal.runner import suites
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rehearsal.events import Event
+    from rehearsal.events import HostFacts
     from rehearsal.plan import PlanSpec
     from rehearsal.plan import StepSpec
     from rehearsal.runner.interrupts import Interrupts
@@ -61,6 +64,8 @@ if TYPE_CHECKING:
 
 WENT_ON, STOPPED, IN_SPITE = "went on", "stopped", "went on in spite of it"
 _OSISM_WAIT_S = 3600.0
+_STILL_TRUE_S = 15.0
+"""Between two steps nothing happens but gates: what was seen after one is what there is before the next."""
 
 
 class Stopped(Exception):  # noqa: N818 - the run stopped as it should
@@ -91,6 +96,7 @@ class Course:
         self.guests = Guests(run.run, self.record, self.watch)
         self.guests.number = self.past.migration_count
         self.ssh = hosts.Ssh(target)
+        self._seen: tuple[float, list[HostFacts]] | None = None
 
     # --- recording ---------------------------------------------------------------------------------------------------
 
@@ -120,6 +126,7 @@ class Course:
     def go(self) -> Stopped | None:
         """Carry out the run. Returns why it stopped early, or None if it came to its end. Everything is recorded."""
         stopped: Stopped | None = None
+        _log_libraries(self.run)
         self._begin()
         try:
             self._forward()
@@ -254,10 +261,12 @@ class Course:
             confirm_hold(step, self.orders)
         end = self._finish_old(step)
         if end is None:
-            self._facts(f"step:{step.id}:before")
+            self._facts(f"step:{step.id}:before", fresh=False)
+            self.watch.focus(step.services)
             end = self._command(step)
         self.watch.look_after()
         self._wait(self.plan.settle_s)
+        self.watch.focus(())
         self._facts(f"step:{step.id}:after")
         self._look_again()
         if end.rc != 0:
@@ -389,10 +398,13 @@ class Course:
 
     # --- facts -------------------------------------------------------------------------------------------------------
 
-    def _facts(self, label: str) -> None:
-        seen = hosts.container_facts(self.target, label, ssh=self.ssh)
-        for facts in seen:
-            self.record(facts)
+    def _facts(self, label: str, *, fresh: bool = True) -> None:
+        """Record what runs on the hosts. Without `fresh`, what was seen within the last seconds will do."""
+        now = time.monotonic()
+        if fresh or self._seen is None or now - self._seen[0] > _STILL_TRUE_S:
+            self._seen = (now, hosts.container_facts(self.target, label, ssh=self.ssh))
+        for facts in self._seen[1]:
+            self.record(dataclasses.replace(facts, label=label))
             if facts.error:
                 say(f"warning: {facts.host} was not observed ({label}): {facts.error}")
 
@@ -450,3 +462,21 @@ class Course:
             self.note("info", f"Canaries are kept, as ordered; remove them with: rehearse clean {self.run.run}")
             return
         self.guests.remove(self.connection)
+
+
+def _log_libraries(run: RunDirectory) -> None:
+    """What libraries have to say belongs into a file, not between the lines of the run."""
+    keeper = logging.FileHandler(run.logs / "libraries.log", delay=True)
+    keeper.setFormatter(_Redacting("%(asctime)s %(name)s %(levelname)s %(message)s"))
+    root = logging.getLogger()
+    for old in [each for each in root.handlers if isinstance(each, logging.FileHandler)]:
+        root.removeHandler(old)
+        old.close()
+    root.addHandler(keeper)
+
+
+class _Redacting(logging.Formatter):
+    """Libraries may quote what they sent."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redact_text(super().format(record))

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import select
 import signal
 import subprocess
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 DRAIN_S = 2.0
 """How long output is still read after the command ended: something it started may hold the pipe open for ever."""
 LONGEST_LINE_BYTES = 64 * 1024
+_COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _HARDER = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 
 
@@ -160,7 +162,7 @@ def _lines(data: bytes, log: Any) -> bytes:
 
 def _log(log: Any, line: str) -> None:
     moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
-    log.write(f"{moment}Z {redact_text(line)}\n".encode())
+    log.write(f"{moment}Z {redact_text(_COLOURS.sub('', line))}\n".encode())
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rehearsal import journal
-from rehearsal.events import CheckDone
+from rehearsal.claimed import checks_of
 from rehearsal.events import SuiteBegan
 from rehearsal.events import SuiteEnded
 from rehearsal.runner.interrupts import Interrupted
@@ -177,10 +177,10 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def read_checks(path: Path) -> tuple[CheckDone, ...]:
-    """Return the claims of one suite's journal in the order written; none if there is no journal."""
+    """Return the claims of one suite's journal, also those that it listed and did not live to check; none without one."""
     if not path.exists():
         return ()
-    return tuple(record.event for record in journal.read_journal(path) if isinstance(record.event, CheckDone))
+    return tuple(checks_of(record.event for record in journal.read_journal(path)))
 
 
 def tell(gate: Gate) -> None:

@@ -32,9 +32,14 @@ if TYPE_CHECKING:
     from rehearsal.runner.rundir import RunDirectory
     from rehearsal.target.model import Target
 
-PUBLIC_NS = SECOND_NS // 10
-INTERNAL_NS = SECOND_NS // 2
+FAST_NS = SECOND_NS // 10
+"""Every API on the public VIP over new connections; over kept ones the services in focus."""
+SLOW_NS = SECOND_NS // 2
+"""Kept connections of the services that are not in focus: probing must not become the load that it measures."""
+INTERNAL_NS = SECOND_NS
 """The internal VIP is the second opinion on the same services; the public one is what users have."""
+FRESH_NS = 2 * SECOND_NS
+ALWAYS_IN_FOCUS = frozenset({"keystone"})
 KEPT, FRESH = "kept", "fresh"
 
 
@@ -47,17 +52,35 @@ class Watch:
         self._numbers = dict(numbers)
         self._prober: Prober | None = None
         self._canary_probes: dict[str, list[ProbeSpec]] = {}
+        self._kept_probes: list[ProbeSpec] = []
+        self._focus: frozenset[str] = frozenset()
         self._reported_dead = False
 
     def start(self, target: Target, connection: Any, services: Iterable[str]) -> None:
         """Start the prober and declare every API probe. Raises ProberError if it cannot be started."""
         self._prober = Prober.start(self._run.path, self._run.logs / "prober.log")
         project_id = self._hand_over_tokens(connection)
-        count = 0
-        for spec in self._renumbered(api_probes(target, services, project_id=project_id)):
-            if self._declare(spec):
-                count += 1
-        say(f"prober: {count} probes of APIs, {self._prober.load_per_s:.0f} requests a second")
+        specs = self._renumbered(api_probes(target, services, project_id=project_id))
+        declared = [spec for spec in specs if self._declare(spec)]
+        self._kept_probes = [spec for spec in declared if spec.lane == "vip-reused" and spec.vip == "public"]
+        self.focus(())
+        say(f"prober: {len(declared)} probes of APIs, {self._prober.load_per_s:.0f} requests a second")
+
+    def focus(self, services: Iterable[str]) -> None:
+        """Sample kept connections of these services, and of keystone, at 10 Hz; those of all others at 2 Hz."""
+        wanted = ALWAYS_IN_FOCUS | frozenset(services)
+        for spec in self._kept_probes:
+            if (spec.service in wanted) != (spec.service in self._focus):
+                self._change_period(spec, FAST_NS if spec.service in wanted else SLOW_NS)
+        self._focus = wanted
+
+    def _change_period(self, spec: ProbeSpec, period_ns: int) -> None:
+        if self._prober is None:
+            return
+        try:
+            self._prober.period(spec.probe, period_ns)
+        except ProberError as error:
+            self.note("warning", f"Probe {spec.name} keeps its period: {error}")
 
     def _hand_over_tokens(self, connection: Any) -> str:
         """Give the prober a token issued before the run, and what it needs to let keystone issue fresh ones."""
@@ -122,15 +145,9 @@ class Watch:
 
     def closer(self, canary: str, *, close: bool) -> None:
         """Sample a canary's ICMP probe at 100 Hz while it migrates, at 50 Hz otherwise."""
-        period_ns = lanes.ICMP_MIGRATION_NS if close else lanes.ICMP_NS
-        if self._prober is None:
-            return
         for spec in self._canary_probes.get(canary, []):
             if spec.lane == "icmp":
-                try:
-                    self._prober.period(spec.probe, period_ns)
-                except ProberError as error:
-                    self.note("warning", f"Probe {spec.name} keeps its period: {error}")
+                self._change_period(spec, lanes.ICMP_MIGRATION_NS if close else lanes.ICMP_NS)
 
     def look_after(self) -> None:
         """Note once if the prober died."""
@@ -190,35 +207,38 @@ def _domain(auth: dict[str, Any], of: str) -> dict[str, str]:
 def api_probes(target: Target, services: Iterable[str], *, project_id: str = "") -> list[ProbeSpec]:
     """Return the probes of every API that the plan watches and the target offers; their numbers are not final.
 
-    Per service: `new` and `reused` on the public VIP at 10 Hz and on the internal VIP at 2 Hz, and on the public VIP
-    one authenticated read a second with a token from before the run and one with a fresh token.
+    Per service on the public VIP: `new` at 10 Hz, `reused` at 2 Hz (10 Hz in focus), an authenticated read a second with
+    a token from before the run and one every two seconds with a fresh token; on the internal VIP each pair at 1 Hz.
     """
-    numbers = itertools.repeat(0)
     specs: list[ProbeSpec] = []
     for service in sorted(set(services) & lanes.services_known()):
-        for interface, period_ns in (("public", PUBLIC_NS), ("internal", INTERNAL_NS)):
+        for interface in ("public", "internal"):
             endpoint = target.endpoint(service, interface)
-            if endpoint is None:
-                continue
-            address = address_of(target, endpoint.url)
-            if not address:
-                continue
-            where: dict[str, Any] = {
-                "url": endpoint.url,
-                "address": address,
-                "vip": interface,
-                "cafile": target.cacert,
-            }
-            specs += lanes.endpoint_probes(numbers, service=service, period_ns=period_ns, **where)
-            if interface == "public":
-                specs += [
-                    lanes.deep_probe(numbers, service=service, token=token, project_id=project_id, **where)
-                    for token in (KEPT, FRESH)
-                    if service in DEEP
-                ]
-                if service == "keystone":
-                    specs.append(lanes.issue_probe(numbers, token=FRESH, **where))
+            address = address_of(target, endpoint.url) if endpoint else ""
+            if endpoint and address:
+                where = {"url": endpoint.url, "address": address, "vip": interface, "cafile": target.cacert}
+                specs += _public(service, project_id, where) if interface == "public" else _internal(service, where)
     return specs
+
+
+def _public(service: str, project_id: str, where: dict[str, Any]) -> list[ProbeSpec]:
+    numbers = itertools.repeat(0)
+    specs = [
+        dataclasses.replace(spec, period_ns=FAST_NS if spec.lane == "vip-new" else SLOW_NS)
+        for spec in lanes.endpoint_probes(numbers, service=service, **where)
+    ]
+    if service in DEEP:
+        specs += [
+            lanes.deep_probe(numbers, service=service, token=token, project_id=project_id, period_ns=period_ns, **where)
+            for token, period_ns in ((KEPT, lanes.DEEP_NS), (FRESH, FRESH_NS))
+        ]
+    if service == "keystone":
+        specs.append(lanes.issue_probe(numbers, token=FRESH, **where))
+    return specs
+
+
+def _internal(service: str, where: dict[str, Any]) -> list[ProbeSpec]:
+    return lanes.endpoint_probes(itertools.repeat(0), service=service, period_ns=INTERNAL_NS, **where)
 
 
 def address_of(target: Target, url: str) -> str:
