@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from typing import Any
 
 from rehearsal import events
+from rehearsal.claimed import checks_of
 from rehearsal.judging import budgets
 from rehearsal.judging import words
 from rehearsal.results import Check
@@ -34,6 +35,10 @@ def checks(history: History) -> list[Check]:
     for moment, event in history.of(events.CheckDone):
         if moment >= newest.get((event.gate, event.suite), 0):
             last[event.gate, event.check, event.node_id] = _check(event)
+    for moment, listed in history.of(events.ClaimsListed):
+        if moment >= newest.get((listed.gate, listed.suite), 0):
+            for unreached in checks_of([listed]):  # the suite died before it came to them
+                last.setdefault((unreached.gate, unreached.check, unreached.node_id), _check(unreached))
     return sorted(last.values(), key=lambda check: _RANK[check.outcome])
 
 

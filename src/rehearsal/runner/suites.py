@@ -27,6 +27,7 @@ from rehearsal.verdict import worst
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from rehearsal.events import CheckDone
     from rehearsal.events import Event
     from rehearsal.runner.rundir import RunDirectory
 
