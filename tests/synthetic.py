@@ -301,7 +301,7 @@ def _write_prober(run_dir: Path, script: Scenario) -> None:
             _write_prober_run(run_dir, script, journal, clock, from_s, to_s, died=died)
 
 
-def _write_prober_run(run_dir, script, journal, clock, from_s, to_s, *, died):
+def _write_prober_run(run_dir, script, journal, clock, from_s, to_s, *, died):  # noqa: PLR0917
     probes = probes_of(script)
     load = sum(1e9 / probe.period_ns for probe in probes if probe.lane not in {"icmp", "tcp", "control"})
     recorded = 0
