@@ -32,9 +32,15 @@ def cloud_facts(connection: Any, label: str) -> CloudFacts:
     facts: dict[str, Any] = {}
     errors: list[str] = []
     ours = _own_projects(connection, errors)
+    own_things: set[str] = set()
     for kind, read in _KINDS.items():
+        rows: list[Row] = []
         try:
-            rows = [_row(entry) for entry in read(connection) if not _made_by_rehearsal(entry, ours)]
+            for entry in read(connection):
+                if _made_by_rehearsal(entry, ours, own_things):
+                    own_things.add(entry["id"])
+                else:
+                    rows.append(_row(entry))
         except CLOUD_ERRORS as error:
             errors.append(f"{kind} could not be read: {sentence(error)}")
         else:
@@ -50,9 +56,13 @@ def _own_projects(connection: Any, errors: list[str]) -> frozenset[str]:
         return frozenset()
 
 
-def _made_by_rehearsal(entry: Row, projects: frozenset[str]) -> bool:
-    owner = entry.get("project")
-    return owner in projects or bool(run_of(entry.get("name")) or run_described(entry.get("_description")))
+def _made_by_rehearsal(entry: Row, projects: frozenset[str], things: set[str]) -> bool:
+    """Tell whether a rehearsal made it. Ports that Neutron made for a router or a floating IP belong to nobody by name."""
+    return (
+        entry.get("project") in projects
+        or entry.get("device") in things
+        or bool(run_of(entry.get("name")) or run_described(entry.get("_description")))
+    )
 
 
 def _row(entry: Row) -> Row:
@@ -184,11 +194,11 @@ def _volumes(connection: Any) -> Iterable[Row]:
 
 _KINDS: dict[str, Callable[[Any], Iterable[Row]]] = {
     "servers": _servers,
-    "ports": _ports,
     "volumes": _volumes,
     "networks": _networks,
     "routers": _routers,
     "floating IPs": _addresses,
+    "ports": _ports,  # after what they belong to
     "agents": _agents,
     "services": _services,
     "hypervisors": _hypervisors,
