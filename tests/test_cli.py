@@ -61,7 +61,9 @@ def test_target_with_a_problem(tmp_path, capsys):
 
 def test_doubts_do_not_forbid(tmp_path, capsys):
     """A warning is printed and changes no exit code."""
-    options = make_repository(tmp_path, {"inventory/group_vars/all/kolla.yml": "docker_namespace: kolla/release/2025.1\n"})
+    options = make_repository(
+        tmp_path, {"inventory/group_vars/all/kolla.yml": "docker_namespace: kolla/release/2025.1\n"}
+    )
     assert 0 == cli.main(["target", *as_arguments(options)])
     assert "warning: docker_namespace is" in capsys.readouterr().err
 
@@ -70,7 +72,14 @@ def test_plan_is_printed(tmp_path, capsys):
     """`rehearse plan` prints every step with its command, budgets and their sources, for this cloud's hosts."""
     assert 0 == cli.main(["plan", "--set", "osism=10.2.1", *as_arguments(make_repository(tmp_path))])
     output = capsys.readouterr().out
-    for word in ("nova-compute-1", "osism apply -a upgrade", "10.2.1", "(source: default)", "live migrations (mixed)", "hold point"):
+    for word in (
+        "nova-compute-1",
+        "osism apply -a upgrade",
+        "10.2.1",
+        "(source: default)",
+        "live migrations (mixed)",
+        "hold point",
+    ):
         assert word in output
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from rehearsal import cli
 from rehearsal import events
 from rehearsal import plan as plans
 from rehearsal.journal import read_journal
@@ -76,8 +77,11 @@ class Small:
         return [record.event for record in read_journal(self.run.runner_journal) if isinstance(record.event, kind)]
 
     def command_line(self, *words: str) -> list[str]:
+        return [sys.executable, "-m", "rehearsal.cli", *self.words(*words)]
+
+    def words(self, *words: str) -> list[str]:
         return [
-            sys.executable, "-m", "rehearsal.cli", "run", "--plan", str(self.source), "--reports", str(self.reports), "--yes",
+            "run", "--plan", str(self.source), "--reports", str(self.reports), "--yes",
             *[f"--without={part}" for part in sorted(EVERYTHING)], *as_arguments(self.options), *words,
         ]  # fmt: skip
 
@@ -179,34 +183,31 @@ def test_from_and_until(small):
     assert any("--until" in e.text for e in run.events(events.Note))
 
 
-def test_unknown_step_is_refused(small):
+def test_unknown_step_is_refused(small, capsys):
     """A step that the plan does not have, or a reversed pair, is a usage error with 64 and one line."""
     run = small(one="true", two="true")
     for words, told in ((["--from", "nope"], "no step 'nope'"), (["--from", "two", "--until", "one"], "comes before")):
-        done = subprocess.run(run.command_line(*words), capture_output=True, text=True, check=False)
-        assert 64 == done.returncode
-        assert told in done.stderr
-        assert 1 == len(done.stderr.strip().splitlines())
+        assert 64 == cli.main(run.words(*words))
+        error = capsys.readouterr().err
+        assert told in error
+        assert 1 == len(error.strip().splitlines())
 
 
-def test_dry_run_does_nothing(small):
+def test_dry_run_does_nothing(small, capsys):
     """--dry-run prints the steps, carries out none, and makes no run."""
     run = small(one="SAY one TRACE")
     runs = len(rundir.all_runs(run.reports))
-    done = subprocess.run(run.command_line("--dry-run"), capture_output=True, text=True, check=False)
-    assert 0 == done.returncode, done.stderr
-    assert "1. one" in done.stdout
+    assert 0 == cli.main(run.words("--dry-run"))
+    assert "1. one" in capsys.readouterr().out
     assert [] == run.traced()
     assert runs == len(rundir.all_runs(run.reports))
 
 
-def test_nothing_without_a_yes(small):
+def test_nothing_without_a_yes(small, capsys):
     """Without --yes and without a terminal nothing is carried out."""
     run = small(one="SAY one TRACE")
-    words = [word for word in run.command_line() if word != "--yes"]
-    done = subprocess.run(words, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
-    assert 64 == done.returncode
-    assert "--yes" in done.stderr
+    assert 64 == cli.main([word for word in run.words() if word != "--yes"])
+    assert "--yes" in capsys.readouterr().err
     assert [] == run.traced()
 
 
