@@ -38,6 +38,7 @@ from typing import Self
 
 import numpy as np
 
+from rehearsal.journal import JournalError
 from rehearsal.sampleflags import BLIND
 from rehearsal.sampleflags import FOLLOW_UP
 from rehearsal.sampleflags import FRESH
@@ -86,7 +87,7 @@ _MOST = 1 << 16  # samples in a block: keeps a reader's memory small
 _LEVEL = 3  # of zlib: the low byte planes are noise, more effort buys nothing
 
 
-class SampleStoreError(Exception):
+class SampleStoreError(JournalError):
     """A sample file that cannot be read: says which file, where, and what to do."""
 
 

@@ -3,7 +3,7 @@
 ================== ==================================================================
 ``inspect``        target, plan: what is there, what would be done
 ``running``        run, preflight, postflight
-``after``          report, clean, list
+``after``          report, export, clean, list
 ``usage``          arguments and errors that every command shares
 ================== ==================================================================
 """

@@ -1,8 +1,9 @@
-"""`rehearse report`, `clean`, `list`: what can be done after a run, from its recording or in the cloud."""
+"""`rehearse report`, `export`, `clean`, `list`: what can be done after a run, from its recording or in the cloud."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
 
@@ -24,10 +25,14 @@ if TYPE_CHECKING:
 
 
 def add_commands(commands: Any) -> None:
-    """Add `report`, `clean` and `list`."""
+    """Add `report`, `export`, `clean` and `list`."""
     made = commands.add_parser("report", help="judge a run again and write its report, from the recording alone")
     usage.add_run(made, help_text="a path, an id, or latest")
     made.set_defaults(carry_out=report_run)
+    exported = commands.add_parser("export", help="write every sample of a run as comma-separated values")
+    usage.add_run(exported, help_text="a path, an id, or latest")
+    exported.add_argument("file", type=Path, metavar="FILE", help="a new file; a name that ends in .gz is compressed")
+    exported.set_defaults(carry_out=export_run)
     cleaned = commands.add_parser("clean", help="remove what rehearsals left in the cloud")
     usage.add_run(cleaned, optional=True, help_text="only this run (default: every run)")
     target_options.add_arguments(cleaned)
@@ -60,6 +65,21 @@ def make_report(run: RunDirectory) -> Results:
 def write_report(run: RunDirectory) -> None:
     """Write the report of a run whose verdict nobody asked for."""
     make_report(run)
+
+
+def export_run(options: argparse.Namespace) -> int:
+    """Write all samples of one run, for other people's tools."""
+    from rehearsal.export import write_csv  # noqa: PLC0415 - numpy is slow to import
+
+    run = rundir.find_run(options.run, usage.reports_of(options))
+    try:
+        count = write_csv(run.path, options.file)
+    except FileExistsError as error:
+        raise usage.UsageError(f"{options.file} exists. Name a file that does not.") from error
+    except OSError as error:
+        raise usage.UsageError(str(error)) from error
+    print(f"{options.file}: {count} samples")
+    return 0
 
 
 def clean_up(options: argparse.Namespace) -> int:
