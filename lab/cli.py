@@ -46,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     execute.add_argument("argv", nargs="+", metavar="COMMAND")
     for name, text in (("break", "make a real fault on the nodes"), ("mend", "take a fault back")):
         fault = commands.add_parser(name, help=f"{text}: rehearse-lab {name} FAULT [ARGUMENT ...]; without FAULT, list them")
-        fault.add_argument("arguments", nargs="*", metavar="FAULT")
+        fault.add_argument("arguments", nargs=argparse.REMAINDER, metavar="FAULT")
     return parser
 
 

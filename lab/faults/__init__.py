@@ -1,0 +1,25 @@
+"""Real faults, made on the nodes of the lab and taken back: ``rehearse-lab break FAULT`` and ``mend FAULT``.
+
+Every fault is the real thing on the real node (a container stopped by Docker, packets dropped by the
+kernel, a QEMU process stopped by a signal), and every docstring says which check it is meant to turn
+red. A check that no fault has ever turned red proves nothing.
+
+================ ======================================================================
+``table``        the faults by name, their arguments, and the command line
+``ground``       what faults stand on: commands on nodes, notes of what is broken, instants
+``containers``   a container on an old tag, stopped, unhealthy; libvirtd dead; a leftover override
+``network``      a port of the VIP that swallows packets
+``backend``      a service behind the VIP that answers 503
+``guest``        a guest whose processor stands still
+================ ======================================================================
+
+With ``--for SECONDS`` a fault mends itself. Faults whose length matters print, as JSON, the instants
+(``CLOCK_MONOTONIC``, nanoseconds) between which they began and ended, so that a measurement can be
+compared with the truth.
+"""
+
+from __future__ import annotations
+
+from lab.faults.table import FAULTS, main
+
+__all__ = ["FAULTS", "main"]

@@ -1,0 +1,167 @@
+"""The faults by name, their arguments, and the command line of ``rehearse-lab break`` and ``mend``."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from lab import kolla, nodes
+from lab.faults import backend, containers, guest, network
+from lab.faults.ground import FaultError, Ground
+
+USAGE = 64
+
+Deed = Callable[[Ground, Mapping[str, str]], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault. A default of None means that the argument must be given."""
+
+    break_: Callable[..., Any]
+    mend: Deed
+    arguments: Mapping[str, str | None]
+    #: It mends itself on the node, with exact timing, when it is given a length.
+    exact: bool = False
+
+    @property
+    def text(self) -> str:
+        """What it is and which check it turns red."""
+        return inspect.getdoc(self.break_) or ""
+
+
+FAULTS: Mapping[str, Fault] = {
+    "container-old-tag": Fault(
+        containers.old_tag, containers.old_tag_mended, {"container": "keystone_fernet", "host": ""}
+    ),
+    "tag-override": Fault(
+        containers.override, containers.override_mended, {"container": "keystone_fernet", "host": ""}
+    ),
+    "container-stopped": Fault(
+        containers.stopped, containers.stopped_mended, {"container": "keystone_fernet", "host": ""}
+    ),
+    "container-unhealthy": Fault(
+        containers.unhealthy, containers.unhealthy_mended, {"container": "keystone_fernet", "host": ""}
+    ),
+    "libvirtd-dead": Fault(
+        containers.libvirtd_dead, containers.libvirtd_dead_mended, {"host": "lab-compute-1"}
+    ),
+    "vip-port-blackhole": Fault(
+        network.blackhole, network.blackhole_mended, {"service": "placement_api", "vip": "both"}, exact=True
+    ),
+    "backend-503": Fault(
+        backend.maintenance, backend.maintenance_mended, {"service": "placement_api"}, exact=True
+    ),
+    "guest-paused": Fault(guest.paused, guest.paused_mended, {"server": None}, exact=True),
+}
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        print(f"rehearse-lab: {message}", file=sys.stderr)
+        raise SystemExit(USAGE)
+
+
+def main(words: Sequence[str], ground: Ground | None = None) -> int:
+    """``break NAME [ARGUMENT | name=value …] [--for SECONDS]`` or ``mend NAME [ARGUMENT …]``; the exit code."""
+    parser = _Parser(prog="rehearse-lab", add_help=False)
+    parser.add_argument("action", choices=["break", "mend"])
+    parser.add_argument("fault", nargs="?")
+    parser.add_argument("arguments", nargs="*")
+    parser.add_argument("--for", dest="seconds", type=float, default=None, metavar="SECONDS")
+    options = parser.parse_intermixed_args(list(words))
+    ground = ground or Ground()
+    if options.fault is None:
+        print(listing(ground))
+        return 0
+    if options.fault not in FAULTS:
+        print(f"rehearse-lab: no fault {options.fault}; there are {', '.join(FAULTS)}", file=sys.stderr)
+        return USAGE
+    fault = FAULTS[options.fault]
+    try:
+        given = bind(options.fault, fault, options.arguments)
+        if options.action == "mend":
+            _tell(options.fault, fault.mend(ground, given))
+        elif options.seconds is None:
+            _tell(options.fault, fault.break_(ground, given))
+        elif fault.exact:
+            _tell(options.fault, fault.break_(ground, given, options.seconds))
+        else:
+            _for_a_while(options.fault, fault, ground, given, options.seconds)
+    except (FaultError, kolla.PullError, kolla.RecreateError, kolla.NotHealthyError, nodes.NodeError) as error:
+        print(f"rehearse-lab: {error}", file=sys.stderr)
+        return 1
+    except subprocess.CalledProcessError as error:
+        lines = (error.stderr or error.stdout or "").strip().splitlines()
+        print(f"rehearse-lab: {' '.join(error.cmd)[:200]}: {lines[-1] if lines else error.returncode}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _for_a_while(name: str, fault: Fault, ground: Ground, given: Mapping[str, str], seconds: float) -> None:
+    begin_ns = time.monotonic_ns()
+    _tell(name, fault.break_(ground, given))
+    began_ns = time.monotonic_ns()
+    try:
+        time.sleep(max(0.0, seconds - (time.monotonic_ns() - began_ns) / 1e9))
+    finally:
+        end_ns = time.monotonic_ns()
+        _tell(name, fault.mend(ground, given))
+        ended_ns = time.monotonic_ns()
+    _tell(
+        name,
+        {
+            "begin": {"before_ns": begin_ns, "after_ns": began_ns},
+            "end": {"before_ns": end_ns, "after_ns": ended_ns},
+        },
+    )
+
+
+def bind(name: str, fault: Fault, words: Sequence[str]) -> dict[str, str]:
+    """Arguments by name from positional words and ``name=value``.
+
+    Raises:
+        FaultError: too many, unknown, or one is missing.
+
+    """
+    given: dict[str, str] = {}
+    free = [word for word in words if word.partition("=")[0] not in fault.arguments or "=" not in word]
+    for word in words:
+        key, separator, value = word.partition("=")
+        if separator and key in fault.arguments:
+            given[key] = value
+    open_names = [key for key in fault.arguments if key not in given]
+    if len(free) > len(open_names):
+        raise FaultError(f"{name} takes {', '.join(fault.arguments)}; {free[len(open_names)]!r} is too much")
+    given |= dict(zip(open_names, free, strict=False))
+    for key, default in fault.arguments.items():
+        if key not in given:
+            if default is None:
+                raise FaultError(f"{name} needs {key}, as in: rehearse-lab break {name} {key}=…")
+            given[key] = default
+    return given
+
+
+def listing(ground: Ground) -> str:
+    """Every fault with its arguments and what it is, and what is broken now."""
+    lines = []
+    for name, fault in FAULTS.items():
+        arguments = " ".join(f"[{key}={value}]" if value is not None else f"{key}=…" for key, value in fault.arguments.items())
+        lines += [f"{name} {arguments} [--for SECONDS]", *(f"    {line}".rstrip() for line in fault.text.splitlines()), ""]
+    broken = ground.notes()
+    lines.append("Broken now: " + (", ".join(f"{note['fault']} {note['key']}" for note in broken) or "nothing"))
+    return "\n".join(lines)
+
+
+def _tell(name: str, said: Any) -> None:
+    if isinstance(said, str):
+        print(f"{name}: {said}", flush=True)
+    else:
+        print(json.dumps({"fault": name, **said}), flush=True)
