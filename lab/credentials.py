@@ -70,6 +70,12 @@ def create(state: layout.State) -> Credentials:
         if f"{name}_private" not in known:
             known[f"{name}_private"], known[f"{name}_public"] = _key_pair(state.pki / f"{name}.new", name)
     _write_private(state.passwords, json.dumps(known, indent=1))
+    for node in layout.NODES:
+        key = state.pki / f"ssh_host_{node.name}"
+        if not key.exists():
+            private, public = _key_pair(state.pki / "host_key.new", node.name)
+            Path(f"{key}.pub").write_text(public)
+            _write_private(key, private)
     if not (state.pki / "vip.pem").exists():
         _certificates(state.pki)
     return load(state)
@@ -84,11 +90,10 @@ def _write_private(path: Path, text: str) -> None:
 
 
 def _key_pair(path: Path, comment: str) -> tuple[str, str]:
-    public = path.with_suffix(".new.pub")
+    public = Path(f"{path}.pub")
     for leftover in (path, public):
         leftover.unlink(missing_ok=True)
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(path)], check=True)
-    public = Path(f"{path}.pub")
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(path)], check=True, stdin=subprocess.DEVNULL)
     pair = path.read_text(), public.read_text()
     path.unlink()
     public.unlink()

@@ -167,13 +167,6 @@ def _ssh(state: layout.State, etc: Path, root: Path, node: Node, known: credenti
     """sshd on the management address, a host key per node (kept, so that known_hosts stays true), the operator's key."""
     ssh = etc / "ssh"
     ssh.mkdir(exist_ok=True)
-    for other in layout.NODES:
-        key = state.pki / f"ssh_host_{other.name}"
-        if not key.exists():
-            temporary = state.pki / f".ssh_host_{other.name}.{os.getpid()}"
-            subprocess.run(["/usr/bin/ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", other.name, "-f", str(temporary)], check=True)
-            Path(f"{temporary}.pub").replace(f"{key}.pub")
-            temporary.replace(key)
     shutil.copy2(state.pki / f"ssh_host_{node.name}", ssh / "ssh_host_ed25519_key")
     shutil.copy2(state.pki / f"ssh_host_{node.name}.pub", ssh / "ssh_host_ed25519_key.pub")
     lines = []

@@ -37,5 +37,7 @@ def configure(run: kolla.Run, node: str) -> None:
             argv.append("fail-mode=secure")
         if uplink:
             argv += ["--", "--may-exist", "add-port", bridge, uplink]
-    script = f"tries=0; until {shlex.join([*argv[:4], 'show'])} >/dev/null 2>&1; do tries=$((tries+1)); [ $tries -lt 100 ] || exit 1; sleep 0.1; done; {shlex.join(argv)}"
+    # --no-wait here too: on a new database ovs-vsctl would make the first row and wait for a vswitchd that does not run yet.
+    ready = shlex.join([*argv[:5], "show"])
+    script = f"tries=0; until {ready} >/dev/null 2>&1; do tries=$((tries+1)); [ $tries -lt 100 ] || exit 1; sleep 0.1; done; {shlex.join(argv)}"
     run(node, ["sh", "-c", script])
