@@ -1,0 +1,79 @@
+"""Runs on the manager node: one part of a canary's life, its outcome as one line of JSON at the end.
+
+canary_round.py up|migrate|facts|clean RUN
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from rehearsal import beacon
+from rehearsal import canary
+from rehearsal import clean
+from rehearsal import cloudfacts
+from rehearsal import migration
+from rehearsal.cloud import connect
+from rehearsal.target import discover
+from rehearsal.target import options
+
+
+def told(text: object) -> None:
+    print(text, flush=True)
+
+
+def forget(_: object) -> None:
+    pass
+
+
+def up(connection: Any, run: str) -> Any:
+    key = Path(discover(options.from_environment()).operator_key + ".pub")
+    public_key = key.read_text().strip() if key.is_file() else ""
+    made = canary.put_up(connection, run, canary.Wish(public_key=public_key, timeout_s=400), forget, told)
+    return {"up": [dataclasses.asdict(each) for each in made.up], "missing": made.missing}
+
+
+def killed(connection: Any, run: str) -> Any:
+    """Make canaries, and die as by `kill -9` right after the first server was asked for."""
+
+    def last_words(text: str) -> None:
+        told(text)
+        if text.startswith("asked for"):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    canary.put_up(connection, run, canary.Wish(timeout_s=400), forget, last_words)
+
+
+def migrate(connection: Any, run: str) -> Any:
+    """One migration, with the sequence of ICMP beside it as `fping` saw it."""
+    made = canary.put_up(connection, run, canary.Wish(timeout_s=200), forget, told)
+    moves, unmoved = migration.plan_moves(connection, made.up[:1], "test")
+    told(unmoved)
+    target = discover(options.from_environment())
+    ended = migration.migrate(connection, moves[0], forget, told, target=target)
+    time.sleep(2)
+    after = beacon.hear(made.up[0].address, made.up[0].facts_port)
+    return {"move": moves[0].source, "ended": dataclasses.asdict(ended), "facts": after.facts}
+
+
+def facts(connection: Any, run: str) -> Any:
+    found = cloudfacts.cloud_facts(connection, run)
+    return {"facts": found.facts, "error": found.error}
+
+
+def cleaned(connection: Any, run: str) -> Any:
+    done = clean.clean(connection, run, told)
+    return {"removed": done.removed, "left": done.left, "runs": clean.find_runs(connection)}
+
+
+PARTS = {"up": up, "killed": killed, "migrate": migrate, "facts": facts, "clean": cleaned}
+
+if __name__ == "__main__":
+    outcome = PARTS[sys.argv[1]](connect(discover(options.from_environment())), sys.argv[2])
+    print(json.dumps(outcome))
