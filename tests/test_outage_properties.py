@@ -207,7 +207,8 @@ def test_folding_in_pieces_equals_the_whole(samples, data):
         rest = by_done[high:]
         newest = int(by_done["done"][:high].max()) if high else 0
         settled = min(newest, int(rest["sent"].min()) - 1 if len(rest) else newest)
-        fold.add(by_done[low:high], settled)
+        fold.add(by_done[low:high])
+        fold.settle(settled)
     same(fold.finish(), whole)
 
 

@@ -656,18 +656,20 @@ class ProbeFold:
         self._gap_max = 0
         self._stragglers = 0
 
-    def add(self, samples: Samples, settled_ns: int | None = None) -> None:
-        """Take samples in any order. Those sent at or before `settled_ns` are complete once these are in."""
+    def add(self, samples: Samples) -> None:
+        """Take samples in any order; they are kept until their time is settled."""
+        if self._settled_ns is not None and len(samples):
+            late = samples["sent"] <= self._settled_ns
+            if late.any():
+                self._stragglers += int(late.sum())
+                samples = samples[~late]
         if len(samples):
-            if self._settled_ns is not None:
-                late = samples["sent"] <= self._settled_ns
-                if late.any():
-                    self._stragglers += int(late.sum())
-                    samples = samples[~late]
             self._pending.append(samples)
-        if settled_ns is None or (self._settled_ns is not None and settled_ns <= self._settled_ns):
-            return
-        self._digest(settled_ns)
+
+    def settle(self, settled_ns: int) -> None:
+        """Derive up to a moment: everything sent at or before it was added."""
+        if self._settled_ns is None or settled_ns > self._settled_ns:
+            self._digest(settled_ns)
 
     def finish(self, end_ns: int | None = None) -> Trace:
         """Tell the trace. `end_ns`: when probing ended as it was meant to; None: it broke off."""
@@ -786,7 +788,9 @@ class StreamFold:
         self.unknown: dict[int, int] = {}  # samples of probes that nobody declared
 
     def add(self, block: Samples) -> None:
-        """Take the next block."""
+        """Take the next block; it must not be changed afterwards."""
+        if not len(block):
+            return
         self._blocks.append(block)
         self._held += len(block)
         if self._held >= self._batch:
@@ -799,27 +803,31 @@ class StreamFold:
     def _feed(self) -> None:
         if not self._held:
             return
-        samples = np.concatenate(self._blocks) if len(self._blocks) > 1 else self._blocks[0]
-        self._blocks, self._held = [], 0
         settled = None if self._newest_before is None else self._newest_before - self._horizon
-        self._newest = max(self._newest, int(samples["done"].max()))
-        for probe, part in split_by_probe(samples):
-            fold = self._folds.get(probe)
-            if fold is None:
-                self.unknown[probe] = self.unknown.get(probe, 0) + len(part)
-            else:
-                fold.add(part, settled)
+        for block in self._blocks:
+            self._newest = max(self._newest, int(block["done"].max()))
+            for probe, part in split_by_probe(block):
+                fold = self._folds.get(probe)
+                if fold is None:
+                    self.unknown[probe] = self.unknown.get(probe, 0) + len(part)
+                else:
+                    fold.add(part)
+        self._blocks, self._held = [], 0
+        if settled is not None:
+            for fold in self._folds.values():
+                fold.settle(settled)
         self._newest_before = self._newest
 
 
 def split_by_probe(samples: Samples) -> Iterable[tuple[int, Samples]]:
-    """Yield each probe's samples of a block, in the block's order."""
+    """Yield each probe's samples of a block, in the block's order; without a copy if they stand together."""
     numbers = samples["probe"]
-    order = np.argsort(numbers, kind="stable")
-    ordered = numbers[order]
-    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
-    for low, high in zip(starts.tolist(), [*starts[1:].tolist(), len(ordered)], strict=True):
-        yield int(ordered[low]), samples[order[low:high]]
+    if len(numbers) and (numbers[1:] < numbers[:-1]).any():
+        samples = samples[np.argsort(numbers, kind="stable")]
+        numbers = samples["probe"]
+    starts = np.flatnonzero(np.concatenate([[True], numbers[1:] != numbers[:-1]]))
+    for low, high in zip(starts.tolist(), [*starts[1:].tolist(), len(numbers)], strict=True):
+        yield int(numbers[low]), samples[low:high]
 
 
 # --- joining -------------------------------------------------------------------------------------------------------
