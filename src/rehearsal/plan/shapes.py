@@ -26,13 +26,17 @@ class Strict(BaseModel):
 
 
 class BudgetSpec(Strict):
-    """What one service may lose during one step. Seconds. `source` says who allows it."""
+    """What one service may lose during one step. Seconds. `source` says who allows it.
+
+    `resolution_s`: with `longest_s` 0, how long an outage may be that could have passed unseen (default: two periods).
+    """
 
     longest_s: float = Field(ge=0)
     total_s: float | None = Field(default=None, ge=0)
     count: int | None = Field(default=None, ge=0)
     slow_longest_s: float | None = Field(default=None, ge=0)
     slow_total_s: float | None = Field(default=None, ge=0)
+    resolution_s: float | None = Field(default=None, gt=0)
     source: str = "plan"
 
 
@@ -81,6 +85,7 @@ class PlanSpec(Strict):
     migration: BudgetSpec = BudgetSpec(longest_s=5.0, source="default")
     baseline_s: float = Field(default=60, ge=0)
     settle_s: float = Field(default=5, ge=0)
+    blind_share: float = Field(default=0.02, ge=0, le=1)  # of a step; blindness beyond it counts as possible downtime
     steps: list[StepSpec] = Field(min_length=1)
 
 
