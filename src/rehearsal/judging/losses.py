@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict
 from typing import TYPE_CHECKING
+from typing import Any
 
 from rehearsal.judging import budgets
 from rehearsal.judging.observation import OUTSIDE
@@ -17,10 +18,8 @@ from rehearsal.judging.rules import Lost
 from rehearsal.judging.rules import Watched
 from rehearsal.judging.rules import by_length
 from rehearsal.judging.rules import judged
-from rehearsal.judging.troubles import count_of
-from rehearsal.judging.troubles import extent
 from rehearsal.judging.troubles import is_judged
-from rehearsal.judging.troubles import length_of
+from rehearsal.judging.union import united
 from rehearsal.outage import OPEN_NS
 from rehearsal.outage import clipped
 from rehearsal.outage import measure
@@ -102,9 +101,10 @@ def _loss(  # noqa: PLR0913, PLR0917 - the coordinates of a cell and what falls 
 
 def _never_sampled(label: str, service: str, kind: str, budget: Budget | None, groups: list[Group]) -> Loss:
     reason = "no probe watched this service"
-    outages = [outage for group in groups for outage in group.outages]
-    length = length_of(outages)
-    return Loss(label, service, kind, count_of(outages), length, length, 0, 0, None, 0, budget, Outcome.UNKNOWN, reason)
+    lost = united(sighting for group in groups for sighting in group.sightings)
+    return Loss(
+        label, service, kind, lost.count, lost.length, lost.length, 0, 0, None, 0, budget, Outcome.UNKNOWN, reason
+    )
 
 
 def watch(
@@ -113,7 +113,7 @@ def watch(
     """Return how well lanes to the same service or canary watched it during a step."""
     tallies = [tally for seen in lanes for tally in seen.tallies(label)]
     pieces = [(piece.from_ns, piece.to_ns) for piece in observation.pieces if piece.label == label]
-    charged = [extent(outage) for group in groups for outage in group.outages]
+    charged = [span for group in groups for span in united(group.sightings).spans]
     blind = [part for low, high in pieces for part in clipped(((a, b) for a, b, _ in observation.blind), low, high)]
     # A step must be watched from its first to its last moment; outside of steps, as long as there was a prober.
     uncovered = 0 if label == OUTSIDE else uncovered_ns(lanes, observation.pieces, label, history)
@@ -172,8 +172,13 @@ def lane_floor(declarations: Iterable[Seen], label: str) -> int | None:
 def _cell(  # noqa: PLR0913, PLR0917 - the coordinates of a cell and what falls into it
     history: History, label: str, service: str, kind: str, budget: Budget | None, watched: Watched, groups: list[Group]
 ) -> Loss:
-    outages = [outage for group in groups for outage in group.outages]
-    lost = Lost(kind, tuple(length_of(group.outages) for group in groups), length_of(outages), count_of(outages))
+    limits: dict[str, Any] = {
+        "budget_ns": None if budget is None else budget.longest_ns,
+        "finest_ns": watched.period_ns,
+    }
+    together = united((sighting for group in groups for sighting in group.sightings), **limits)
+    lengths = tuple(united(group.sightings, **limits).length for group in groups)
+    lost = Lost(kind, lengths, together.length, together.count)
     outcome, reason = judged(
         lost,
         watched,

@@ -8,9 +8,8 @@ from rehearsal import events
 from rehearsal.judging import budgets
 from rehearsal.judging import words
 from rehearsal.judging.observation import MIGRATION
-from rehearsal.judging.troubles import count_of
 from rehearsal.judging.troubles import is_judged
-from rehearsal.judging.troubles import length_of
+from rehearsal.judging.union import united
 from rehearsal.outage import OPEN_NS
 from rehearsal.results import Canary
 from rehearsal.results import Length
@@ -111,7 +110,7 @@ def _lane(
     label = MIGRATION + run.began.migration
     watched = observation.migrating(run.began.canary, run.began.migration, lane)
     lengths = [
-        length_of(group.outages)
+        united(group.sightings).length
         for group in groups
         if group.kind == "down" and group.charge.label == label and group.troubles[0].seen.probe.lane == lane
     ]
@@ -182,8 +181,8 @@ def _canary(  # noqa: PLR0913, PLR0917 - what is known about one canary
     sampled = any(
         seen.trace.samples for seen in observation.of_service(budgets.CANARIES) if seen.probe.declared.canary == name
     )
-    outages = [outage for group in mine for outage in group.outages]
-    lengths = [length_of(group.outages) for group in mine]
+    together = united(sighting for group in mine for sighting in group.sightings)
+    lengths = [united(group.sightings).length for group in mine]
     claims: list[Claim] = []
     if len(set(boots)) > len({up.server_id for up in ups}):
         claims.append((Outcome.FAIL, "it was restarted: its boot id changed"))
@@ -197,11 +196,9 @@ def _canary(  # noqa: PLR0913, PLR0917 - what is known about one canary
     outcome = worst([Outcome.OK, *(claim for claim, _ in claims)])
     reasons = [text for claim, text in claims if claim is outcome]
     if not reasons:
-        count = count_of(outages)
-        together = (
-            f"{words.plural(count, 'outage')} outside of migrations, {words.between(length_of(outages))} in total"
-        )
-        reasons = [together if count else "no failed sample outside of migrations"]
+        count = words.plural(together.count, "outage")
+        seen = f"{count} outside of migrations, {words.between(together.length)} in total"
+        reasons = [seen if together.count else "no failed sample outside of migrations"]
     longest = max(
         lengths, key=lambda length: (length.possible_ns is None, length.possible_ns or 0), default=Length(0, 0, 0)
     )
@@ -212,7 +209,7 @@ def _canary(  # noqa: PLR0913, PLR0917 - what is known about one canary
         host=_host(name, ups[-1], history),
         boot_ids=boots,
         longest=longest if sampled else None,
-        total=length_of(outages) if sampled else None,
+        total=together.length if sampled else None,
         outcome=outcome,
         reason="; ".join(reasons),
     )

@@ -16,14 +16,13 @@ from rehearsal.judging import budgets
 from rehearsal.judging.observation import MIGRATION
 from rehearsal.judging.observation import OUTSIDE
 from rehearsal.judging.observation import USER_LANES
+from rehearsal.judging.union import Sighting
+from rehearsal.judging.union import evidence
+from rehearsal.judging.union import extent
 from rehearsal.outage import OPEN_NS
 from rehearsal.outage import join
-from rehearsal.outage import measure
-from rehearsal.outage import merged
-from rehearsal.results import Length
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from collections.abc import Sequence
 
     from rehearsal.history import History
@@ -46,16 +45,24 @@ class Trouble:
     outages: tuple[Outage, ...]
 
     @property
+    def period_ns(self) -> int:
+        """How often its lane looks."""
+        return self.seen.probe.declared.period_ns
+
+    @property
+    def sightings(self) -> list[Sighting]:
+        """Its outages, with how often its lane looks."""
+        return [Sighting(outage, self.period_ns) for outage in self.outages]
+
+    @property
     def from_ns(self) -> int:
         """The earliest moment at which it can have begun; for a censored one the first bad sample."""
-        first = self.outages[0]
-        return first.first_bad_ns if first.last_good_ns is None else first.last_good_ns
+        return extent(self.outages[0])[0]
 
     @property
     def to_ns(self) -> int:
         """The latest moment at which it can have ended; OPEN_NS if nobody saw its end."""
-        last = self.outages[-1]
-        return OPEN_NS if last.first_good_ns is None else last.first_good_ns
+        return extent(self.outages[-1])[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,52 +84,9 @@ class Group:
     charge: Charge
 
     @property
-    def outages(self) -> list[Outage]:
+    def sightings(self) -> list[Sighting]:
         """All outages of all lanes."""
-        return [outage for trouble in self.troubles for outage in trouble.outages]
-
-
-def length_of(outages: Iterable[Outage]) -> Length:
-    """Return how long outages lasted together, time in which several lanes were out counted once.
-
-    The bounds hold for the union of all lanes. The point trusts the lane that saw best: a coarse lane adds to it only
-    what it knows for certain, unless it alone saw the outage.
-    """
-    outages = list(outages)
-    parts = [part for outage in outages for part in outage.certain_parts]
-    certain = measure(parts)
-    point = measure([*parts, *_best_seen(outages)])
-    if any(outage.is_censored for outage in outages):
-        return Length(certain, point, None)
-    possible = measure(extent(outage) for outage in outages)
-    return Length(certain, min(point, possible), possible)
-
-
-def _best_seen(outages: Sequence[Outage]) -> list[tuple[int, int]]:
-    """Return the likeliest spans, narrowest bounds first, each unless a better seen one was at the same time."""
-    spans: list[tuple[int, int]] = []  # disjoint, in order
-    for outage in sorted(outages, key=_uncertainty):
-        begin, end = extent(outage)
-        place = bisect.bisect_left(spans, (begin, 0))
-        free = place == len(spans) or spans[place][0] >= end
-        if free and (place == 0 or spans[place - 1][1] <= begin):
-            spans.insert(place, (outage.point_from_ns, outage.point_to_ns))
-    return spans
-
-
-def _uncertainty(outage: Outage) -> int:
-    return OPEN_NS if outage.possible_ns is None else outage.possible_ns - outage.certain_ns
-
-
-def extent(outage: Outage) -> tuple[int, int]:
-    """Return the widest span in which an outage can have been (OPEN_NS: nobody saw its end)."""
-    begin = outage.first_bad_ns if outage.last_good_ns is None else outage.last_good_ns
-    return begin, OPEN_NS if outage.first_good_ns is None else outage.first_good_ns
-
-
-def count_of(outages: Iterable[Outage]) -> int:
-    """Return how many outages of the service they are: those that can have been at the same time are one."""
-    return len(merged(extent(outage) for outage in outages))
+        return [sighting for trouble in self.troubles for sighting in trouble.sightings]
 
 
 # --- grouping ------------------------------------------------------------------------------------------------------
@@ -166,15 +130,23 @@ def is_judged(group: Group, observation: Observation) -> bool:
 
 
 def _overlapping(troubles: list[Trouble]) -> list[tuple[Trouble, ...]]:
+    """Put windows together that can have been at the same time; of slower lanes, those that were seen to be."""
+    finest = min(trouble.period_ns for trouble in troubles)
+    placed: list[tuple[int, int, int]] = []
+    for number, trouble in enumerate(troubles):
+        if trouble.period_ns <= 2 * finest:
+            placed.append((trouble.from_ns, trouble.to_ns, number))
+        else:
+            placed.append((evidence(trouble.outages[0])[0], evidence(trouble.outages[-1])[1], number))
     found: list[list[Trouble]] = []
     until = -1
-    for trouble in sorted(troubles, key=lambda each: (each.from_ns, each.outages[0].first_bad_ns)):
-        if found and trouble.from_ns <= until:
-            found[-1].append(trouble)
+    for from_ns, to_ns, number in sorted(placed):
+        if found and from_ns <= until:
+            found[-1].append(troubles[number])
         else:
-            found.append([trouble])
+            found.append([troubles[number]])
             until = -1
-        until = max(until, trouble.to_ns)
+        until = max(until, to_ns)
     return [tuple(sorted(group, key=lambda each: each.outages[0].first_bad_ns)) for group in found]
 
 
@@ -205,12 +177,12 @@ class _Makers:
 
 def charge(troubles: Sequence[Trouble], pieces: Sequence[Piece], history: History) -> Charge:
     """Charge a window to what was being done when it began; its tail stays there, however long it is."""
-    first = troubles[0]
-    outage = first.outages[0]
-    onset = (outage.first_bad_ns if outage.last_good_ns is None else outage.last_good_ns, outage.first_bad_ns)
+    first_bad = min(trouble.outages[0].first_bad_ns for trouble in troubles)
+    # Whichever lane saw the last good sample before: the service was well until then.
+    onset = (max(trouble.from_ns for trouble in troubles if trouble.from_ns <= first_bad), first_bad)
     moving = [
         piece
-        for piece in first.seen.pieces
+        for piece in troubles[0].seen.pieces
         if piece.label.startswith(MIGRATION) and piece.from_ns <= onset[1] and onset[0] <= piece.to_ns
     ]
     if moving:

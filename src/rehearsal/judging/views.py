@@ -11,7 +11,7 @@ from rehearsal.judging.causes import starts_of
 from rehearsal.judging.losses import lane_floor
 from rehearsal.judging.observation import MIGRATION
 from rehearsal.judging.observation import life_of
-from rehearsal.judging.troubles import length_of
+from rehearsal.judging.union import united
 from rehearsal.outage import merged
 from rehearsal.results import Length
 from rehearsal.results import Strip
@@ -66,7 +66,7 @@ def _window(trouble: Trouble, group: Group, causes: list[str]) -> Window:
         first_bad_ns=first.first_bad_ns,
         last_bad_ns=last.last_bad_ns,
         first_good_ns=last.first_good_ns,
-        length=length_of(trouble.outages),
+        length=united(trouble.sightings).length,
         outages=len(trouble.outages),
         failed=sum(outage.failed for outage in trouble.outages),
         classes={_class_name(number): count for number, count in sorted(classes.items())},
