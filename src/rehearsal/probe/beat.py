@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 _TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+_FIRST = -20  # the nice value of what goes first
 _STEAL_FIELD = 8  # of the line `cpu` in /proc/stat
 
 
@@ -71,8 +73,10 @@ def take_precedence(wanted: str) -> str:
             return "fifo"
     if wanted == "nice":
         try:
-            os.setpriority(os.PRIO_PROCESS, 0, -10)
+            os.setpriority(os.PRIO_PROCESS, 0, _FIRST)
         except OSError:
             return "none"
+        with contextlib.suppress(OSError):  # where the kernel groups by session, only the group's own value counts
+            Path("/proc/self/autogroup").write_text(str(_FIRST))
         return "nice"
     return "none"
