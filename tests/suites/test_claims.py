@@ -303,8 +303,10 @@ def test_libvirt_answers():
     assert judge(dead, "b").holds
     assert not judge(libvirts(seen_by_b="refused"), "a").holds
     assert judge(libvirts(seen_by_b="refused", listens=("192.168.9.1 port 16509",)), "a").holds
-    with pytest.raises(NotObserved):
-        judge({"a": HostView("a")}, "a")
+    stopped = dataclasses.replace(RUNNING, name="nova_libvirt", status="exited")
+    for odd in (HostView("a"), dataclasses.replace(dead["a"], containers={"nova_libvirt": stopped})):
+        with pytest.raises(NotObserved):
+            judge({"a": odd}, "a")
 
 
 # --- surroundings

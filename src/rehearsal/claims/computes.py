@@ -81,6 +81,9 @@ def takes_migrations(views: Mapping[str, HostView], host: str) -> Expectation:
     view.must_show("libvirt")
     if view.libvirt is None:
         raise NotObserved(f"{host}: there is neither a container nova_libvirt nor anything on libvirt's ports")
+    container = view.containers.get("nova_libvirt")
+    if container is not None and container.status != "running":
+        raise NotObserved(f"{host}: nova_libvirt does not run; see the check of its state")
     complaints = [f"seen from {host}: {view.libvirt.own}"] if view.libvirt.own else []
     tried = 0
     for name, other in sorted(views.items()):

@@ -31,6 +31,8 @@ def _present(view: HostView, wanted: ExpectedContainer) -> ContainerView:
 def made_from(view: HostView, wanted: ExpectedContainer) -> Expectation:
     """The container was made from exactly the reference that the release names: registry, namespace, image and tag."""
     found = _present(view, wanted)
+    if not wanted.image:
+        raise NotObserved("the tags of the old release are not known any more: the manager has the new release already")
     return same(wanted.image, found.image, host=wanted.host, container=wanted.container, service=wanted.role)
 
 
