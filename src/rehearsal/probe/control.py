@@ -33,7 +33,7 @@ def main() -> None:
         with contextlib.suppress(OSError):
             connection, _ = listener.accept()
             with connection:
-                connection.settimeout(1)
+                connection.settimeout(10)  # only the prober asks, and it may be late
                 if connection.recv(4096):
                     connection.sendall(_ANSWER)
 
