@@ -18,8 +18,10 @@ from typing import TypeVar
 import numpy as np
 
 from rehearsal import events
+from rehearsal.journal import JournalError
 from rehearsal.journal import Record
 from rehearsal.journal import read_all
+from rehearsal.samples import SampleStoreError
 from rehearsal.samples import read_chunks
 from rehearsal.samples import sample_files
 
@@ -34,8 +36,8 @@ _EventT = TypeVar("_EventT", bound=events.Event)
 _BEATS_APART_NS = 3_000_000_000  # the prober beats once a second; two missed beats are a silence
 
 
-class HistoryError(Exception):
-    """A run directory that holds no recording: says which one and what to do."""
+class HistoryError(JournalError):
+    """A run directory whose recording cannot be read: says which one and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +146,7 @@ class History:
     suites: tuple[SuiteRun, ...]
     began_ns: int
     ended_ns: int
+    rebooted: bool  # what was recorded before the machine's last boot is left out: its clock was another one
     _numbers: dict[int, tuple[tuple[int, int], ...]] = field(repr=False)  # number in the store: (from, index)
 
     @property
@@ -190,14 +193,22 @@ class History:
             table[number] = spans[0][1]
             if len(spans) > 1:
                 several.append(number)
+        for chunk in self._chunks():
+            if self.rebooted:
+                chunk = chunk[(chunk["sent"] >= self.began_ns) & (chunk["sent"] <= self.ended_ns)]  # noqa: PLW2901
+            numbers = chunk["probe"].copy()
+            renumbered = chunk if chunk.flags.writeable else chunk.copy()
+            renumbered["probe"] = table[numbers]
+            for number in several:
+                self._split(number, np.flatnonzero(numbers == number), renumbered)
+            yield renumbered
+
+    def _chunks(self) -> Iterator[NDArray[np.void]]:
         for path in sample_files(self.run_dir):
-            for chunk in read_chunks(path):
-                numbers = chunk["probe"].copy()
-                renumbered = chunk if chunk.flags.writeable else chunk.copy()
-                renumbered["probe"] = table[numbers]
-                for number in several:
-                    self._split(number, np.flatnonzero(numbers == number), renumbered)
-                yield renumbered
+            try:
+                yield from read_chunks(path)
+            except SampleStoreError as error:
+                raise HistoryError(str(error)) from error
 
     def _split(self, number: int, mine: NDArray[np.intp], chunk: NDArray[np.void]) -> None:
         """Give the samples of a number that was declared again to the declaration of their time."""
@@ -211,10 +222,10 @@ UNDECLARED = (1 << 16) - 1
 
 
 def load(run_dir: Path) -> History:
-    """Read a run directory. Raises HistoryError, JournalError, SampleStoreError: one sentence each."""
+    """Read a run directory. Raises JournalError (HistoryError is one) with a sentence for the operator."""
     if not (run_dir / "journal").is_dir():
         raise HistoryError(f"{run_dir}: no recording here (no folder `journal`). Name a run directory below reports/.")
-    records = tuple(read_all(run_dir))
+    records, rebooted = _of_the_last_boot(tuple(read_all(run_dir)))
     attempts = _attempts(records)
     if not attempts:
         raise HistoryError(f"{run_dir}: the runner's journal holds no record of a run. Nothing can be told from it.")
@@ -235,8 +246,27 @@ def load(run_dir: Path) -> History:
         suites=_suites(records),
         began_ns=attempts[0].began_ns,
         ended_ns=_ended_ns(records, attempts),
+        rebooted=rebooted,
         _numbers={number: tuple(spans) for number, spans in numbers.items()},
     )
+
+
+def _of_the_last_boot(records: tuple[Record, ...]) -> tuple[tuple[Record, ...], bool]:
+    """Keep what was recorded since the last boot of the machine: monotonic clocks of two boots have nothing in common.
+
+    A boot is told by the boot id of an attempt, and a record's boot by the distance of its two clocks.
+    """
+    began = [record for record in records if isinstance(record.event, events.RunBegan)]
+    boots = {record.event.boot_id: record.w_ns - record.t_ns for record in began}  # type: ignore[attr-defined]
+    if len(boots) < 2:
+        return records, False
+    last = max(boots.values())
+    kept = (
+        record
+        for record in records
+        if min(boots.values(), key=lambda offset: abs(record.w_ns - record.t_ns - offset)) == last
+    )
+    return tuple(kept), True
 
 
 def _ended_ns(records: tuple[Record, ...], attempts: tuple[Attempt, ...]) -> int:

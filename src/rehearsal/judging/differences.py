@@ -27,6 +27,7 @@ _SINGULAR = {
     "hypervisors": "hypervisor",
 }
 _SHOWN = 6
+RELEASE_LABEL = "de.osism.release.openstack"
 
 
 def differences(history: History) -> list[Difference]:
@@ -152,21 +153,53 @@ def replaced_by_plan(history: History) -> set[str]:
 
 
 def unchanged(history: History) -> list[tuple[str, str]]:
-    """Return (container on host, image) that a finished step should have brought to another image and did not."""
+    """Return (container on host, image) of what finished steps should have brought to the new release and did not.
+
+    Told by the release that the image itself is labelled with. A container that several steps replace counts when all
+    of them are done.
+    """
     before, after = _hosts(history)
     done = {run.step for run in history.steps if run.rc == 0}
-    wanted = {
-        str(container)
-        for step_id, step in budgets.steps_of(history.plan).items()
-        if step_id in done and step.get("retag", True)
-        for container in step.get("containers") or []
-    }
+    wanted: dict[str, bool] = {}
+    for step_id, step in budgets.steps_of(history.plan).items():
+        if step.get("retag", True):
+            for container in step.get("containers") or []:
+                wanted[str(container)] = wanted.get(str(container), True) and step_id in done
+    old_release = str(history.plan.get("from_release", ""))
+    if old_release == str(history.plan.get("to_release", "")):
+        return []
     found = []
     for host in sorted(before.keys() & after.keys()):
         old = {str(each.get("name")): each for each in before[host].containers}
         found += [
             (f"{each['name']} on {host}", str(each.get("image", "")))
             for each in after[host].containers
-            if each.get("name") in wanted and each["name"] in old and image_of(each) == image_of(old[each["name"]])
+            if wanted.get(str(each.get("name")))
+            and release_of(each) == old_release
+            and image_of(each) == image_of(old.get(str(each["name"]), {}))
         ]
     return found
+
+
+def strange(history: History) -> list[str]:
+    """Return the containers of OpenStack (container on host) whose image changed although no step replaces them."""
+    before, after = _hosts(history)
+    replaced = replaced_by_plan(history)
+    found = []
+    for host in sorted(before.keys() & after.keys()):
+        old = {str(each.get("name")): each for each in before[host].containers}
+        found += [
+            f"{each['name']} on {host}"
+            for each in after[host].containers
+            if each.get("name") in old
+            and str(each["name"]) not in replaced
+            and (release_of(each) or release_of(old[str(each["name"])]))
+            and image_of(each) != image_of(old[str(each["name"])])
+        ]
+    return found
+
+
+def release_of(container: dict[str, Any]) -> str:
+    """Return the OpenStack release that a container's image is labelled with; empty: it is none of OpenStack's."""
+    labels = container.get("labels")
+    return str(labels.get(RELEASE_LABEL, "")) if isinstance(labels, dict) else ""

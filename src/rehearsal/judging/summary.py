@@ -14,6 +14,7 @@ from rehearsal.judging import budgets
 from rehearsal.judging import course
 from rehearsal.judging import words
 from rehearsal.judging.differences import compared
+from rehearsal.judging.differences import strange
 from rehearsal.judging.differences import unchanged
 from rehearsal.judging.losses import lane_floor
 from rehearsal.judging.observation import OUTSIDE
@@ -40,6 +41,16 @@ _ENDS = {
     "step": "the run stopped because a step did not end well",
     "hold": "the run stopped at a hold point that nobody confirmed",
     "error": "the run ended with an error of its own",
+}
+_LANES = {
+    "vip-new": "APIs over new connections",
+    "vip-reused": "APIs over kept connections",
+    "deep": "Authenticated reads",
+    "write": "Writing through the APIs (create, delete)",
+    "backend-new": "Each API server behind the load balancer",
+    "icmp": "Reachability of guests",
+    "tcp": "Established connections to guests",
+    "udp": "Datagrams to and from guests, by direction",
 }
 
 
@@ -76,7 +87,7 @@ def findings(history: History, judged: Judged) -> list[Finding]:
     found += [
         Finding(each.outcome, f"canary:{each.name}", f"{each.name}: {each.reason}.")
         for each in judged.canaries
-        if each.outcome is not Outcome.OK
+        if each.outcome is not Outcome.OK and not _is_told(each, judged)
     ]
     found += _of_differences(history, judged)
     found += _of_the_prober(history, judged)
@@ -95,13 +106,19 @@ def findings(history: History, judged: Judged) -> list[Finding]:
 
 def _of_the_end(history: History) -> list[Finding]:
     last = history.last
+    rebooted = "The machine was rebooted during the run; what was recorded before cannot be put on the same clock."
+    found = [Finding(Outcome.UNKNOWN, "run", rebooted)] if history.rebooted else []
     if last.ended_ns is None:
-        return [Finding(Outcome.UNKNOWN, "run", "The run has not ended: it still runs, or its runner was killed.")]
+        text = "The run has not ended: it still runs, or its runner was killed."
+        return [*found, Finding(Outcome.UNKNOWN, "run", text)]
     if last.reason == "finished":
-        return []
+        return found
     why = _ENDS.get(last.reason, f"the run ended early ({last.reason})")
-    detail = f": {last.detail}" if last.detail else ""
-    return [Finding(Outcome.UNKNOWN, "run", f"{why[0].upper()}{why[1:]}{detail}".rstrip(".") + ".")]
+    detail = last.detail.strip().rstrip(".")
+    if last.reason == "interrupted" and detail.startswith("It was interrupted"):
+        why, detail = detail.replace("It", "the run", 1), ""
+    text = f"{why}: {detail}" if detail else why
+    return [*found, Finding(Outcome.UNKNOWN, "run", f"{text[0].upper()}{text[1:]}.")]
 
 
 def _of_steps(judged: Judged) -> list[Finding]:
@@ -161,6 +178,16 @@ def _of_losses(judged: Judged) -> list[Finding]:
     return found
 
 
+def _is_told(canary: Canary, judged: Judged) -> bool:
+    """True if the matrix already says what is wrong with a canary."""
+    return any(
+        loss.service == budgets.CANARIES
+        and loss.outcome is canary.outcome
+        and loss.reason.startswith(f"{canary.name}: ")
+        for loss in judged.matrix
+    )
+
+
 def _of_missing_migrations(history: History, judged: Judged) -> list[Finding]:
     made = {migration.occasion for migration in judged.migrations}
     run = {step.id for step in judged.steps if step.rc == 0}
@@ -186,9 +213,9 @@ def _of_differences(history: History, judged: Judged) -> list[Finding]:
     if lost:
         names = words.listed([f"{each.kind} {each.name}" for each in lost])
         found.append(Finding(Outcome.FAIL, "differences", f"Lost since before the upgrade: {names}."))
-    strange = [each for each in judged.differences if each.kind == "image" and not each.expected]
-    if strange:
-        names = words.listed([each.name for each in strange])
+    odd = strange(history)
+    if odd:
+        names = words.listed(odd)
         found.append(
             Finding(Outcome.FAIL, "differences", f"Another image, though no step of the plan replaces it: {names}.")
         )
@@ -238,6 +265,8 @@ def gaps(history: History, observation: Observation, judged: Judged) -> list[Gap
         if not seen.trace.samples
     ]
     found += _coarse_lanes(history, observation)
+    lanes = {seen.probe.lane for seen in observation.seen if seen.trace.samples}
+    found += [Gap(what, "no probe of this kind was declared") for lane, what in _LANES.items() if lane not in lanes]
     done = compared(history)
     unseen = {"cloud": "Nothing of the cloud was lost", "hosts": "Containers and images before and after"}
     found += [
