@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from collections.abc import Sequence
 from typing import NoReturn
@@ -23,6 +24,7 @@ from lab import lifecycle
 from lab import nodes
 
 USAGE = 64
+INTERNAL = 70
 
 
 class _Parser(argparse.ArgumentParser):
@@ -82,6 +84,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("rehearse-lab: interrupted; clear the remains with: rehearse-lab down", file=sys.stderr)
         return 130
+    except Exception as error:  # noqa: BLE001 -- an operator gets a sentence; the traceback is in the log
+        log = state.log / "internal-error.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text(traceback.format_exc())
+        print(f"rehearse-lab: internal error: {type(error).__name__}: {str(error)[:200]}; the traceback is in {log}", file=sys.stderr)
+        return INTERNAL
 
 
 def _progress() -> deploy.Say:

@@ -41,11 +41,12 @@ def _pid_file(state: layout.State, name: str) -> Path:
 
 
 def _start_time(pid: int) -> str | None:
-    """The process's start time in ticks since boot: with the pid it names a process beyond doubt. None if it is gone."""
+    """The process's start time in ticks since boot: with the pid it names a process beyond doubt. None if it is gone or dying."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19]
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     except OSError:
         return None
+    return None if fields[0] in {"Z", "X"} else fields[19]
 
 
 def keeper_pid(state: layout.State, name: str) -> int | None:
@@ -95,6 +96,9 @@ def _lay_out(state: layout.State, node: Node) -> None:
     for directory in _PRIVATE:
         (root / directory).mkdir(parents=True, exist_ok=True)
     etc = root / "etc"
+    if (root / "laid-out").exists():
+        # A node that is started again has its disk: /etc, Docker's containers and volumes, everything.
+        return
     shutil.copytree("/etc", etc, symlinks=True, dirs_exist_ok=True, ignore=_ignored, copy_function=_copy)
     (etc / "hostname").write_text(f"{node.name}\n")
     (etc / "hosts").unlink(missing_ok=True)
@@ -113,6 +117,7 @@ def _lay_out(state: layout.State, node: Node) -> None:
     for link, target in (("var/run", "/run"), ("var/lock", "/run/lock")):
         if not (root / link).is_symlink():
             (root / link).symlink_to(target)
+    (root / "laid-out").touch()
 
 
 def _ignored(directory: str, names: list[str]) -> set[str]:
