@@ -7,6 +7,7 @@ The reasons behind each rule are in `docs/decisions/0010-outages.md`.
 
 from __future__ import annotations
 
+import bisect
 from dataclasses import dataclass
 from dataclasses import field
 from typing import TYPE_CHECKING
@@ -116,7 +117,10 @@ class Outage:
 
 @dataclass(slots=True)
 class Tally:
-    """What one probe saw in one stretch of time. `floor_ns` OPEN_NS: nothing was seen until the end of the stretch."""
+    """What one probe saw in one stretch of time. `floor_ns` OPEN_NS: nothing was seen until the end of the stretch.
+
+    `late_ns`: how much of it the probe was late or did not fire.
+    """
 
     from_ns: int
     to_ns: int
@@ -125,6 +129,7 @@ class Tally:
     slow: int = 0
     nothing: int = 0
     floor_ns: int = 0
+    late_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -676,6 +681,12 @@ class ProbeFold:
         self._digest(OPEN_NS - 1)
         self._gaps.finish(end_ns)
         self._latencies.close()
+        blind = merged(self._lateness.blind)
+        begins = [begin for begin, _ in blind]
+        for tally in self._tallies:
+            first = max(0, bisect.bisect_right(begins, tally.from_ns) - 1)
+            last = bisect.bisect_left(begins, tally.to_ns)
+            tally.late_ns = measure(clipped(blind[first:last], tally.from_ns, tally.to_ns))
         return Trace(
             samples=int(self._counts.sum()),
             failed=int(self._counts[DOWN]),
@@ -686,7 +697,7 @@ class ProbeFold:
             gap_max_ns=self._gap_max,
             outages=self._down.finish(),
             degraded=self._slow.finish(),
-            blind=tuple(merged(self._lateness.blind)),
+            blind=tuple(blind),
             tallies=tuple(self._tallies),
             latency=tuple(self._latencies.found),
             lags=self._lateness.lags,

@@ -138,12 +138,7 @@ def _by_name(lanes: Iterable[Seen]) -> list[list[Seen]]:
 
 
 def _late(declarations: Iterable[Seen], label: str) -> int:
-    late = 0
-    for seen in declarations:
-        for piece in seen.pieces:
-            if piece.label == label:
-                late += measure(clipped(seen.trace.blind, piece.from_ns, piece.to_ns))
-    return late
+    return sum(tally.late_ns for seen in declarations for tally in seen.tallies(label))
 
 
 def _floor(lanes: Sequence[Seen], label: str) -> int | None:
