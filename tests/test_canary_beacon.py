@@ -152,6 +152,32 @@ def test_the_time_that_a_guest_stood_still_lies_within_the_bounds(
     assert still_ns / 1e9 <= at_most + 1e-6
 
 
+def heard(uptime_s: float, **facts: object) -> beacon.Heard:
+    return beacon.Heard({"boot_id": BOOT, "uptime_s": uptime_s, **facts}, 0, 0)
+
+
+def test_what_a_guest_noticed_between_two_answers() -> None:
+    """Counts are differences, lengths are those that began since, and a changed file is told."""
+    before = heard(
+        10, pauses=1, pause_list=[[3, 900]], stalls=0, stall_list=[], writes=40, write_errors=0, file_sha256="a"
+    )
+    after = heard(
+        20, pauses=3, pause_list=[[3, 900], [11, 150], [12, 120]], stalls=0, stall_list=[], writes=80, write_errors=1, file_sha256="b"
+    )  # fmt: skip
+
+    assert beacon.between(before, after) == {
+        "pauses": 2,
+        "pauses_longest_ms": 150,
+        "stalls": 0,
+        "stalls_longest_ms": 0,
+        "writes": 40,
+        "write_errors": 1,
+        "file_intact": False,
+    }
+    assert beacon.between(heard(1, pauses=0), heard(2, pauses=1))["pauses_longest_ms"] is None
+    assert beacon.between(heard(1), heard(2))["file_intact"] is None
+
+
 def test_the_script_fits_into_user_data_and_both_shells_read_it(tmp_path: Path) -> None:
     """The user data is a script under 16 KiB that a POSIX shell reads."""
     for kind in ("auto", "shell"):

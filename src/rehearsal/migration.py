@@ -139,6 +139,7 @@ def migrate(  # noqa: PLR0913 - the last two by keyword
     }
     if before and after and before.boot_id == after.boot_id:
         facts["guest_clock_stood_still_s"] = beacon.stood_still_s(before, after)
+        facts["guest_noticed"] = beacon.between(before, after)
     ended = MigrationEnded(
         migration=move.id,
         canary=move.canary.name,

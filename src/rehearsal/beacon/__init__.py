@@ -101,7 +101,9 @@ def hear(address: str, port: int = FACTS_PORT, *, timeout_s: float = 5.0) -> Hea
     except TimeoutError:
         raise BeaconSilentError(f"the beacon at {address}:{port} did not answer within {timeout_s:g} s") from None
     except OSError as error:
-        raise BeaconSilentError(f"the beacon at {address}:{port} cannot be reached: {error.strerror or error}") from error
+        raise BeaconSilentError(
+            f"the beacon at {address}:{port} cannot be reached: {error.strerror or error}"
+        ) from error
     told_ns = time.monotonic_ns()
     return Heard(parse(answer, f"{address}:{port}"), asked_ns, told_ns)
 
@@ -132,3 +134,37 @@ def stood_still_s(before: Heard, after: Heard) -> tuple[float, float]:
     at_least = (after.asked_ns - before.told_ns) / 1e9 - guest_s
     at_most = (after.told_ns - before.asked_ns) / 1e9 - guest_s
     return max(0.0, at_least), max(0.0, at_most)
+
+
+def between(before: Heard, after: Heard) -> dict[str, Any]:
+    """Return what a guest itself noticed between two answers of one boot: pauses, stalls, and whether its file is intact.
+
+    Longest lengths are ms, from the lists that the Python beacon keeps; the shell's beacon has none, so they are None.
+    `file_intact` is None if the checksum was not told on both sides.
+    """
+    noticed: dict[str, Any] = {}
+    for kind, listed in (("pauses", "pause_list"), ("stalls", "stall_list")):
+        noticed[kind] = _number(after, kind) - _number(before, kind)
+        recent = [length_ms for at_s, length_ms in _pairs(after, listed) if at_s >= before.uptime_s]
+        noticed[f"{kind}_longest_ms"] = max(recent) if recent else (0 if noticed[kind] == 0 else None)
+    noticed["writes"] = _number(after, "writes") - _number(before, "writes")
+    noticed["write_errors"] = _number(after, "write_errors") - _number(before, "write_errors")
+    sums = before.facts.get("file_sha256"), after.facts.get("file_sha256")
+    noticed["file_intact"] = sums[0] == sums[1] if all(sums) else None
+    return noticed
+
+
+def _number(heard: Heard, key: str) -> int:
+    value = heard.facts.get(key)
+    return int(value) if isinstance(value, int | float) else 0
+
+
+def _pairs(heard: Heard, key: str) -> list[tuple[float, float]]:
+    listed = heard.facts.get(key)
+    if not isinstance(listed, list):
+        return []
+    return [
+        (float(pair[0]), float(pair[1]))
+        for pair in listed
+        if isinstance(pair, list) and len(pair) == 2 and all(isinstance(part, int | float) for part in pair)
+    ]
