@@ -65,7 +65,7 @@ def gate_only(  # noqa: PLR0913 - one call, everything is needed
         say(f"gate {suite}: suite {suite} begins ({run.path})")
         environment = {
             **target_options.as_environment(options),
-            "REHEARSE_EXPECT": "to" if suite == "postflight" else "from",
+            "REHEARSE_EXPECT": "to" if plan and target.release.openstack == plan.to_release else "from",
         }
         if plan is None:
             environment["REHEARSE_PLAN"] = ""

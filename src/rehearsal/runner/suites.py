@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 _GRACE_S = 20.0
 _QUIET_S = 30.0
 _MOST_SHOWN = 12
+_MOST_PLACES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,18 +186,30 @@ def read_checks(path: Path) -> tuple[CheckDone, ...]:
 
 
 def tell(gate: Gate) -> None:
-    """Print what a gate found: one sentence, and each claim that does not hold."""
+    """Print what a gate found: one sentence, and each claim that does not hold, with the places where it does not."""
     say(f"gate {gate.name}: {gate.outcome.shown}, {gate.sentence}")
-    bad = [check for check in gate.checks if check.outcome != Outcome.OK]
-    bad.sort(key=lambda check: check.outcome != Outcome.FAIL)
-    for check in bad[:_MOST_SHOWN]:
-        where = " ".join(word for word in (check.host, check.container or check.service) if word)
-        say(f"  {Outcome(check.outcome).shown}  {check.claim.rstrip('.')}{f' ({where})' if where else ''}")
-        if check.expected or check.observed:
-            say(f"        expected {check.expected}; observed {check.observed}")
-        elif check.detail:
-            say(f"        {check.detail.strip().splitlines()[-1][:300]}")
-    if len(bad) > _MOST_SHOWN:
-        say(f"  … and {len(bad) - _MOST_SHOWN} more")
-    if bad:
+    groups: dict[tuple[bool, str, str, str], list[CheckDone]] = {}
+    for check in gate.checks:
+        if check.outcome != Outcome.OK:
+            reason = _reason(check)
+            groups.setdefault((check.outcome != Outcome.FAIL, check.check, check.claim, reason), []).append(check)
+    for (_, _, claim, reason), checks in sorted(groups.items())[:_MOST_SHOWN]:
+        places = [place for check in checks if (place := _place(check))]
+        more = f" and {len(places) - _MOST_PLACES} more" if len(places) > _MOST_PLACES else ""
+        where = f" ({', '.join(places[:_MOST_PLACES])}{more})" if places else ""
+        say(f"  {Outcome(checks[0].outcome).shown}  {claim.rstrip('.')}{where}")
+        say(f"        {reason}")
+    if len(groups) > _MOST_SHOWN:
+        say(f"  … and {len(groups) - _MOST_SHOWN} more claims")
+    if groups:
         say(f"  log: {gate.log}")
+
+
+def _place(check: CheckDone) -> str:
+    return " ".join(word for word in (check.host, check.container or check.service) if word)
+
+
+def _reason(check: CheckDone) -> str:
+    if check.expected or check.observed:
+        return f"expected {check.expected}; observed {check.observed}"
+    return check.detail.strip().splitlines()[-1][:300] if check.detail.strip() else "no reason was given"
