@@ -349,6 +349,31 @@ class ProberStopped(Event):
     dropped: int = 0
 
 
+# --- calibration.jsonl, in a directory of its own, and CalibrationDone also in runner.jsonl ------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationSealed(Event):
+    """Outages of known length are about to be measured; `seal` is the SHA-256 of what is opened in CalibrationDone."""
+
+    seal: str
+    trials: int
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationDone(Event):
+    """How well known outages were measured, before anything that was not known.
+
+    `outcome`: ok if this prober may gate.
+    """
+
+    outcome: str
+    sentence: str
+    seal: str
+    sealed: str
+    trials: list[dict[str, Any]] = field(default_factory=list)
+
+
 def kind_of(event_type: type[Event]) -> str:
     """Return the name of a kind as it stands in journals: RunBegan is `run-began`."""
     return re.sub(r"(?<!^)(?=[A-Z])", "-", event_type.__name__).lower()

@@ -3,6 +3,7 @@
 ================== ==================================================================
 ``inspect``        target, plan: what is there, what would be done
 ``running``        run, preflight, postflight
+``calibrating``    calibrate: may this prober be trusted, here and now
 ``after``          report, export, clean, list
 ``usage``          arguments and errors that every command shares
 ================== ==================================================================
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING
 
 import rehearsal
 from rehearsal.cli import after
+from rehearsal.cli import calibrating
 from rehearsal.cli import inspect
 from rehearsal.cli import running
 from rehearsal.cli.usage import INTERNAL
@@ -46,7 +48,7 @@ def parser() -> Parser:
     )
     top.add_argument("--version", action="version", version=f"rehearse {rehearsal.__version__}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (inspect, running, after):
+    for module in (inspect, running, calibrating, after):
         module.add_commands(commands)
     return top
 

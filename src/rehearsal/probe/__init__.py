@@ -6,7 +6,8 @@ reading an answer; `answers` what a good answer is and who made a bad one; `web`
 local responder that must never fail; `pending` samples that wait for their echo;
 `reach` the second process (ICMP, TCP, UDP) and `reaching` the first one's side of it; `recorder` and `recording` what
 becomes of a sample: journal and sample store;
-`beat` how well the prober itself is doing; `process` the first process; `client` the runner's side.
+`beat` how well the prober itself is doing; `process` the first process; `client` the runner's side;
+`known` and `calibrate` outages of known length, made on services of our own and measured.
 
 Invariant: nothing here retries, reconnects, redirects or caches behind the back of a sample.
 """

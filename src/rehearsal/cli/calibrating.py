@@ -1,0 +1,68 @@
+"""`rehearse calibrate`: known outages, measured by the prober as a run would measure unknown ones."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+from typing import Any
+
+from rehearsal.cli import usage
+
+if TYPE_CHECKING:
+    import argparse
+
+    from rehearsal.probe.calibrate import Calibration
+
+_MOST_TRIALS = 200
+
+
+def add_commands(commands: Any) -> None:
+    """Add `calibrate`."""
+    made = commands.add_parser(
+        "calibrate",
+        help="measure outages of known length on services of its own, on loopback, and compare",
+    )
+    made.add_argument("--trials", type=int, default=12, metavar="N", help="how many outages (default 12, about 15 s)")
+    made.add_argument("--keep", type=Path, metavar="DIR", help="keep the recording in this new directory")
+    made.set_defaults(carry_out=calibrate_prober)
+
+
+def calibrate_prober(options: argparse.Namespace) -> int:
+    """Calibrate and print measured against true. 0: this prober may gate, 1: it may not, 2: nobody knows."""
+    from rehearsal.probe.calibrate import CalibrationError  # noqa: PLC0415 - numpy is slow to import
+    from rehearsal.probe.calibrate import calibrate  # noqa: PLC0415
+    from rehearsal.probe.client import ProberError  # noqa: PLC0415
+
+    if not 1 <= options.trials <= _MOST_TRIALS:
+        raise usage.UsageError(f"--trials {options.trials}: choose a number between 1 and {_MOST_TRIALS}.")
+    if options.keep is not None and options.keep.exists():
+        raise usage.UsageError(f"{options.keep} exists. Name a directory that does not.")
+    try:
+        with tempfile.TemporaryDirectory(prefix="rehearse-") as scratch:
+            found = calibrate(options.keep or Path(scratch) / "calibration", trials=options.trials)
+    except (CalibrationError, ProberError, OSError) as error:
+        raise usage.UsageError(f"The calibration could not be carried out: {error}") from error
+    print("\n".join(table(found)))
+    print(f"{found.outcome.shown}: {found.sentence}")
+    return found.outcome.exit_code
+
+
+def table(found: Calibration) -> list[str]:
+    """Return measured against true, one line per known outage (ms)."""
+    lines = [f"{'fault':<10} {'true':>7} {'certain':>8} {'measured':>8} {'possible':>8} {'error':>6}"]
+    for trial in found.trials:
+        line = f"{trial.kind:<10} {_ms(trial.true_ns):>7} "
+        if trial.blind:
+            line += "not judged: the prober was blind"
+        elif not trial.seen:
+            line += f"not seen; could pass unseen up to {_ms(trial.floor_ns)}"
+        else:
+            measured = (trial.certain_ns, trial.point_ns, trial.possible_ns)
+            line += " ".join(f"{_ms(length):>8}" for length in measured) + f" {_ms(trial.error_ns):>6}"
+        lines.append(line if trial.covered or trial.blind else f"{line}  OUTSIDE THE BOUNDS")
+    return [*lines, "(milliseconds)", f"sealed before: sha256 {found.seal}"]
+
+
+def _ms(length_ns: int | None) -> str:
+    return "open" if length_ns is None else f"{length_ns / 1e6:.0f}"
