@@ -324,6 +324,18 @@ def test_an_outage_is_charged_to_what_was_done_when_it_began(judged, from_s, to_
     assert cell(results, step, "nova").count == 1
 
 
+def test_a_tail_is_not_called_a_quiet_step(judged):
+    """A step into which an earlier outage reaches says so: it had failed samples, but none began in it."""
+    results = judged(troubles=(Trouble("nova", 99, 113),), deep_hz=0)
+    loss = cell(results, "nova", "nova")
+    assert loss.count == 0
+    assert loss.failed > 0
+    assert (
+        loss.reason
+        == f"no outage began here; {loss.failed} failed samples of what began before are charged where it began"
+    )
+
+
 def test_an_onset_at_a_border_is_ambiguous_and_names_both(judged):
     """If nobody knows whether it began before or after a border, both sides are named."""
     results = judged(troubles=(Trouble("nova", 109.9, 112),), lanes=("vip-new",), deep_hz=0, http_hz=1.0)

@@ -153,4 +153,8 @@ def _well(lost: Lost, watched: Watched) -> str:
         return f"one {lost.noun}, {words.between(lost.longest)}"
     bad = "failed" if lost.kind == "down" else "slow"
     floor = words.at_most(watched.floor_ns or 0)
+    seen = watched.failed if lost.kind == "down" else watched.slow
+    if seen:
+        earlier = f"{words.plural(seen, f'{bad} sample')} of what began before are charged where it began"
+        return f"no {lost.noun} began here; {earlier}"
     return f"no {bad} sample among {words.number(watched.samples)}; no {lost.noun} longer than {floor}"
