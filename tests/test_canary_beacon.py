@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import signal
 import socket
 import subprocess
 import sys
@@ -13,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from rehearsal import beacon
@@ -36,8 +40,10 @@ def ports(tmp_path: Path) -> Iterator[tuple[int, int]]:
     (tmp_path / "boots").write_text("3\n")
     echo, facts = free_port(), free_port()
     program = str(resources.files(beacon) / "in_guest.py")
-    words = [str(number) for number in (echo, facts, 5, 20, 400, 5000)]
-    process = subprocess.Popen([sys.executable, "-I", "-S", program, str(tmp_path), *words])
+    words = [str(number) for number in (echo, facts, 5, 20, 400, 5000, 20, 300, 0)]
+    peers = ["itself=127.0.0.1", "other=127.0.0.9"]
+    process = subprocess.Popen([sys.executable, "-I", "-S", program, str(tmp_path), *words, *peers])
+    (tmp_path / "pid").write_text(str(process.pid))
     ends_s = time.monotonic() + 20
     while time.monotonic() < ends_s:
         try:
@@ -100,6 +106,25 @@ def test_tcp_and_udp_are_echoed_and_a_client_that_does_not_read_is_dropped(ports
         assert datagram.recv(100) == b"counter 1"
 
 
+def test_peers_are_asked_on_schedule_and_answers_count_by_address(ports: tuple[int, int], tmp_path: Path) -> None:
+    """A peer's gap is seen; an answer from another address than the one asked is none."""
+    time.sleep(0.3)
+    pid = int((tmp_path / "pid").read_text())
+    os.kill(pid, signal.SIGSTOP)
+    time.sleep(0.8)
+    os.kill(pid, signal.SIGCONT)
+    time.sleep(0.3)
+    itself, other = beacon.hear("127.0.0.1", ports[1]).facts["peers"]
+
+    assert itself["name"] == "itself"
+    assert itself["answered"] > 5
+    assert any(600 <= length_ms <= 3000 for _, length_ms in itself["gap_list"])
+    assert other["sent"] == itself["sent"]
+    assert other["answered"] == 0
+    assert other["gaps"] == 0
+    assert other["silent_ms"] == -1
+
+
 def test_silence_is_one_sentence_within_its_time() -> None:
     """A port that nobody serves, and one that never answers, are told within the time given."""
     with pytest.raises(beacon.BeaconSilentError, match="cannot be reached"):
@@ -113,6 +138,7 @@ def test_silence_is_one_sentence_within_its_time() -> None:
         assert time.monotonic() - began_s < 5
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_whatever_answers_is_parsed_or_refused(answer: bytes) -> None:
     """An answer of any kind is refused with the one error, never with another."""
@@ -120,6 +146,7 @@ def test_whatever_answers_is_parsed_or_refused(answer: bytes) -> None:
         beacon.parse(answer)
 
 
+@settings(deadline=None)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(max_size=9),
@@ -136,6 +163,7 @@ def test_json_that_is_no_beacons_is_refused(value: object) -> None:
 times = st.integers(0, 10**12)
 
 
+@settings(deadline=None)
 @given(st.lists(times, min_size=6, max_size=6).map(sorted), st.integers(0, 10**11), st.integers(0, 10**12))
 def test_the_time_that_a_guest_stood_still_lies_within_the_bounds(
     moments: list[int], still_ns: int, boot_ns: int
@@ -172,20 +200,34 @@ def test_what_a_guest_noticed_between_two_answers() -> None:
         "stalls_longest_ms": 0,
         "writes": 40,
         "write_errors": 1,
+        "peers": {},
+        "metadata_asked": 0,
+        "metadata_failed": 0,
         "file_intact": False,
     }
     assert beacon.between(heard(1, pauses=0), heard(2, pauses=1))["pauses_longest_ms"] is None
     assert beacon.between(heard(1), heard(2))["file_intact"] is None
 
 
+def test_what_became_of_peers_between_two_answers() -> None:
+    """Questions and gaps of a peer are differences; a gap counts if it ended since."""
+    old = {"name": "b", "sent": 10, "answered": 9, "gaps": 1, "gap_list": [[2.0, 400]]}
+    new = {"name": "b", "sent": 110, "answered": 100, "gaps": 2, "gap_list": [[2.0, 400], [9.5, 900]]}
+    noticed = beacon.between(heard(10, peers=[old]), heard(20, peers=[new]))
+
+    assert noticed["peers"] == {"b": {"asked": 100, "answered": 91, "gaps": 1, "longest_ms": 900}}
+
+
 def test_the_script_fits_into_user_data_and_both_shells_read_it(tmp_path: Path) -> None:
     """The user data is a script under 16 KiB that a POSIX shell reads."""
+    peers = (("canary-some-longer-host.example.com", "192.168.213.101"), ("a b;$(rm)'\"", "192.168.213.102"))
     for kind in ("auto", "shell"):
-        text = beacon.user_data(beacon.BeaconSettings(kind=kind))
+        text = beacon.user_data(beacon.BeaconSettings(kind=kind, peers=peers))
         script = tmp_path / "user-data"
         script.write_text(text)
 
         assert len(text.encode()) < 16384
         assert text.startswith("#!/bin/sh\n")
-        assert "@ECHO@" not in text
+        assert not re.search("@[A-Z_]+@", text)
+        assert 'peers="canary-some-longer-host.example.com=192.168.213.101 a_b___rm___=192.168.213.102"' in text
         assert subprocess.run(["sh", "-n", str(script)], check=False, timeout=30).returncode == 0

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 _POLL_S = 1.0
 _CONSOLE_LINES = 15
+_PEERS = 2
 _FORBIDDEN = 403
-_CONFLICT = 409
 
 
 class CanaryError(Exception):
@@ -110,6 +110,17 @@ class _Ground:
 
 
 @dataclass(frozen=True, slots=True)
+class _Addressed:
+    """A canary that has its addresses and no server yet."""
+
+    name: str
+    host: str
+    port_id: str
+    fixed_ip: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
 class _Planned:
     """A canary whose server was asked for."""
 
@@ -138,13 +149,8 @@ def put_up(
         raise CanaryError(str(error)) from error
     except CLOUD_ERRORS as error:
         raise CanaryError(f"The canaries' project and network cannot be made: {sentence(error)}") from error
-    planned: list[_Planned] = []
     missing = dict(others)
-    for name, host in _names(hosts, pair=wish.pair):
-        try:
-            planned.append(_make_server(place, ground, name, host))
-        except CLOUD_ERRORS as error:
-            missing[name] = f"{name} cannot be made on {host}: {sentence(error)}"
+    planned = _make_all(place, ground, _names(hosts, pair=wish.pair), missing)
     active = _wait_active(place, planned, ends_s, missing)
     up = _wait_answers(place, ground, active, ends_s, missing)
     for canary, heard in up:
@@ -276,8 +282,28 @@ def _make_key(place: _Place, wish: Wish) -> str:
     return name
 
 
-def _make_server(place: _Place, ground: _Ground, name: str, host: str) -> _Planned:
-    """Ask for a server pinned to its host, with a port and a floating IP of its own. Returns without waiting."""
+def _make_all(
+    place: _Place, ground: _Ground, names: Sequence[tuple[str, str]], missing: dict[str, str]
+) -> list[_Planned]:
+    """Make all addresses, then ask for all servers, so that each can be told where two of the others are."""
+    addressed: list[_Addressed] = []
+    for name, host in names:
+        try:
+            addressed.append(_make_address(place, ground, name, host))
+        except CLOUD_ERRORS as error:
+            missing[name] = f"{name} gets no address: {sentence(error)}"
+    planned: list[_Planned] = []
+    for number, each in enumerate(addressed):
+        others = [*addressed[number + 1 :], *addressed[:number]][:_PEERS]
+        try:
+            planned.append(_make_server(place, ground, each, others))
+        except CLOUD_ERRORS as error:
+            missing[each.name] = f"{each.name} cannot be made on {each.host}: {sentence(error)}"
+    return planned
+
+
+def _make_address(place: _Place, ground: _Ground, name: str, host: str) -> _Addressed:
+    """A port and a floating IP for a canary."""
     full_name = name_of(place.run, name)
     described = {"description": description_of(place.run)}
     api = place.user.network
@@ -287,29 +313,35 @@ def _make_server(place: _Place, ground: _Ground, name: str, host: str) -> _Plann
     floating = _first(api.ips(port_id=port.id)) or api.create_ip(
         floating_network_id=ground.outer_network.id, port_id=port.id, **described
     )
+    return _Addressed(name, host, port.id, port.fixed_ips[0]["ip_address"], floating.floating_ip_address)
+
+
+def _make_server(place: _Place, ground: _Ground, each: _Addressed, others: Sequence[_Addressed]) -> _Planned:
+    """Ask for a server pinned to its host. Returns without waiting."""
+    full_name = name_of(place.run, each.name)
     server = _first(place.admin.compute.servers(name=f"^{full_name}$"))
     if server is not None and server.status in {"ERROR", "DELETED", "SHUTOFF"}:
-        place.log(f"{name} is {server.status} from before: it is made anew")
+        place.log(f"{each.name} is {server.status} from before: it is made anew")
         place.admin.compute.delete_server(server, force=True)
         place.admin.compute.wait_for_delete(server, interval=1, wait=60)
         server = None
     if server is None:
-        script = beacon.user_data(ground.wish.beacon)
+        settings = replace(ground.wish.beacon, peers=tuple((other.name, other.fixed_ip) for other in others))
         attributes: dict[str, Any] = {"key_name": ground.key_name} if ground.key_name else {}
         server = place.admin.compute.create_server(
             name=full_name,
             image_id=ground.image.id,
             flavor_id=ground.flavor.id,
-            networks=[{"port": port.id}],
-            user_data=base64.b64encode(script.encode()).decode(),
+            networks=[{"port": each.port_id}],
+            user_data=base64.b64encode(beacon.user_data(settings).encode()).decode(),
             # Not by availability zone: that would pin the server to the zone for ever, and migrations with it.
-            host=host,
+            host=each.host,
             metadata={"rehearse_run": place.run},
-            **described,
+            description=description_of(place.run),
             **attributes,
         )
-        place.log(f"asked for {name} on {host}, {floating.floating_ip_address}")
-    return _Planned(name, host, server.id, port.fixed_ips[0]["ip_address"], floating.floating_ip_address)
+        place.log(f"asked for {each.name} on {each.host}, {each.address}")
+    return _Planned(each.name, each.host, server.id, each.fixed_ip, each.address)
 
 
 def _wait_active(place: _Place, planned: Sequence[_Planned], ends_s: float, missing: dict[str, str]) -> list[_Planned]:

@@ -7,7 +7,9 @@ answers every connection with a line of JSON. Invariant: guest clocks stay insid
 
 from __future__ import annotations
 
+import ipaddress
 import json
+import re
 import socket
 import time
 from dataclasses import dataclass
@@ -30,7 +32,9 @@ class BeaconSilentError(Exception):
 class BeaconSettings:
     """How a beacon watches its own guest. A beat or write later than its limit is counted as a pause or a stall.
 
-    `kind` forces an implementation: auto (what the guest has) | shell.
+    `peers` are other canaries of the same network (name, fixed address) that it asks over UDP; no answer for longer than
+    the limit is counted as a gap. `metadata_ms` 0: do not ask the metadata service. `kind` forces an implementation:
+    auto (what the guest has) | shell.
     """
 
     echo_port: int = ECHO_PORT
@@ -39,6 +43,10 @@ class BeaconSettings:
     write_ms: int = 250
     pause_limit_ms: int = 100
     stall_limit_ms: int = 250
+    peer_ms: int = 100
+    gap_limit_ms: int = 300
+    metadata_ms: int = 5000
+    peers: tuple[tuple[str, str], ...] = ()
     kind: str = "auto"
 
 
@@ -73,16 +81,25 @@ def user_data(settings: BeaconSettings | None = None) -> str:
         "WRITE_MS": settings.write_ms,
         "PAUSE_MS": settings.pause_limit_ms,
         "STALL_MS": settings.stall_limit_ms,
+        "PEER_MS": settings.peer_ms,
+        "GAP_MS": settings.gap_limit_ms,
+        "METADATA_MS": settings.metadata_ms,
+        "PEERS": " ".join(_peer(name, address) for name, address in settings.peers),
         "KIND": settings.kind,
     }
     for name, value in values.items():
         script = script.replace(f"@{name}@", str(value))
     program = (folder / "in_guest.py").read_text().splitlines()
-    carried = "".join(f"#py {line}\n" for line in program if not line.lstrip().startswith("#"))
-    text = script + carried
+    carried = "\n".join(line for line in program if not line.lstrip().startswith("#"))
+    text = script.replace("@PROGRAM@", carried)
     if len(text.encode()) > USER_DATA_LIMIT_BYTES:
         raise ValueError(f"the beacon's user data has {len(text.encode())} bytes; clouds take {USER_DATA_LIMIT_BYTES}")
     return text
+
+
+def _peer(name: str, address: str) -> str:
+    """Return a peer as the script takes it. The name comes from a cloud: nothing that a shell would read may be in it."""
+    return f"{re.sub(r'[^A-Za-z0-9.-]', '_', name)}={ipaddress.IPv4Address(address)}"
 
 
 def hear(address: str, port: int = FACTS_PORT, *, timeout_s: float = 5.0) -> Heard:
@@ -139,19 +156,45 @@ def stood_still_s(before: Heard, after: Heard) -> tuple[float, float]:
 def between(before: Heard, after: Heard) -> dict[str, Any]:
     """Return what a guest itself noticed between two answers of one boot: pauses, stalls, and whether its file is intact.
 
-    Longest lengths are ms, from the lists that the Python beacon keeps; the shell's beacon has none, so they are None.
+    `peers` has for each other canary what became of the questions to it. Longest lengths are ms, from the lists that the Python beacon keeps; the shell's beacon has none, so they are None.
     `file_intact` is None if the checksum was not told on both sides.
     """
     noticed: dict[str, Any] = {}
     for kind, listed in (("pauses", "pause_list"), ("stalls", "stall_list")):
         noticed[kind] = _number(after, kind) - _number(before, kind)
-        recent = [length_ms for at_s, length_ms in _pairs(after, listed) if at_s >= before.uptime_s]
+        recent = [length_ms for at_s, length_ms in _listed(after.facts.get(listed)) if at_s >= before.uptime_s]
         noticed[f"{kind}_longest_ms"] = max(recent) if recent else (0 if noticed[kind] == 0 else None)
     noticed["writes"] = _number(after, "writes") - _number(before, "writes")
     noticed["write_errors"] = _number(after, "write_errors") - _number(before, "write_errors")
+    noticed["peers"] = _peers_between(before, after)
+    asked, answered = (_number(after, key) - _number(before, key) for key in ("metadata_asked", "metadata_ok"))
+    noticed["metadata_asked"], noticed["metadata_failed"] = asked, asked - answered
     sums = before.facts.get("file_sha256"), after.facts.get("file_sha256")
     noticed["file_intact"] = sums[0] == sums[1] if all(sums) else None
     return noticed
+
+
+def _peers_between(before: Heard, after: Heard) -> dict[str, dict[str, Any]]:
+    """Return for each peer how many questions, how many gaps, and the longest that ended since (ms)."""
+    earlier = {str(peer.get("name")): peer for peer in _peers(before)}
+    found = {}
+    for peer in _peers(after):
+        old = earlier.get(str(peer.get("name")), {})
+        recent = [
+            length_ms for at_s, length_ms in _listed(peer.get("gap_list")) if at_s + length_ms / 1000 >= before.uptime_s
+        ]
+        found[str(peer.get("name"))] = {
+            "asked": int(peer.get("sent", 0)) - int(old.get("sent", 0)),
+            "answered": int(peer.get("answered", 0)) - int(old.get("answered", 0)),
+            "gaps": int(peer.get("gaps", 0)) - int(old.get("gaps", 0)),
+            "longest_ms": max(recent, default=0.0),
+        }
+    return found
+
+
+def _peers(heard: Heard) -> list[dict[str, Any]]:
+    listed = heard.facts.get("peers")
+    return [peer for peer in listed if isinstance(peer, dict)] if isinstance(listed, list) else []
 
 
 def _number(heard: Heard, key: str) -> int:
@@ -159,8 +202,7 @@ def _number(heard: Heard, key: str) -> int:
     return int(value) if isinstance(value, int | float) else 0
 
 
-def _pairs(heard: Heard, key: str) -> list[tuple[float, float]]:
-    listed = heard.facts.get(key)
+def _listed(listed: Any) -> list[tuple[float, float]]:
     if not isinstance(listed, list):
         return []
     return [

@@ -8,7 +8,8 @@ try:
 except ImportError:
     from _sha256 import sha256
 HOME = sys.argv[1]
-ECHO, FACTS, BEAT_MS, WRITE_MS, PAUSE_MS, STALL_MS = (int(word) for word in sys.argv[2:8])
+ECHO, FACTS, BEAT_MS, WRITE_MS, PAUSE_MS, STALL_MS, PEER_MS, GAP_MS, META_MS = (int(word) for word in sys.argv[2:11])
+PEERS = [word.split("=") for word in sys.argv[11:]]
 BLOCK, KEEP = 4096, 40
 DATA, SUM, SCRATCH = HOME + "/data", HOME + "/data.sha256", HOME + "/scratch"
 def text(path):
@@ -103,7 +104,61 @@ def facts():
         "stall_limit_ms": STALL_MS, "stalls": stalls.late, "stall_total_ms": stalls.total_ms,
         "stall_longest_ms": stalls.longest_ms, "stall_list": stalls.last, "direct": trouble["direct"],
         "file_sha256": found, "file_sha256_made": text(SUM), "message": failed or trouble["message"],
+        "peer_ms": PEER_MS, "gap_limit_ms": GAP_MS, "peers": [peer.told() for peer in peers],
+        "metadata_asked": metadata["asked"], "metadata_ok": metadata["ok"], "metadata_slow": waits.late,
+        "metadata_longest_ms": waits.longest_ms, "metadata_slow_list": waits.last,
     }).encode() + b"\n"
+class Peer:
+    # Another canary of the same network. Before its first answer it may still be booting: no gap.
+    def __init__(self, name, address):
+        self.name, self.address, self.sent, self.answered, self.last, self.gaps = name, address, 0, 0, None, Delays(GAP_MS)
+    def told(self):
+        return {"name": self.name, "address": self.address, "sent": self.sent, "answered": self.answered,
+            "silent_ms": (time.monotonic() - self.last) * 1000 if self.last else -1.0, "gaps": self.gaps.late,
+            "gap_longest_ms": self.gaps.longest_ms, "gap_total_ms": self.gaps.total_ms, "gap_list": self.gaps.last}
+def ask_peers():
+    # A fixed schedule, whatever became of earlier questions; an answer counts once, by address and number.
+    talk, due, open_ = socket.socket(socket.AF_INET, socket.SOCK_DGRAM), time.monotonic(), set()
+    by_address = {peer.address: peer for peer in peers}
+    while True:
+        now = time.monotonic()
+        if now >= due:
+            due += PEER_MS / 1000 * (1 + int((now - due) * 1000 / PEER_MS))
+            for peer in peers:
+                peer.sent += 1
+                open_.add((peer.address, peer.sent))
+                open_.discard((peer.address, peer.sent - 50))
+                try:
+                    talk.sendto(peer.sent.to_bytes(8, "big"), (peer.address, ECHO))
+                except OSError:
+                    pass
+        try:
+            talk.settimeout(max(0.001, due - time.monotonic()))
+            data, (address, _) = talk.recvfrom(64)
+        except OSError:
+            continue
+        key = (address, int.from_bytes(data, "big"))
+        if key in open_:
+            open_.remove(key)
+            peer, now = by_address[address], time.monotonic()
+            peer.answered += 1
+            if peer.last:
+                peer.gaps.seen(peer.last, max(0, (now - peer.last) * 1000 - PEER_MS))
+            peer.last = now
+def ask_metadata():
+    while True:
+        began = time.monotonic()
+        try:
+            with socket.create_connection(("169.254.169.254", 80), 5) as service:
+                service.settimeout(5)
+                service.sendall(b"GET /openstack HTTP/1.0\r\nHost: 169.254.169.254\r\n\r\n")
+                metadata["ok"] += service.recv(64).startswith((b"HTTP/1.0 200", b"HTTP/1.1 200"))
+        except OSError:
+            pass
+        metadata["asked"] += 1
+        waits.seen(began, (time.monotonic() - began) * 1000)
+        time.sleep(META_MS / 1000)
+peers, waits, metadata = [Peer(*words) for words in PEERS], Delays(1000), {"asked": 0, "ok": 0}
 def listener(port, kind=socket.SOCK_STREAM):
     try:
         made = socket.socket(socket.AF_INET6, kind)
@@ -157,6 +212,6 @@ def serve():
                 key.data(key.fileobj)
             except OSError:
                 pass
-for work in (heartbeat, writes):
+for work in [heartbeat, writes] + [ask_peers] * bool(peers) + [ask_metadata] * bool(META_MS):
     threading.Thread(target=work, daemon=True).start()
 serve()

@@ -4,6 +4,7 @@
 # The lines with @ are filled in where the canary is made.
 home=/var/lib/rehearse
 echo_port=@ECHO@ facts_port=@FACTS@ beat_ms=@BEAT_MS@ write_ms=@WRITE_MS@ pause_ms=@PAUSE_MS@ stall_ms=@STALL_MS@
+peer_ms=@PEER_MS@ gap_ms=@GAP_MS@ metadata_ms=@METADATA_MS@ peers="@PEERS@"
 kind=@KIND@
 PATH=/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin:$PATH
 say() { echo "beacon: $*"; }
@@ -20,7 +21,7 @@ facts)
 	dd if=$home/data of=/dev/null bs=4096 iflag=direct 2>/dev/null && flag=iflag=direct
 	sum=$(dd if=$home/data bs=4096 $flag 2>/dev/null | sha256sum | cut -d' ' -f1)
 	cat <<END
-{"beacon":1,"kind":"shell","boot_id":"$boot","uptime_s":$up,"hostname":"$(hostname)","boots":$(cat $home/boots),"udp":false,"beat_ms":${beat:-0},"beats":${beats:-0},"pause_limit_ms":$pause_ms,"pauses":${pauses:-0},"pause_total_ms":${pause_total:-0},"pause_longest_ms":${pause_longest:-0},"pause_list":[],"write_ms":${write:-0},"writes":${writes:-0},"write_errors":${errors:-0},"stall_limit_ms":$stall_ms,"stalls":${stalls:-0},"stall_total_ms":${stall_total:-0},"stall_longest_ms":${stall_longest:-0},"stall_list":[],"direct":${direct:-false},"file_sha256":"$sum","file_sha256_made":"$(cat $home/data.sha256)","message":""}
+{"beacon":1,"kind":"shell","boot_id":"$boot","uptime_s":$up,"hostname":"$(hostname)","boots":$(cat $home/boots),"udp":false,"beat_ms":${beat:-0},"beats":${beats:-0},"pause_limit_ms":$pause_ms,"pauses":${pauses:-0},"pause_total_ms":${pause_total:-0},"pause_longest_ms":${pause_longest:-0},"pause_list":[],"write_ms":${write:-0},"writes":${writes:-0},"write_errors":${errors:-0},"stall_limit_ms":$stall_ms,"stalls":${stalls:-0},"stall_total_ms":${stall_total:-0},"stall_longest_ms":${stall_longest:-0},"stall_list":[],"direct":${direct:-false},"file_sha256":"$sum","file_sha256_made":"$(cat $home/data.sha256)","message":"","peers":[]}
 END
 	exit
 	;;
@@ -86,7 +87,9 @@ if [ "$1" != boot ]; then
 		dd if=/dev/urandom of=$home/data bs=4096 count=16 2>/dev/null
 		sha256sum <$home/data | cut -d' ' -f1 >$home/data.sha256
 	}
-	sed -n '/^#py /s/^#py //p' "$0" >$home/beacon.py
+	cat >$home/beacon.py <<'END OF PROGRAM'
+@PROGRAM@
+END OF PROGRAM
 fi
 echo $(($(cat $home/boots 2>/dev/null || echo 0) + 1)) >$home/boots
 # A guest may be cut off at any moment, and must come back with all of this.
@@ -97,7 +100,8 @@ python=
 	command -v $candidate >/dev/null && python=$candidate && break
 done
 if [ -n "$python" ]; then
-	setsid $python -I -S $home/beacon.py $home $echo_port $facts_port $beat_ms $write_ms $pause_ms $stall_ms </dev/null >$home/log 2>&1 &
+	# shellcheck disable=SC2086
+	setsid $python -I -S $home/beacon.py $home $echo_port $facts_port $beat_ms $write_ms $pause_ms $stall_ms $peer_ms $gap_ms $metadata_ms $peers </dev/null >$home/log 2>&1 &
 	say "python on ports $echo_port and $facts_port, boot $(cat /proc/sys/kernel/random/boot_id)"
 else
 	for part in beat write "serve $echo_port $home/echo" "serve $facts_port $home/facts"; do
