@@ -52,7 +52,7 @@ def metadata(public_key: str) -> dict[str, object]:
 def metadata_service(files: dict[str, bytes]) -> Iterator[int]:
     class Service(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            body = files.get(self.path.removeprefix("/openstack/latest/"))
+            body = b"latest\n" if self.path == "/openstack" else files.get(self.path.removeprefix("/openstack/latest/"))
             self.send_response(200 if body is not None else 404)
             self.end_headers()
             self.wfile.write(body or b"")
