@@ -20,6 +20,7 @@ compared with the truth.
 
 from __future__ import annotations
 
-from lab.faults.table import FAULTS, main
+from lab.faults.table import FAULTS
+from lab.faults.table import main
 
 __all__ = ["FAULTS", "main"]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, TYPE_CHECKING
 
 from lab import layout
-from lab.faults.ground import FaultError, Ground
+from lab.faults.ground import FaultError
+from lab.faults.ground import Ground
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 #: Answers like a service in maintenance on a port of its own, to which the kernel sends the service's packets.
 _SERVER = r"""

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Mapping
 
 import yaml
 
-from lab import catalogue, kolla, layout, releases
-from lab.faults.ground import FaultError, Ground
+from lab import catalogue
+from lab import kolla
+from lab import layout
+from lab import releases
+from lab.faults.ground import FaultError
+from lab.faults.ground import Ground
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _UNHEALTHY_WITHIN_S = 90.0
 _PROBES = "/var/lib/kolla/bin"
@@ -43,6 +50,7 @@ def old_tag(ground: Ground, given: Mapping[str, str]) -> str:
         reference = kolla.pull(ground.run, host, container.image, older, state=ground.state)
         kolla.write_config(ground.run, host, container, older, state=ground.state)
     kolla.recreate(ground.run, host, container, older, state=ground.state, reference=reference)
+    kolla.wait_healthy(ground.run, host, container.name)
     return f"{container.name} on {host}: {seen.image} -> {reference}"
 
 
@@ -56,6 +64,7 @@ def old_tag_mended(ground: Ground, given: Mapping[str, str]) -> str:
     release = releases.RELEASES[noted["release"]]
     kolla.write_config(ground.run, host, container, release, state=ground.state)
     kolla.recreate(ground.run, host, container, release, state=ground.state, reference=noted["image"])
+    kolla.wait_healthy(ground.run, host, container.name)
     ground.forget("container-old-tag", f"{container.name}.{host}")
     return f"{container.name} on {host}: back on {noted['image']}"
 
@@ -148,7 +157,7 @@ def unhealthy_mended(ground: Ground, given: Mapping[str, str]) -> str:
 
 
 def libvirtd_dead(ground: Ground, given: Mapping[str, str]) -> str:
-    """libvirtd of a compute node is killed and stays away; the guests live on.
+    """Libvirtd of a compute node is killed and stays away; the guests live on.
 
     Turns red: ``preflight.libvirt-answers`` and ``preflight.container-running`` with that host; a
     migration to it fails: ``postflight.migration``.

@@ -5,11 +5,18 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from dataclasses import field
+from typing import Any, TYPE_CHECKING
 
-from lab import catalogue, kolla, layout, nodes
+from lab import catalogue
+from lab import kolla
+from lab import layout
+from lab import nodes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from collections.abc import Mapping
 
 
 class FaultError(Exception):
@@ -34,9 +41,7 @@ class Ground:
         One program makes, times and mends a fault whose length matters: no process start lies between
         the clock and the deed.
         """
-        done = self.run(
-            node, ["/usr/bin/python3", "-", *arguments], input=source, check=False, timeout_s=timeout_s
-        )
+        done = self.run(node, ["/usr/bin/python3", "-", *arguments], input=source, check=False, timeout_s=timeout_s)
         if done.returncode:
             words = (done.stderr or done.stdout).strip().splitlines()
             raise FaultError(f"{node}: {words[-1] if words else f'status {done.returncode}'}")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TYPE_CHECKING
 
 from lab import layout
-from lab.faults.ground import FaultError, Ground
+from lab.faults.ground import FaultError
+from lab.faults.ground import Ground
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _NOVA = "{http://openstack.org/xmlns/libvirt/nova/1.1}"
 
@@ -49,7 +52,7 @@ def guests(ground: Ground) -> list[Guest]:
     """Every running guest of the cloud, from libvirt's own state on the compute nodes."""
     found = []
     for node in layout.COMPUTES:
-        script = "for f in /run/libvirt/qemu/*.xml; do [ -e \"$f\" ] && cat \"$f\" && printf '\\0'; done; true"
+        script = 'for f in /run/libvirt/qemu/*.xml; do [ -e "$f" ] && cat "$f" && printf \'\\0\'; done; true'
         listed = ground.run(node.name, ["sh", "-c", script]).stdout
         found += [_parse(node.name, text) for text in listed.split("\0") if text.strip()]
     return found

@@ -8,13 +8,21 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
+from typing import NoReturn
 
-from lab import kolla, nodes
-from lab.faults import backend, containers, guest, network
-from lab.faults.ground import FaultError, Ground
+from lab import kolla
+from lab import nodes
+from lab.faults import backend
+from lab.faults import containers
+from lab.faults import guest
+from lab.faults import network
+from lab.faults.ground import FaultError
+from lab.faults.ground import Ground
 
 USAGE = 64
 
@@ -50,15 +58,11 @@ FAULTS: Mapping[str, Fault] = {
     "container-unhealthy": Fault(
         containers.unhealthy, containers.unhealthy_mended, {"container": "keystone_fernet", "host": ""}
     ),
-    "libvirtd-dead": Fault(
-        containers.libvirtd_dead, containers.libvirtd_dead_mended, {"host": "lab-compute-1"}
-    ),
+    "libvirtd-dead": Fault(containers.libvirtd_dead, containers.libvirtd_dead_mended, {"host": "lab-compute-1"}),
     "vip-port-blackhole": Fault(
         network.blackhole, network.blackhole_mended, {"service": "placement_api", "vip": "both"}, exact=True
     ),
-    "backend-503": Fault(
-        backend.maintenance, backend.maintenance_mended, {"service": "placement_api"}, exact=True
-    ),
+    "backend-503": Fault(backend.maintenance, backend.maintenance_mended, {"service": "placement_api"}, exact=True),
     "guest-paused": Fault(guest.paused, guest.paused_mended, {"server": None}, exact=True),
 }
 
@@ -153,8 +157,14 @@ def listing(ground: Ground) -> str:
     """Every fault with its arguments and what it is, and what is broken now."""
     lines = []
     for name, fault in FAULTS.items():
-        arguments = " ".join(f"[{key}={value}]" if value is not None else f"{key}=…" for key, value in fault.arguments.items())
-        lines += [f"{name} {arguments} [--for SECONDS]", *(f"    {line}".rstrip() for line in fault.text.splitlines()), ""]
+        arguments = " ".join(
+            f"[{key}={value}]" if value is not None else f"{key}=…" for key, value in fault.arguments.items()
+        )
+        lines += [
+            f"{name} {arguments} [--for SECONDS]",
+            *(f"    {line}".rstrip() for line in fault.text.splitlines()),
+            "",
+        ]
     broken = ground.notes()
     lines.append("Broken now: " + (", ".join(f"{note['fault']} {note['key']}" for note in broken) or "nothing"))
     return "\n".join(lines)

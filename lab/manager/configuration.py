@@ -6,12 +6,16 @@ finds on a real manager, and nothing that only a lab has.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 
 import yaml
 
 from lab import layout
-from lab.manager.release import RELEASES, OsismRelease
+from lab.manager.release import RELEASES
+from lab.manager.release import OsismRelease
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 CLOUD_CA = "/etc/ssl/certs/ca-certificates.crt"
 

@@ -8,9 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterable, Mapping
 
-from lab import kolla, layout
+from lab import kolla
+from lab import layout
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from collections.abc import Iterable
 
 NODE = layout.MANAGER.name
 _HASH = "com.docker.compose.config-hash"
@@ -93,7 +98,17 @@ def _environment(container: str, state: layout.State) -> dict[str, str]:
 
 def _volumes(container: str, state: layout.State) -> Iterable[str]:
     yield "/usr:/usr:ro"
-    for name in ("alternatives", "group", "hosts", "ld.so.cache", "localtime", "nsswitch.conf", "passwd", "resolv.conf", "ssl"):
+    for name in (
+        "alternatives",
+        "group",
+        "hosts",
+        "ld.so.cache",
+        "localtime",
+        "nsswitch.conf",
+        "passwd",
+        "resolv.conf",
+        "ssl",
+    ):
         yield f"/etc/{name}:/etc/{name}:ro"
     if container == "manager-redis-1":
         # `docker compose up` hands the anonymous volume on to the new container; a name does the same here.

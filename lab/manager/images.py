@@ -11,16 +11,24 @@ import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
 
-from lab import catalogue, kolla, layout, releases
+from lab import catalogue
+from lab import kolla
+from lab import layout
+from lab import releases
 from lab.manager import interface
-from lab.manager.release import RELEASES, OsismRelease
+from lab.manager.release import RELEASES
+from lab.manager.release import OsismRelease
 from lab.plays.osism_ansible import PLAYBOOK_TEXTS
-from lab.plays.variables import VariableError, Variables
+from lab.plays.variables import VariableError
+from lab.plays.variables import Variables
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 PROGRAMS = "/ansible/plays"
 VENV = "/venv"
@@ -31,8 +39,8 @@ _DIRECTORIES = (
 )
 _LINKS = {"bin": "usr/bin", "sbin": "usr/sbin", "lib": "usr/lib", "lib64": "usr/lib64", "var/run": "/run"}
 
-_RUN = f"#!/usr/bin/env bash\nexec {VENV}/bin/python -m lab.plays.kolla_ansible \"$@\"\n"
-_RUN_OSISM = f"#!/usr/bin/env bash\nexec {VENV}/bin/python -m lab.plays.osism_ansible \"$@\"\n"
+_RUN = f'#!/usr/bin/env bash\nexec {VENV}/bin/python -m lab.plays.kolla_ansible "$@"\n'
+_RUN_OSISM = f'#!/usr/bin/env bash\nexec {VENV}/bin/python -m lab.plays.osism_ansible "$@"\n'
 _RUN_RECONCILER = f"#!/usr/bin/env bash\nexec {VENV}/bin/python -m lab.manager.reconcile\n"
 
 #: Puts what the image brings on the shared volume, as the entry points of OSISM's images do.
@@ -137,9 +145,7 @@ def files(osism: OsismRelease, container: str, measured: Mapping[str, Mapping[st
         found |= {f"ansible/playbooks/{path}": text for path, text in PLAYBOOK_TEXTS.items()}
     elif container == "manager-inventory_reconciler-1":
         found["run.sh"] = _RUN_RECONCILER
-        images = {
-            item.name: item.image for item in catalogue.CONTAINERS if osism.release.name in item.commands
-        }
+        images = {item.name: item.image for item in catalogue.CONTAINERS if osism.release.name in item.commands}
         found |= {f"inventory.generics/{path}": text for path, text in interface.generics(images).items()}
     return found
 
@@ -154,9 +160,7 @@ def _programs() -> dict[str, bytes]:
     }
 
 
-def layer(
-    osism: OsismRelease, container: str, state: layout.State, measured: Mapping[str, Mapping[str, str]]
-) -> bytes:
+def layer(osism: OsismRelease, container: str, state: layout.State, measured: Mapping[str, Mapping[str, str]]) -> bytes:
     """File system of an image as an uncompressed tar; the same bytes for the same content."""
     contents = {path: text.encode() for path, text in files(osism, container, measured).items()}
     if container not in {"osismclient", "openstackclient", "manager-redis-1"}:

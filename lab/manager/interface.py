@@ -7,12 +7,16 @@ groups and variables that a configuration repository need not repeat.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 
 import yaml
 
-from lab import layout, releases
-from lab.manager.release import OsismRelease
+from lab import layout
+from lab import releases
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lab.manager.release import OsismRelease
+    from collections.abc import Mapping
 
 #: Roles that the kolla-ansible container applies, by OSISM's names.
 KOLLA_ROLES = (

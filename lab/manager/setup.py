@@ -10,12 +10,25 @@ import functools
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping
-from pathlib import Path
 
-from lab import credentials, kolla, layout, nodes, releases
-from lab.manager import configuration, containers, images, wrapper
-from lab.manager.release import RELEASES, OsismRelease, osism_release
+from lab import credentials
+from lab import kolla
+from lab import layout
+from lab import nodes
+from lab import releases
+from lab.manager import configuration
+from lab.manager import containers
+from lab.manager import images
+from lab.manager import wrapper
+from lab.manager.release import RELEASES
+from lab.manager.release import OsismRelease
+from lab.manager.release import osism_release
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from collections.abc import Mapping
+    from collections.abc import Callable
 
 NODE = layout.MANAGER.name
 

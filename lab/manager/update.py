@@ -9,24 +9,34 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
-from lab import kolla, layout
-from lab.manager import containers, images, setup
-from lab.manager.release import UnknownReleaseError, osism_release
+from lab import kolla
+from lab import layout
+from lab.manager import containers
+from lab.manager import images
+from lab.manager import setup
+from lab.manager.release import UnknownReleaseError
+from lab.manager.release import osism_release
 from lab.plays.variables import VariableError
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 REPOSITORY = Path("/opt/configuration")
 
 
 def here(
-    _node: str, argv: Sequence[str], *, input: str | None = None, check: bool = True, timeout_s: float = 60  # noqa: A002
+    node: str,  # noqa: ARG001
+    argv: Sequence[str],
+    *,
+    input: str | None = None,  # noqa: A002
+    check: bool = True,
+    timeout_s: float = 60,
 ) -> subprocess.CompletedProcess[str]:
     """:class:`lab.kolla.Run` for a program that already is on the manager node."""
-    return subprocess.run(
-        list(argv), input=input or "", capture_output=True, text=True, check=check, timeout=timeout_s
-    )
+    return subprocess.run(list(argv), input=input or "", capture_output=True, text=True, check=check, timeout=timeout_s)
 
 
 def update(run: kolla.Run, repository: Path, state: layout.State) -> int:

@@ -6,9 +6,13 @@ node itself.
 
 from __future__ import annotations
 
-from pathlib import Path
 
-from lab import layout, nodes
+from lab import layout
+from lab import nodes
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _OSISM = """\
 #!/usr/bin/env bash

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from lab.plays.variables import VariableError, Variables
+from lab.plays.variables import VariableError
+from lab.plays.variables import Variables
 
 
 def reference(variables: Variables, container: str) -> str:

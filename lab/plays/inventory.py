@@ -9,10 +9,13 @@ from __future__ import annotations
 import fnmatch
 import re
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 from typing import Any
 
 import yaml
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class InventoryError(ValueError):

@@ -12,11 +12,21 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from lab import layout, releases
+from lab import layout
+from lab import releases
 from lab.plays import inventory as inventories
-from lab.plays import remote, variables
-from lab.plays.play import ERROR, Play, PlayEnded
-from lab.plays.roles import defaults, glance, infrastructure, keystone, neutron, nova, placement
+from lab.plays import remote
+from lab.plays import variables
+from lab.plays.play import ERROR
+from lab.plays.play import Play
+from lab.plays.play import PlayEnded
+from lab.plays.roles import defaults
+from lab.plays.roles import glance
+from lab.plays.roles import infrastructure
+from lab.plays.roles import keystone
+from lab.plays.roles import neutron
+from lab.plays.roles import nova
+from lab.plays.roles import placement
 from lab.plays.site import Site
 
 CONFIGURATION = Path("/opt/configuration")
@@ -57,22 +67,13 @@ _ALIKE: dict[str, Role] = {
 }
 
 
-def role_function(role: str, action: str) -> Role:
-    """Find what an action of a role does.
-
-    Raises:
-        SystemExit: role or action are not known here.
-
-    """
+def role_function(role: str, action: str) -> Role | None:
+    """Find what an action of a role does; None when role or action are not known here."""
     if role not in _DEPLOY:
-        raise SystemExit(f"ERROR: service {role} in environment kolla not available")
+        return None
     if action in {"deploy", "reconfigure", "bootstrap"}:
         return _DEPLOY[role]
-    if action == "upgrade":
-        return _UPGRADE[role]
-    if action in _ALIKE:
-        return _ALIKE[action]
-    raise SystemExit(f"ERROR: action {action} of service {role} not available")
+    return _UPGRADE[role] if action == "upgrade" else _ALIKE.get(action)
 
 
 def locked(configuration: Path) -> str | None:
@@ -105,49 +106,64 @@ def _parse(words: list[str]) -> argparse.Namespace:
     return parser.parse_args(words)
 
 
+class _RefusedError(Exception):
+    """The play cannot begin; the message is what Ansible would print."""
+
+
 def _apply(options: argparse.Namespace) -> int:
-    reason = locked(CONFIGURATION)
-    if reason:
-        print(reason)
-        return ERROR
     try:
-        extra = variables.command_line(options.extra_vars)
-        action = str(extra.get("kolla_action", "deploy"))
-        function = role_function(options.role, action)
-        hosts = inventories.read(INVENTORY / "hosts.yml")
-        limit = hosts.select(options.limit)
-
-        @functools.cache
-        def merged(host: str) -> variables.Variables:
-            return variables.merge(INVENTORY, CONFIGURATION, hosts.groups_of(host), host, extra)
-
-        if not limit:
-            print("ERROR! Specified hosts and/or --limit does not match any hosts")
-            return ERROR
-        name = str(merged(limit[0]).get("openstack_version", ""))
-        if name not in releases.RELEASES:
-            print(f"ERROR! openstack_version {name!r} is not available. Type: osism sync inventory")
-            return ERROR
-    except (inventories.InventoryError, variables.VariableError) as error:
-        print(f"ERROR! {error}")
+        function, site = _prepare(options)
+    except (_RefusedError, inventories.InventoryError, variables.VariableError) as error:
+        print(error)
         return ERROR
-    except SystemExit as error:
-        print(error.code)
-        return ERROR
-    ssh = remote.Ssh(address_of=lambda host: str(merged(host)["ansible_host"]))
-    play = Play(limit, forks=options.forks)
-    site = Site(options.role, action, hosts, merged, ssh, play, releases.RELEASES[name], layout.state())
+    failed_early = False
     try:
         function(site)
     except PlayEnded:
         pass
     except variables.VariableError as error:
         print(f"ERROR! {error}")
-        return ERROR
+        failed_early = True
     finally:
-        code = play.recap()
-        ssh.close()
-    return code
+        code = site.play.recap()
+        if isinstance(site.run, remote.Ssh):
+            site.run.close()
+    return ERROR if failed_early else code
+
+
+def _prepare(options: argparse.Namespace) -> tuple[Role, Site]:
+    """Everything that can be wrong before the first task."""
+    reason = locked(CONFIGURATION)
+    if reason:
+        raise _RefusedError(reason)
+    extra = variables.command_line(options.extra_vars)
+    action = str(extra.get("kolla_action", "deploy"))
+    function = role_function(options.role, action)
+    if function is None:
+        raise _RefusedError(f"ERROR: action {action} of service {options.role} in environment kolla not available")
+    hosts = inventories.read(INVENTORY / "hosts.yml")
+    limit = hosts.select(options.limit)
+    if not limit:
+        raise _RefusedError("ERROR! Specified hosts and/or --limit does not match any hosts")
+
+    @functools.cache
+    def merged(host: str) -> variables.Variables:
+        return variables.merge(INVENTORY, CONFIGURATION, hosts.groups_of(host), host, extra)
+
+    name = str(merged(limit[0]).get("openstack_version", ""))
+    if name not in releases.RELEASES:
+        raise _RefusedError(f"ERROR! openstack_version {name!r} is not available. Type: osism sync inventory")
+    site = Site(
+        role=options.role,
+        action=action,
+        inventory=hosts,
+        variables=merged,
+        run=remote.Ssh(address_of=lambda host: str(merged(host)["ansible_host"])),
+        play=Play(limit, forks=options.forks),
+        release=releases.RELEASES[name],
+        state=layout.state(),
+    )
+    return function, site
 
 
 if __name__ == "__main__":

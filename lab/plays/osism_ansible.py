@@ -18,10 +18,17 @@ from typing import Any
 
 from lab import layout
 from lab.plays import inventory as inventories
-from lab.plays import remote, variables
-from lab.plays.kolla_ansible import CONFIGURATION, INVENTORY, LAST_WORDS_S
-from lab.plays.play import ERROR, Play, PlayEnded
-from lab.plays.remote import KEY_FILE, KNOWN_HOSTS, OPERATOR
+from lab.plays import remote
+from lab.plays import variables
+from lab.plays.kolla_ansible import CONFIGURATION
+from lab.plays.kolla_ansible import INVENTORY
+from lab.plays.kolla_ansible import LAST_WORDS_S
+from lab.plays.play import ERROR
+from lab.plays.play import Play
+from lab.plays.play import PlayEnded
+from lab.plays.remote import KEY_FILE
+from lab.plays.remote import KNOWN_HOSTS
+from lab.plays.remote import OPERATOR
 
 PLAYBOOKS = Path("/ansible/playbooks")
 
@@ -89,7 +96,8 @@ def _apply(environment: str, words: list[str]) -> int:
 
 def _openstackclient() -> int:
     """Bring the container of the ``openstack`` command to the release of the inventory."""
-    from lab.manager import containers, images  # noqa: PLC0415 - these import this module
+    from lab.manager import containers  # noqa: PLC0415 - these import this module
+    from lab.manager import images  # noqa: PLC0415 - these import this module
     from lab.manager.release import RELEASES  # noqa: PLC0415
 
     hosts = inventories.read(INVENTORY / "hosts.yml")
@@ -104,7 +112,9 @@ def _openstackclient() -> int:
         play.begin("Apply role openstackclient", play.hosts)
         play.task("openstackclient : Pull image", play.hosts, lambda _host: containers.pull(ssh, references, state))
         play.task(
-            "openstackclient : Manage container", play.hosts, lambda _host: bool(containers.start(ssh, references, state))
+            "openstackclient : Manage container",
+            play.hosts,
+            lambda _host: bool(containers.start(ssh, references, state)),
         )
     except PlayEnded:
         pass
@@ -142,7 +152,7 @@ def _gathered(cache: Path) -> dict[str, dict[str, Any]]:
 
 def _store(facts: dict[str, dict[str, Any]]) -> None:
     """Put facts where Ansible's redis cache plugin has them, which is where ``osism`` looks."""
-    from redis import Redis  # noqa: PLC0415 - only the manager's environment has it
+    from redis import Redis  # type: ignore[import-not-found]  # noqa: PLC0415 - only the manager's environment has it
 
     client = Redis(host=os.environ.get("REDIS_HOST", "redis"), port=int(os.environ.get("REDIS_PORT", "6379")))
     for host, values in facts.items():

@@ -10,9 +10,11 @@ import json
 import shlex
 import subprocess
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from dataclasses import field
 
 from lab import kolla
 from lab.plays.remote import Unreachable

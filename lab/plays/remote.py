@@ -10,9 +10,14 @@ import os
 import shlex
 import subprocess
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from dataclasses import field
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from collections.abc import Sequence
 
 #: The operator's key and the known hosts, where OSISM's containers have them.
 KEY_FILE = Path("/ansible/secrets/id_rsa.operator")
@@ -36,7 +41,7 @@ class Ssh:
     known_hosts: Path = KNOWN_HOSTS
     user: str = OPERATOR
     _control: tempfile.TemporaryDirectory[str] = field(
-        default_factory=lambda: tempfile.TemporaryDirectory(prefix="ssh-", dir="/tmp")  # noqa: S108 - a short path
+        default_factory=lambda: tempfile.TemporaryDirectory(prefix="ssh-", dir="/tmp")
     )
 
     def __call__(
@@ -56,17 +61,15 @@ class Ssh:
 
         """
         remote = shlex.join(["sudo", "-n", *argv])
-        # ssh wants a standard input of its own: without one it would eat the worker's.
-        feed = {"stdin": subprocess.DEVNULL} if input is None else {}
         try:
+            # Never the worker's own standard input: ssh would eat it.
             done = subprocess.run(
                 [*self._ssh(node), "--", remote],
-                input=input,
+                input=input or "",
                 capture_output=True,
                 text=True,
                 timeout=timeout_s,
                 check=False,
-                **feed,  # type: ignore[arg-type]
             )
         except subprocess.TimeoutExpired:
             raise Unreachable(f"{shlex.join(argv)[:200]}: no answer within {timeout_s:g} s") from None

@@ -12,16 +12,26 @@ import shlex
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from dataclasses import field
+from typing import TYPE_CHECKING
 from typing import Any
 
-from lab import catalogue, kolla, layout
+from lab import catalogue
+from lab import kolla
+from lab import layout
 from lab.plays import images
-from lab.plays.inventory import Inventory
-from lab.plays.play import Play, TaskFailed
-from lab.plays.variables import Variables
-from lab.releases import Release
+from lab.plays.play import Play
+from lab.plays.play import TaskFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from collections.abc import Iterable
+    from collections.abc import Sequence
+
+    from lab.plays.inventory import Inventory
+    from lab.plays.variables import Variables
+    from lab.releases import Release
 
 #: A container on a host.
 Place = tuple[str, str]
@@ -81,8 +91,7 @@ class Site:
 
     def value(self, name: str, default: Any) -> Any:
         """Value of a variable that is the same for every host."""
-        variables = self.variables(self.play.hosts[0])
-        return variables[name] if name in variables else default
+        return self.variables(self.play.hosts[0]).get(name, default)
 
     def flag(self, name: str, *, default: bool) -> bool:
         """Value of a yes/no variable that is the same for every host."""
@@ -129,7 +138,9 @@ class Site:
                     reasons.append(f"{name}: {reason}")
             return "; ".join(reasons) or None
 
-        self.play.task(f"{self.role} : Check containers", tuple(dict.fromkeys(host for host, _ in sorted(places))), check)
+        self.play.task(
+            f"{self.role} : Check containers", tuple(dict.fromkeys(host for host, _ in sorted(places))), check
+        )
         self.differing |= found
         return found
 
@@ -170,7 +181,9 @@ class Site:
             users = [name for name in names if catalogue.container(name).image == image]
             hosts = tuple(sorted({host for host, name in places if name in users}))
             self.play.task(
-                f"{self.role} : Pull {image} image", hosts, lambda host, users=users: self._pull(host, users[0])  # type: ignore[misc]
+                f"{self.role} : Pull {image} image",
+                hosts,
+                lambda host, users=users: self._pull(host, users[0]),  # type: ignore[misc]
             )
 
     # --- databases ---------------------------------------------------------------------------------
@@ -212,6 +225,7 @@ class Site:
         if not databases or not hosts:
             return
         word, value = ("Enable", 1) if enabled else ("Disable", 0)
+
         def act(_host: str) -> bool:
             self.run(
                 databases[0],
@@ -269,7 +283,9 @@ class Site:
 
         def act(host: str) -> None:
             def works() -> str | None:
-                done = self.run(host, ["docker", "exec", name, *shlex.split(command)], check=False, timeout_s=within_s + 30)
+                done = self.run(
+                    host, ["docker", "exec", name, *shlex.split(command)], check=False, timeout_s=within_s + 30
+                )
                 return None if done.returncode == 0 else (done.stderr or done.stdout).strip()[-300:]
 
             self._until(works, f"{name}: {command}", within_s)
@@ -341,9 +357,7 @@ class Site:
     def _pull(self, host: str, name: str) -> bool:
         reference = self.reference(host, name)
         before = self._image_ids(host, [reference]).get(reference)
-        kolla.pull(
-            self.run, host, catalogue.container(name).image, self.release, state=self.state, reference=reference
-        )
+        kolla.pull(self.run, host, catalogue.container(name).image, self.release, state=self.state, reference=reference)
         return self._image_ids(host, [reference]).get(reference) != before
 
     def _image_ids(self, host: str, references: Iterable[str]) -> dict[str, str]:
@@ -354,7 +368,7 @@ class Site:
             ["docker", "image", "inspect", "--format", "{{json .RepoTags}} {{.Id}}", *wanted],
             check=False,
         )
-        found = {}
+        found: dict[str, str] = {}
         for line in filter(None, done.stdout.splitlines()):  # a missing image leaves an empty line
             tags, _, identity = line.rpartition(" ")
             found |= {tag: identity for tag in json.loads(tags) if tag in wanted}

@@ -8,13 +8,17 @@ release, exactly as it does on a real manager.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 from typing import Any
 
 import jinja2
 import yaml
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 #: Files of the configuration repository that ``/run.sh`` passes as extra variables; later wins.
 EXTRA_VARIABLE_FILES = (
@@ -55,16 +59,16 @@ def _files(directory: Path, name: str) -> list[Path]:
 class Variables(Mapping[str, Any]):
     """Merged variables; templates are resolved when a value is asked for."""
 
-    values: dict[str, Any]
+    raw: dict[str, Any]
 
     def __getitem__(self, name: str) -> Any:
-        return self._resolve(self.values[name], (name,))
+        return self._resolve(self.raw[name], (name,))
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.values)
+        return iter(self.raw)
 
     def __len__(self) -> int:
-        return len(self.values)
+        return len(self.raw)
 
     def render(self, text: str) -> str:
         """Resolve a template that may name any variable.
@@ -77,7 +81,7 @@ class Variables(Mapping[str, Any]):
 
     def flag(self, name: str, *, default: bool) -> bool:
         """Read a variable as Ansible's ``bool`` filter does."""
-        if name not in self.values:
+        if name not in self.raw:
             return default
         return str(self[name]).strip().lower() in {"yes", "true", "on", "1", "y", "t"}
 
@@ -96,7 +100,7 @@ class Variables(Mapping[str, Any]):
             raise VariableError(f"The template {value!r} cannot be read: {error.message}") from None
         names = _names(value)
         needed = {
-            name: self._resolve(self.values[name], (*(above or (name,)), name)) for name in names if name in self.values
+            name: self._resolve(self.raw[name], (*(above or (name,)), name)) for name in names if name in self.raw
         }
         try:
             return template.render(needed)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import socket
+from typing import TYPE_CHECKING
 
-from lab import catalogue, layout
+from lab import catalogue
+from lab import layout
 from lab.plays.play import TaskFailed
-from lab.plays.site import Site
+
+if TYPE_CHECKING:
+    from lab.plays.site import Site
 
 _PORTS = {
     "haproxy": layout.HAPROXY_STATS_PORT,

@@ -8,7 +8,10 @@ Source: roles/glance/tasks/{upgrade,legacy_upgrade,rolling_upgrade}.yml.
 
 from __future__ import annotations
 
-from lab.plays.site import Site
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lab.plays.site import Site
 
 CONTAINERS = ("glance_api",)
 _MANAGE = "glance-manage --config-file /etc/glance/glance-api.conf db"

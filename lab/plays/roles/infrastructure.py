@@ -6,10 +6,13 @@ Sources: roles/{common,memcached,openvswitch,ovn-controller,ovn-db,loadbalancer,
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from lab import openvswitch as switch
 from lab.plays.play import TaskFailed
-from lab.plays.site import Site
+
+if TYPE_CHECKING:
+    from lab.plays.site import Site
 
 _OVN_DATABASES = ("ovn_nb_db", "ovn_sb_db", "ovn_northd")
 

@@ -6,7 +6,10 @@ Source: roles/keystone/tasks/upgrade.yml and handlers/main.yml; the image's star
 
 from __future__ import annotations
 
-from lab.plays.site import Site
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lab.plays.site import Site
 
 CONTAINERS = ("keystone_ssh", "keystone_fernet", "keystone")
 _MANAGE = "keystone-manage --config-file /etc/keystone/keystone.conf"

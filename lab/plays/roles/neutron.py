@@ -6,7 +6,10 @@ exit code: 0 nothing to contract, 1 contract scripts are pending.
 
 from __future__ import annotations
 
-from lab.plays.site import Site
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lab.plays.site import Site
 
 CONTAINERS = ("neutron_server", "neutron_ovn_metadata_agent")
 _MANAGE = (
@@ -26,7 +29,9 @@ def upgrade(site: Site) -> None:
     servers = site.hosts("neutron-server")
     if not servers:
         return
-    pending = site.answer("Checking neutron pending contract scripts", "neutron_server", f"{_MANAGE} has_offline_migrations")
+    pending = site.answer(
+        "Checking neutron pending contract scripts", "neutron_server", f"{_MANAGE} has_offline_migrations"
+    )
     stopped = servers if pending else ()
     site.stop("neutron_server", stopped, title="Stopping all neutron-server for contract db")
     site.database("Running Neutron database contract container", "neutron_server", f"{_MANAGE} upgrade --contract")

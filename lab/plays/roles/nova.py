@@ -11,7 +11,10 @@ have reported their new version.
 
 from __future__ import annotations
 
-from lab.plays.site import Site
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lab.plays.site import Site
 
 GLOBAL = ("nova_scheduler", "nova_api", "nova_metadata")
 CELL = ("nova_conductor", "nova_novncproxy", "nova_ssh", "nova_libvirt", "nova_compute")
@@ -63,7 +66,9 @@ def deploy(site: Site) -> None:
         site.config(CELL)
         site.restart(CELL, site.check_containers(CELL))
         if site.hosts("compute"):
-            site.answer("Discover nova hosts", "nova_conductor", f"{_MANAGE} cell_v2 discover_hosts --by-service", ok=(0,))
+            site.answer(
+                "Discover nova hosts", "nova_conductor", f"{_MANAGE} cell_v2 discover_hosts --by-service", ok=(0,)
+            )
 
 
 def _bootstrap(site: Site) -> None:

@@ -5,7 +5,10 @@ Source: roles/placement/tasks/upgrade.yml.
 
 from __future__ import annotations
 
-from lab.plays.site import Site
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lab.plays.site import Site
 
 CONTAINERS = ("placement_api",)
 _MANAGE = "placement-manage --config-file /etc/placement/placement.conf db"
@@ -14,9 +17,7 @@ _MANAGE = "placement-manage --config-file /etc/placement/placement.conf db"
 def upgrade(site: Site) -> None:
     """Upgrade the schema, replace the container, migrate the data."""
     if _apply(site):
-        site.database(
-            "Perform Placement online data migration", "placement_api", f"{_MANAGE} online_data_migrations"
-        )
+        site.database("Perform Placement online data migration", "placement_api", f"{_MANAGE} online_data_migrations")
 
 
 def deploy(site: Site) -> None:
