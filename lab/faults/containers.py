@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
+from typing import TYPE_CHECKING
 
 import yaml
 
@@ -13,7 +14,6 @@ from lab import layout
 from lab import releases
 from lab.faults.ground import FaultError
 from lab.faults.ground import Ground
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

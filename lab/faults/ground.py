@@ -7,7 +7,8 @@ import json
 import re
 from dataclasses import dataclass
 from dataclasses import field
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING
+from typing import Any
 
 from lab import catalogue
 from lab import kolla
@@ -15,8 +16,8 @@ from lab import layout
 from lab import nodes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from collections.abc import Mapping
+    from collections.abc import Sequence
 
 
 class FaultError(Exception):

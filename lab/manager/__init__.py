@@ -17,12 +17,12 @@ The ``osism`` command and its Celery workers are OSISM's own, from PyPI.
 
 from __future__ import annotations
 
-
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lab import layout
     from collections.abc import Callable
+
+    from lab import layout
 
 
 def up(state: layout.State, *, say: Callable[[str], None] = print) -> None:

@@ -6,13 +6,13 @@ finds on a real manager, and nothing that only a lab has.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 
 import yaml
 
 from lab import layout
 from lab.manager.release import RELEASES
 from lab.manager.release import OsismRelease
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import time
+from typing import TYPE_CHECKING
 
 from lab import kolla
 from lab import layout
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from collections.abc import Iterable
+    from collections.abc import Mapping
 
 NODE = layout.MANAGER.name
 _HASH = "com.docker.compose.config-hash"

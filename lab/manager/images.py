@@ -12,6 +12,7 @@ import io
 import json
 import tarfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 
@@ -25,7 +26,6 @@ from lab.manager.release import OsismRelease
 from lab.plays.osism_ansible import PLAYBOOK_TEXTS
 from lab.plays.variables import VariableError
 from lab.plays.variables import Variables
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

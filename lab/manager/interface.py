@@ -7,16 +7,17 @@ groups and variables that a configuration repository need not repeat.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 
 import yaml
 
 from lab import layout
 from lab import releases
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lab.manager.release import OsismRelease
     from collections.abc import Mapping
+
+    from lab.manager.release import OsismRelease
 
 #: Roles that the kolla-ansible container applies, by OSISM's names.
 KOLLA_ROLES = (

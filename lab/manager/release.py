@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from lab import layout
 from lab import releases
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,6 +10,7 @@ import functools
 import os
 import shutil
 import subprocess
+from typing import TYPE_CHECKING
 
 from lab import credentials
 from lab import kolla
@@ -23,12 +24,11 @@ from lab.manager import wrapper
 from lab.manager.release import RELEASES
 from lab.manager.release import OsismRelease
 from lab.manager.release import osism_release
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pathlib import Path
-    from collections.abc import Mapping
     from collections.abc import Callable
+    from collections.abc import Mapping
+    from pathlib import Path
 
 NODE = layout.MANAGER.name
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lab import kolla
 from lab import layout
@@ -19,7 +20,6 @@ from lab.manager import setup
 from lab.manager.release import UnknownReleaseError
 from lab.manager.release import osism_release
 from lab.plays.variables import VariableError
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,10 +6,10 @@ node itself.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 
 from lab import layout
 from lab import nodes
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
