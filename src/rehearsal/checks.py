@@ -53,7 +53,7 @@ PROOFS: dict[str, Proof] = {
     "inflight.step-healthy": Proof(("container-unhealthy",)),
     "inflight.step-replaced": Proof(("container-old-tag",)),
     "postflight.migration": Proof(("libvirtd-dead",)),
-    "postflight.nothing-lost": Proof(("server-deleted",)),
+    "postflight.nothing-lost": Proof(("network-renamed",)),
 }
 
 

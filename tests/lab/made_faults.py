@@ -30,6 +30,29 @@ def _freeze(container: str, signal: str) -> str:
     return f"docker top {container} -eo pid,comm | awk 'NR > 1 && $2 !~ /qemu/ {{print $1}}' | xargs kill -{signal}"
 
 
+RECREATE_CRON = (
+    "docker inspect cron > /tmp/cron.json; docker stop -t 1 cron; docker rm cron; "
+    """eval "$(python3 -c 'import json, shlex
+seen = json.load(open("/tmp/cron.json"))[0]
+words = ["docker", "run", "--detach", "--name", "cron", "--network", "host", "--restart", "unless-stopped"]
+words += [word for bind in seen["HostConfig"]["Binds"] for word in ("--volume", bind)]
+words += [word for value in seen["Config"]["Env"] for word in ("--env", value)]
+print(shlex.join([*words, seen["Config"]["Image"]]))')\""""
+)
+"""Start the container cron anew from what its reference stands for now, with the mounts and variables that it has."""
+
+_PKI = "/var/lib/rehearse-lab/pki"
+
+
+def _show_certificate(pem: str) -> str:
+    """Give HAProxy another certificate while it runs, for all its VIPs."""
+    return (
+        "for file in $(echo 'show ssl cert' | socat - UNIX-CONNECT:$S | grep pem); do "
+        f"printf 'set ssl cert %s <<\\n%s\\n\\n' $file \"$(cat {pem})\" | socat - UNIX-CONNECT:$S; "
+        'echo "commit ssl cert $file" | socat - UNIX-CONNECT:$S; done'
+    )
+
+
 FAULTS: dict[str, MadeFault] = {
     "lock-file": MadeFault(
         MANAGER,
@@ -76,15 +99,30 @@ FAULTS: dict[str, MadeFault] = {
     ),
     "server-in-maintenance": MadeFault(
         CONTROL,
-        f"echo 'set server nova_novncproxy/{CONTROL} state maint' | socat - UNIX-CONNECT:{_SOCKET}",
-        f"echo 'set server nova_novncproxy/{CONTROL} state ready' | socat - UNIX-CONNECT:{_SOCKET}",
+        f"echo 'set server nova_novncproxy_back/{CONTROL} state maint' | socat - UNIX-CONNECT:{_SOCKET}",
+        f"echo 'set server nova_novncproxy_back/{CONTROL} state ready' | socat - UNIX-CONNECT:{_SOCKET}",
         frozenset({("preflight.haproxy-servers", CONTROL, "haproxy")}),
+    ),
+    "image-of-other-release": MadeFault(
+        COMPUTE_1,
+        f"ref={_REFERENCE % 'cron'}; docker tag $ref kept:cron; "
+        "docker commit --change 'LABEL de.osism.release.openstack=2023.2' cron $ref; " + RECREATE_CRON,
+        f"ref={_REFERENCE % 'cron'}; docker tag kept:cron $ref; " + RECREATE_CRON,
+        frozenset({("preflight.container-release", COMPUTE_1, "cron")}),
     ),
     "compute-disabled": MadeFault(
         MANAGER,
         f"osism manage compute disable --reason maintenance {COMPUTE_0}",
         f"osism manage compute enable {COMPUTE_0}",
         frozenset({("preflight.compute-capacity", COMPUTE_1, "nova")}),
+    ),
+    "certificate-expiring": MadeFault(
+        CONTROL,
+        f"S={_SOCKET}; cd {_PKI}; openssl x509 -req -in vip.csr -CA ca.pem -CAkey ca-key.pem -set_serial 99 -days 3 "
+        "-extfile vip.ext -out /tmp/short.crt; cat /tmp/short.crt vip-key.pem > /tmp/short.pem; "
+        + _show_certificate("/tmp/short.pem"),
+        f"S={_SOCKET}; {_show_certificate(_PKI + '/vip.pem')}",
+        frozenset({("preflight.certificate", "", "loadbalancer")}),
     ),
     "libvirtd-hung": MadeFault(
         COMPUTE_1,

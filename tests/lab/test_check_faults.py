@@ -7,7 +7,6 @@ import time
 
 import pytest
 
-from rehearsal import checks
 from tests.lab.lab_nodes import lab
 from tests.lab.lab_nodes import sh
 from tests.lab.lab_nodes import suite
@@ -28,8 +27,15 @@ ONE_BY_ONE = {
 """Faults of `rehearse-lab break`, with what alone must turn red: check, host, container or service."""
 
 TOGETHER = (
-    ("lock-file", "task-lock", "facts-stale", "disk-full", "libvirtd-hung"),
-    ("container-unexpected", "tag-moved", "image-missing", "server-in-maintenance", "compute-disabled"),
+    ("lock-file", "task-lock", "facts-stale", "disk-full", "libvirtd-hung", "certificate-expiring"),
+    (
+        "container-unexpected",
+        "tag-moved",
+        "image-missing",
+        "server-in-maintenance",
+        "compute-disabled",
+        "image-of-other-release",
+    ),
     ("nova-service-frozen", "agent-frozen"),
 )
 """Faults on different things are made at once to save time: what is red must still be exactly what each of them names."""
@@ -84,12 +90,3 @@ def test_what_was_left_behind_is_found_and_nothing_else(names):
     assert expected == told(records), output
     again, output = suite(*node_ids(records))
     assert set() == told(again) | told(again, "unknown"), output
-
-
-def test_every_fault_of_the_catalogue_can_be_made():
-    """Every fault that the catalogue names is one of the lab's or one of these."""
-    from lab import faults
-
-    known = set(faults.FAULTS) | set(FAULTS)
-    named = {fault for check in checks.catalogue() for fault in check.proof.faults}
-    assert set() == named - known

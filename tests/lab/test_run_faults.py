@@ -56,6 +56,20 @@ steps:
 """
 
 
+SEEN = {
+    "container-old-tag": {"inflight.step-replaced"},
+    "container-unhealthy": {"inflight.step-healthy"},
+    "image-missing": {"inflight.pulled-image"},
+    "guest-paused": {"inflight.canary-reachable"},
+    "network-renamed": {"postflight.nothing-lost"},
+    "libvirtd-dead": {"postflight.migration"},
+    "container-restarted": {"inflight.others-untouched"},
+    "vip-port-blackhole": {"inflight.downtime"},
+    "service-frozen": {"inflight.slow-answers"},
+}
+"""Which fault turns which check red in the tests of this file."""
+
+
 def rehearse(name, wait_s, *arguments, meanwhile=None):
     """Run the small plan on the manager; return its run directory, and every claim by gate."""
     reports = OUT / name

@@ -15,6 +15,23 @@ def test_every_check_has_a_fault_or_an_honest_reason():
         assert check.proof.faults or len(check.proof.reason.split()) >= 5, check.id
 
 
+def test_every_fault_is_made_by_a_test_on_the_lab():
+    """Each fault that the catalogue names for a check is made by a test that expects exactly this check to turn red."""
+    from lab import faults
+    from tests.lab import test_check_faults
+    from tests.lab import test_run_faults
+    from tests.lab.made_faults import FAULTS
+
+    made = {(name, check) for name, fault in FAULTS.items() for check, _, _ in fault.reds}
+    made |= {(name, red[0]) for name, red in test_check_faults.ONE_BY_ONE.items()}
+    made |= {(name, check) for name, seen in test_run_faults.SEEN.items() for check in seen}
+    named = {(name, check.taken_over or check.id) for check in checks.catalogue() for name in check.proof.faults}
+    assert set() == named - made
+    together = {name for names in test_check_faults.TOGETHER for name in names}
+    assert set(FAULTS) == together
+    assert set(test_check_faults.ONE_BY_ONE) <= set(faults.FAULTS)
+
+
 def test_the_page_is_current():
     """docs/checks.md is what the code says; renew it with `python -m rehearsal.checks > docs/checks.md`."""
     assert checks.page(checks.catalogue()) == (checks.root() / "docs" / "checks.md").read_text()

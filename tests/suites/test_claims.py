@@ -223,9 +223,13 @@ def test_haproxy_servers():
     """A server that is down or in maintenance is named with its proxy; fronts and summaries do not count."""
     fine = [("nova_api", "FRONTEND", "OPEN"), ("nova_api", "control-0", "UP"), ("nova_api", "BACKEND", "UP")]
     assert apis.servers_up(proxy(*fine, ("x", "s", "no check"), ("y", "s", "UP 1/2"))).holds
-    down = apis.servers_up(proxy(*fine, ("keystone", "control-0", "DOWN", "L7STS"), ("keystone", "BACKEND", "DOWN")))
-    assert ("keystone/control-0 DOWN (L7STS)", "keystone", False) == (down.observed, down.service, down.holds)
-    assert not apis.servers_up(proxy(*fine, ("keystone", "control-0", "MAINT"))).holds
+    down = apis.servers_up(proxy(*fine, ("keystone_external_back", "control-0", "DOWN", "L7STS")))
+    assert ("keystone_external_back/control-0 DOWN (L7STS)", "keystone", False) == (
+        down.observed,
+        down.service,
+        down.holds,
+    )
+    assert not apis.servers_up(proxy(*fine, ("keystone_back", "control-0", "MAINT"))).holds
     with pytest.raises(NotObserved):
         apis.servers_up(proxy())
 

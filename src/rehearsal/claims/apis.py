@@ -62,7 +62,7 @@ def servers_up(view: HostView) -> Expectation:
         if row.server not in {"FRONTEND", "BACKEND"} and not row.status.startswith(_UP)
     ]
     count = sum(row.server not in {"FRONTEND", "BACKEND"} for row in view.haproxy)
-    services = sorted({each.split("/")[0] for each in down})
+    services = sorted({each.split("/")[0].removesuffix("_back").removesuffix("_external") for each in down})
     return Expectation(
         f"{count} of {count} servers up",
         ", ".join(down) or f"{count} of {count} servers up",
