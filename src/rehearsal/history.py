@@ -90,6 +90,7 @@ class Probe:
     ended_ns: int | None
     broke_off_ns: int | None  # when its prober was last heard of, if it broke off
     periods: tuple[tuple[int, int], ...]
+    prober_run: int  # which process of the prober
 
     @property
     def name(self) -> str:
@@ -371,7 +372,7 @@ def _probes(records: Iterable[Record], runs: tuple[ProberRun, ...]) -> tuple[Pro
                 found[place] = dataclasses.replace(found[place], ended_ns=record.t_ns)
             current[event.probe] = len(found)
             begun = (record.t_ns, event.period_ns)
-            found.append(Probe(len(found), event, record.t_ns, None, None, (begun,)))
+            found.append(Probe(len(found), event, record.t_ns, None, None, (begun,), run))
         elif isinstance(event, events.PeriodChanged) and event.probe in current:
             probe = found[current[event.probe]]
             periods = (*probe.periods, (record.t_ns, event.period_ns))

@@ -629,6 +629,68 @@ class _Latencies:
 # --- one probe, in pieces ------------------------------------------------------------------------------------------
 
 
+class _Waiting:
+    """Samples that wait until everything sent before them is there, too."""
+
+    def __init__(self) -> None:
+        self._pending: list[Samples] = []
+        self._settled_ns: int | None = None
+        self.stragglers = 0
+
+    def add(self, samples: Samples) -> None:
+        if self._settled_ns is not None and len(samples):
+            late = samples["sent"] <= self._settled_ns
+            if late.any():
+                self.stragglers += int(late.sum())
+                samples = samples[~late]
+        if len(samples):
+            self._pending.append(samples)
+
+    def ready(self, settled_ns: int) -> Samples | None:
+        """Return what was sent at or before a moment, in order, and wait with the rest; None if there is nothing."""
+        if self._settled_ns is not None and settled_ns <= self._settled_ns:
+            return None
+        self._settled_ns = settled_ns
+        if not self._pending:
+            return None
+        samples = in_order(np.concatenate(self._pending) if len(self._pending) > 1 else self._pending[0])
+        count = int(np.searchsorted(samples["sent"], settled_ns, side="right"))
+        self._pending = [samples[count:].copy()] if count < len(samples) else []
+        return samples[:count] if count else None
+
+
+class FloorFold:
+    """Derives what could have passed unseen by several lanes together: an outage of all of them at once.
+
+    `begin_ns`: when the first of them began. `stretches`: spans of time to be tallied.
+    """
+
+    def __init__(
+        self, *, begin_ns: int, stretches: Sequence[tuple[int, int]], blind: Sequence[tuple[int, int]] = ()
+    ) -> None:
+        self._blind = merged(blind)
+        self._waiting = _Waiting()
+        self._tallies = [Tally(from_ns, to_ns) for from_ns, to_ns in stretches]
+        self._gaps = _Gaps(begin_ns, self._tallies)
+
+    def add(self, samples: Samples) -> None:
+        """Take samples of any of the lanes, in any order."""
+        self._waiting.add(samples)
+
+    def settle(self, settled_ns: int) -> None:
+        """Derive up to a moment: everything sent at or before it was added."""
+        samples = self._waiting.ready(settled_ns)
+        if samples is not None:
+            sent, done = np.ascontiguousarray(samples["sent"]), np.ascontiguousarray(samples["done"])
+            self._gaps.add(codes_of(samples, self._blind), sent, done, settled_ns)
+
+    def finish(self, end_ns: int | None) -> list[int]:
+        """Return the floor of each stretch. `end_ns`: when probing ended as it was meant to; None: it broke off."""
+        self.settle(OPEN_NS - 1)
+        self._gaps.finish(end_ns)
+        return [tally.floor_ns for tally in self._tallies]
+
+
 class ProbeFold:
     """Derives the trace of one probe from its samples, in whatever pieces they come.
 
@@ -647,8 +709,7 @@ class ProbeFold:
         origin_ns: int | None = None,
     ) -> None:
         self._blind = merged(blind)
-        self._pending: list[Samples] = []
-        self._settled_ns: int | None = None
+        self._waiting = _Waiting()
         self._down = _RunFinder(_DOWN_ROLES)
         self._slow = _RunFinder(_SLOW_ROLES)
         self._tallies = [Tally(from_ns, to_ns) for from_ns, to_ns in stretches]
@@ -659,26 +720,20 @@ class ProbeFold:
         self._first: int | None = None
         self._last: int | None = None
         self._gap_max = 0
-        self._stragglers = 0
 
     def add(self, samples: Samples) -> None:
         """Take samples in any order; they are kept until their time is settled."""
-        if self._settled_ns is not None and len(samples):
-            late = samples["sent"] <= self._settled_ns
-            if late.any():
-                self._stragglers += int(late.sum())
-                samples = samples[~late]
-        if len(samples):
-            self._pending.append(samples)
+        self._waiting.add(samples)
 
     def settle(self, settled_ns: int) -> None:
         """Derive up to a moment: everything sent at or before it was added."""
-        if self._settled_ns is None or settled_ns > self._settled_ns:
-            self._digest(settled_ns)
+        samples = self._waiting.ready(settled_ns)
+        if samples is not None:
+            self._derive(samples, settled_ns)
 
     def finish(self, end_ns: int | None = None) -> Trace:
         """Tell the trace. `end_ns`: when probing ended as it was meant to; None: it broke off."""
-        self._digest(OPEN_NS - 1)
+        self.settle(OPEN_NS - 1)
         self._gaps.finish(end_ns)
         self._latencies.close()
         blind = merged(self._lateness.blind)
@@ -702,20 +757,8 @@ class ProbeFold:
             latency=tuple(self._latencies.found),
             lags=self._lateness.lags,
             lag_max_ns=self._lateness.lag_max_ns,
-            stragglers=self._stragglers,
+            stragglers=self._waiting.stragglers,
         )
-
-    def _digest(self, settled_ns: int) -> None:
-        self._settled_ns = settled_ns
-        if not self._pending:
-            return
-        samples = in_order(np.concatenate(self._pending) if len(self._pending) > 1 else self._pending[0])
-        self._pending = []
-        ready = int(np.searchsorted(samples["sent"], settled_ns, side="right"))
-        if ready < len(samples):
-            self._pending = [samples[ready:].copy()]
-        if ready:
-            self._derive(samples[:ready], settled_ns)
 
     def _derive(self, samples: Samples, settled_ns: int) -> None:
         sent = np.ascontiguousarray(samples["sent"])
@@ -784,12 +827,21 @@ def derive(  # noqa: PLR0913 - keyword-only, each a fact of its own
 class StreamFold:
     """Feeds many probes' folds from blocks of a sample store, which are in the order of completion.
 
-    A sample may be stored as late as its answer came. So a moment counts as settled when samples were stored that were
+    `shared`: by probe, the fold in which several lanes are seen together. A sample may be stored as late as its answer
+    came. So a moment counts as settled when samples were stored that were
     done `horizon_ns` later, and one whole batch after that: after a stall everything in flight completes at once.
     """
 
-    def __init__(self, folds: dict[int, ProbeFold], *, horizon_ns: int, batch: int = 1 << 20) -> None:
+    def __init__(
+        self,
+        folds: dict[int, ProbeFold],
+        *,
+        horizon_ns: int,
+        shared: dict[int, FloorFold] | None = None,
+        batch: int = 1 << 20,
+    ) -> None:
         self._folds = folds
+        self._shared = shared or {}
         self._horizon = horizon_ns
         self._batch = batch
         self._blocks: list[Samples] = []
@@ -821,12 +873,16 @@ class StreamFold:
                 fold = self._folds.get(probe)
                 if fold is None:
                     self.unknown[probe] = self.unknown.get(probe, 0) + len(part)
-                else:
-                    fold.add(part)
+                    continue
+                fold.add(part)
+                if probe in self._shared:
+                    self._shared[probe].add(part)
         self._blocks, self._held = [], 0
         if settled is not None:
             for fold in self._folds.values():
                 fold.settle(settled)
+            for shared in set(self._shared.values()):
+                shared.settle(settled)
         self._newest_before = self._newest
 
 

@@ -9,7 +9,7 @@ from rehearsal.results import Budget
 CANARIES = "canaries"
 _SECOND_NS = 1_000_000_000
 _SETTLE_S = 5.0
-_BLIND_SHARE = 0.02
+_BLIND_SHARE = 0.1
 
 
 def steps_of(plan: dict[str, Any]) -> dict[str, dict[str, Any]]:

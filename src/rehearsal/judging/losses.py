@@ -121,10 +121,11 @@ def watch(
         samples=sum(tally.samples for tally in tallies),
         failed=sum(tally.failed for tally in tallies),
         slow=sum(tally.slow for tally in tallies),
-        floor_ns=_floor(lanes, label),
+        floor_ns=_floor(observation, lanes, label),
         uncovered_ns=uncovered,
         blind_ns=min((_late(each, label) for each in _by_name(lanes)), default=0),
-        blind_counted_ns=measure(itertools.chain(blind, charged)) - measure(charged),
+        # The time outside of steps has no given length, so that blindness in it cannot be summed against a budget.
+        blind_counted_ns=0 if label == OUTSIDE else measure(itertools.chain(blind, charged)) - measure(charged),
         period_ns=min(seen.probe.declared.period_ns for seen in lanes),
         length_ns=measure(pieces),
     )
@@ -141,17 +142,32 @@ def _late(declarations: Iterable[Seen], label: str) -> int:
     return sum(tally.late_ns for seen in declarations for tally in seen.tallies(label))
 
 
-def _floor(lanes: Sequence[Seen], label: str) -> int | None:
-    """The floor of the best lane of the worst VIP: an outage of one VIP alone must not pass either."""
-    shallow = [seen for seen in lanes if seen.probe.lane != "deep"] or list(lanes)
-    worst = 0
-    for vip in {seen.probe.declared.vip for seen in shallow}:
-        floors = [lane_floor(each, label) for each in _by_name(s for s in shallow if s.probe.declared.vip == vip)]
-        known = [floor for floor in floors if floor is not None]
-        if not known:
-            return None
-        worst = max(worst, min(known))
-    return worst
+def _floor(observation: Observation, lanes: Sequence[Seen], label: str) -> int | None:
+    """Return the floor of a service: of its lanes at the VIP that its users have, else of its best lane."""
+    service = lanes[0].probe.service
+    vips = vips_of(observation, service)
+    if vips:
+        return vip_floor(observation, service, vips[0], label)
+    floors = [lane_floor(each, label) for each in _by_name(lanes)]
+    return min((floor for floor in floors if floor is not None), default=None)
+
+
+def vips_of(observation: Observation, service: str) -> list[str]:
+    """Return the VIPs at which a service is watched, the public one first."""
+    vips = {joint.vip for joint in observation.joints if joint.service == service}
+    return sorted(vips, key=lambda vip: (vip != "public", vip))
+
+
+def vip_floor(observation: Observation, service: str, vip: str, label: str) -> int | None:
+    """Return how long a service can have been away at one VIP unseen (ns); None: nobody knows."""
+    floors = [
+        floor
+        for joint in observation.joints
+        if (joint.service, joint.vip) == (service, vip)
+        for floor in joint.floors(label)
+    ]
+    floor = max(floors, default=OPEN_NS)
+    return None if floor == OPEN_NS else floor
 
 
 def lane_floor(declarations: Iterable[Seen], label: str) -> int | None:

@@ -14,6 +14,7 @@ from rehearsal import events
 from rehearsal.history import UNDECLARED
 from rehearsal.history import silences
 from rehearsal.judging import budgets
+from rehearsal.outage import FloorFold
 from rehearsal.outage import ProbeFold
 from rehearsal.outage import StreamFold
 from rehearsal.outage import measure
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 
 OUTSIDE = ""
 MIGRATION = "migration:"
-USER_LANES = ("vip-new", "vip-reused", "deep")
+SHALLOW_LANES = ("vip-new", "vip-reused")
+USER_LANES = (*SHALLOW_LANES, "deep")
 _SLACK_NS = 5_000_000_000
 _LATENCY_BINS = 400
 _MINUTE_NS = 60_000_000_000
@@ -59,10 +61,28 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
+class Joint:
+    """What the lanes over new and over kept connections to one service at one VIP saw together: the floor of each piece.
+
+    A floor of OPEN_NS: nobody saw what came after.
+    """
+
+    service: str
+    vip: str
+    pieces: tuple[Piece, ...]
+    floors_ns: tuple[int, ...]
+
+    def floors(self, label: str) -> list[int]:
+        """Return the floors of everything that is charged to a label."""
+        return [floor for piece, floor in zip(self.pieces, self.floors_ns, strict=True) if piece.label == label]
+
+
+@dataclass(frozen=True, slots=True)
 class Observation:
     """What all probes saw. `blind`: (from, to, why), when the prober itself could not see."""
 
     seen: tuple[Seen, ...]
+    joints: tuple[Joint, ...]
     pieces: tuple[Piece, ...]  # of the run, without migrations
     blind: tuple[tuple[int, int, str], ...]
     undeclared: int
@@ -106,16 +126,54 @@ def observe(history: History) -> Observation:
             bin_ns=bin_ns,
             origin_ns=history.began_ns,
         )
-    stream = _stream(history, folds)
+    together = _together(history)
+    shared = {
+        key: FloorFold(
+            begin_ns=min(probe.from_ns for probe in probes),
+            stretches=[(piece.from_ns, piece.to_ns) for piece in own_pieces[probes[0].index]],
+            blind=spans,
+        )
+        for key, probes in together.items()
+    }
+    by_probe = {probe.index: shared[key] for key, probes in together.items() for probe in probes}
+    stream = _stream(history, folds, shared=by_probe)
     seen = tuple(
         Seen(probe, folds[probe.index].finish(probe.ended_ns), own_pieces[probe.index]) for probe in history.probes
     )
-    return Observation(seen, pieces, tuple(sorted(blind)), sum(stream.unknown.values()))
+    joints = tuple(
+        Joint(
+            probes[0].service,
+            probes[0].declared.vip,
+            own_pieces[probes[0].index],
+            tuple(shared[key].finish(_common_end(probes))),
+        )
+        for key, probes in together.items()
+    )
+    return Observation(seen, joints, pieces, tuple(sorted(blind)), sum(stream.unknown.values()))
 
 
-def _stream(history: History, folds: dict[int, ProbeFold], only: set[int] | None = None) -> StreamFold:
+def _together(history: History) -> dict[tuple[str, str, int], list[Probe]]:
+    """Return the shallow lanes by service, VIP and process of the prober."""
+    found: dict[tuple[str, str, int], list[Probe]] = {}
+    for probe in history.probes:
+        if probe.lane in SHALLOW_LANES and not probe.reaches_canary:
+            found.setdefault((probe.service, probe.declared.vip, probe.prober_run), []).append(probe)
+    return found
+
+
+def _common_end(probes: list[Probe]) -> int | None:
+    ends = [probe.ended_ns for probe in probes if probe.ended_ns is not None]
+    return max(ends) if len(ends) == len(probes) else None
+
+
+def _stream(
+    history: History,
+    folds: dict[int, ProbeFold],
+    only: set[int] | None = None,
+    shared: dict[int, FloorFold] | None = None,
+) -> StreamFold:
     longest = max((probe.declared.deadline_ns for probe in history.probes), default=0)
-    stream = StreamFold(folds, horizon_ns=longest + _SLACK_NS)
+    stream = StreamFold(folds, horizon_ns=longest + _SLACK_NS, shared=shared)
     for chunk in history.samples():
         if only is None:
             stream.add(chunk)

@@ -17,6 +17,8 @@ from rehearsal.judging.differences import compared
 from rehearsal.judging.differences import strange
 from rehearsal.judging.differences import unchanged
 from rehearsal.judging.losses import lane_floor
+from rehearsal.judging.losses import vip_floor
+from rehearsal.judging.losses import vips_of
 from rehearsal.judging.observation import OUTSIDE
 from rehearsal.results import Finding
 from rehearsal.results import Gap
@@ -295,24 +297,40 @@ def _cell_name(loss: Loss) -> str:
 
 
 def _coarse_lanes(history: History, observation: Observation) -> list[Gap]:
-    """Authenticated reads are sampled less often: what their lane alone could have missed is named once a service."""
-    found = []
+    """What only a lane with rarer samples could have seen, where that is longer than the budget: once a service."""
     labels = [label for label in dict.fromkeys(piece.label for piece in observation.pieces) if label != OUTSIDE]
+    found = []
     for service in dict.fromkeys(seen.probe.service for seen in observation.seen if seen.probe.lane == "deep"):
-        deep = [seen for seen in observation.of_service(service) if seen.probe.lane == "deep"]
-        finest: dict[str, list[Any]] = {}
-        for seen in deep:
-            finest.setdefault(seen.probe.name, []).append(seen)
-        coarse = 0
-        for label in labels:
-            budget = budgets.budget_of(history.plan, label, service, "down")
-            floors = [floor for floor in (lane_floor(same, label) for same in finest.values()) if floor is not None]
-            if floors and budget is not None and min(floors) > budget.longest_ns:
-                coarse = max(coarse, min(floors))
-        if coarse:
-            why = f"an outage of them alone, of up to {words.at_most(coarse)}, could have passed unseen"
-            found.append(Gap(f"Authenticated reads of {service}", why))
+        named: dict[str, list[Any]] = {}
+        for seen in observation.of_service(service):
+            if seen.probe.lane == "deep":
+                named.setdefault(seen.probe.name, []).append(seen)
+        best = {
+            label: min(
+                (floor for floor in (lane_floor(same, label) for same in named.values()) if floor is not None),
+                default=None,
+            )
+            for label in labels
+        }
+        found += _coarse(history, service, f"Authenticated reads of {service}", best)
+    for service in dict.fromkeys(joint.service for joint in observation.joints):
+        for vip in vips_of(observation, service)[1:]:
+            floors = {label: vip_floor(observation, service, vip, label) for label in labels}
+            found += _coarse(history, service, f"{service} at the {vip or 'other'} VIP", floors)
     return found
+
+
+def _coarse(history: History, service: str, what: str, floors: dict[str, int | None]) -> list[Gap]:
+    unseen = 0
+    for label, floor in floors.items():
+        budget = budgets.budget_of(history.plan, label, service, "down")
+        if floor is not None and budget is not None and floor > budget.longest_ns:
+            unseen = max(unseen, floor)
+    return (
+        [Gap(what, f"an outage of them alone, of up to {words.at_most(unseen)}, could have passed unseen")]
+        if unseen
+        else []
+    )
 
 
 # --- one sentence --------------------------------------------------------------------------------------------------

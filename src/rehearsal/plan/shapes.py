@@ -85,7 +85,7 @@ class PlanSpec(Strict):
     migration: BudgetSpec = BudgetSpec(longest_s=5.0, source="default")
     baseline_s: float = Field(default=60, ge=0)
     settle_s: float = Field(default=5, ge=0)
-    blind_share: float = Field(default=0.02, ge=0, le=1)  # of a step; blindness beyond it counts as possible downtime
+    blind_share: float = Field(default=0.1, ge=0, le=1)  # of a step; blindness beyond it counts as possible downtime
     steps: list[StepSpec] = Field(min_length=1)
 
 
