@@ -266,6 +266,7 @@ class Course:
             end = self._command(step)
         self.watch.look_after()
         self._wait(self.plan.settle_s)
+        self.guests.listen()
         self.watch.focus(())
         self._facts(f"step:{step.id}:after")
         self._look_again()

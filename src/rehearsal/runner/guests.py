@@ -67,6 +67,11 @@ class Guests:
                 self._watch.closer(move.canary.name, close=False)
             self._watch.look_after()
 
+    def listen(self) -> None:
+        """Ask every canary's beacon what it noticed from inside, and record it; silence is recorded as well."""
+        for each in self.up:
+            canaries.listen(each, self._record, timeout_s=3)
+
     def remove(self, connection: Any) -> None:
         """Remove everything that the run made in the cloud, and name what could not be removed."""
         if connection is None:
