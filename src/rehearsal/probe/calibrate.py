@@ -51,10 +51,12 @@ HARD_NS = 10 * SECOND_NS
 LIMIT_NS = 2 * PERIOD_NS
 """A run must not gate on figures whose error exceeds this."""
 SHORTEST_S, LONGEST_S = 0.15, 4.0
-_CALM_S = 1.5  # before and after each fault
+CALM_S = 1.5  # at least, before and after each fault
 _SERVICES = 4
 _ANSWER_S = 20.0
 PAUSE = "pause"  # the service's process is stopped, by a signal
+_SLOW_KINDS = frozenset({"hold", PAUSE})
+_DELIVERY_NS = 5_000_000  # a fault that held answers ends for those who wait when they have read them
 
 
 class CalibrationError(Exception):
@@ -253,17 +255,24 @@ def calibrate(
     return found
 
 
-def draw(
-    chance: random.Random, trials: int, *, kinds: Sequence[str], services: int, longest_s: float = LONGEST_S
+def draw(  # noqa: PLR0913 - keyword-only, each a fact of its own
+    chance: random.Random,
+    trials: int,
+    *,
+    kinds: Sequence[str],
+    services: int,
+    shortest_s: float = SHORTEST_S,
+    longest_s: float = LONGEST_S,
+    calm_s: float = CALM_S,
 ) -> list[list[Fault]]:
     """Draw faults for some services: every kind as often as the others, lengths log-uniform, phases random."""
     queue = [kinds[index % len(kinds)] for index in range(trials)]
     chance.shuffle(queue)
     plans: list[list[Fault]] = [[] for _ in range(services)]
     for index, kind in enumerate(queue):
-        length_s = SHORTEST_S * (longest_s / SHORTEST_S) ** chance.random()
-        calm_s = _CALM_S + chance.random()
-        plans[index % services].append(Fault(kind, int(length_s * SECOND_NS), int(calm_s * SECOND_NS)))
+        length_s = shortest_s * (longest_s / shortest_s) ** chance.random()
+        calm = calm_s + chance.random()
+        plans[index % services].append(Fault(kind, int(length_s * SECOND_NS), int(calm * SECOND_NS)))
     return plans
 
 
@@ -325,7 +334,7 @@ def compared(
     samples: Samples, truths: Sequence[Truth], *, period_ns: int, blind: Sequence[tuple[int, int]] = ()
 ) -> list[Trial]:
     """Compare the samples of one probe with the known faults of its target."""
-    stretches = [_stretch(truths, index) for index in range(len(truths))]
+    stretches = [stretch_of(truths, index) for index in range(len(truths))]
     trace = outage.derive(samples, period_ns=period_ns, stretches=stretches, blind=list(blind))
     unseen = [*blind, *trace.blind]
     trials = []
@@ -336,7 +345,7 @@ def compared(
     return trials
 
 
-def _stretch(truths: Sequence[Truth], index: int) -> tuple[int, int]:
+def stretch_of(truths: Sequence[Truth], index: int) -> tuple[int, int]:
     """Return the time that belongs to one fault: half of the calm before and after it."""
     truth = truths[index]
     before = truths[index - 1].ended_ns[1] if index else truth.began_ns[0] - 2 * SECOND_NS
@@ -345,17 +354,22 @@ def _stretch(truths: Sequence[Truth], index: int) -> tuple[int, int]:
 
 
 def _trial(trace: outage.Trace, truth: Truth, from_ns: int, to_ns: int, index: int) -> Trial:
-    kinds = trace.degraded if truth.kind in {"hold", PAUSE} else trace.outages
-    windows = [each for each in kinds if from_ns <= each.first_bad_ns < to_ns]
+    """Compare one fault with its windows. Answers that were held are slow, and failed if the hard deadline came first."""
+    windows = [*trace.outages, *(trace.degraded if truth.kind in _SLOW_KINDS else ())]
+    windows = [each for each in windows if from_ns <= each.first_bad_ns < to_ns]
+    most_ns = truth.most_ns + (_DELIVERY_NS if truth.kind in _SLOW_KINDS else 0)
     tally = trace.tallies[index]
     floor_ns = None if tally.floor_ns == outage.OPEN_NS else tally.floor_ns
     true_ns = (truth.least_ns + truth.most_ns) // 2
     if not windows:
         covered = floor_ns is not None and floor_ns >= truth.least_ns
         return Trial(truth.kind, true_ns, False, 0, 0, None, floor_ns, covered, blind=False)
-    certain_ns = sum(each.certain_ns for each in windows)
-    point_ns = sum(each.point_to_ns - each.point_from_ns for each in windows)
-    first, last = windows[0].last_good_ns, windows[-1].first_good_ns
+    certain_ns = outage.measure(outage.merged(part for each in windows for part in each.certain_parts))
+    point_ns = outage.measure(outage.merged((each.point_from_ns, each.point_to_ns) for each in windows))
+    onsets = [each.last_good_ns for each in windows]
+    ends = [each.first_good_ns for each in windows]
+    first = None if None in onsets else min(onset for onset in onsets if onset is not None)
+    last = None if None in ends else max(end for end in ends if end is not None)
     possible_ns = None if first is None or last is None else last - first
-    covered = certain_ns <= truth.most_ns and (possible_ns is None or possible_ns >= truth.least_ns)
+    covered = certain_ns <= most_ns and (possible_ns is None or possible_ns >= truth.least_ns)
     return Trial(truth.kind, true_ns, True, certain_ns, point_ns, possible_ns, floor_ns, covered, blind=False)

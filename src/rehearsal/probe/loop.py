@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import heapq
 import select
+from collections import deque
 from collections.abc import Callable
 from collections.abc import Generator
 from time import monotonic_ns
@@ -52,6 +53,7 @@ class Loop:
         self._registered: dict[int, int] = {}  # fd -> number of the flight that waits for it, 0 for nobody
         self._watchers: dict[int, Callable[[], None]] = {}
         self._timers: list[tuple[int, int, Callable[[], None]]] = []
+        self._later: deque[Callable[[], None]] = deque()
         self._number = 0
         self._running = True
         self.lag_max_ns = 0  # since somebody set it to 0
@@ -100,9 +102,13 @@ class Loop:
         self._number += 1
         heapq.heappush(self._timers, (when_ns, self._number, call))
 
+    def later(self, call: Callable[[], None]) -> None:
+        """Call when no socket waits to be read: when many answers come at once, each must be stamped before any is judged."""
+        self._later.append(call)
+
     def in_flight(self) -> int:
-        """Return how many exchanges wait for something."""
-        return len(self._flights)
+        """Return how many exchanges wait for something, or for being judged."""
+        return len(self._flights) + len(self._later)
 
     def end(self) -> None:
         """Let `run` return."""
@@ -137,10 +143,14 @@ class Loop:
             self._fire_ticks()
             if len(events) < _BATCH:
                 self._fire_deadlines(looked_ns)
+                self._call_later(_BATCH)
             self._fire_timers()
+        self._call_later(len(self._later))
 
     def _sleep(self) -> None:
         """Wait for a socket or the next moment; epoll itself would round to whole milliseconds, select does not."""
+        if self._later:
+            return
         moments = [heap[0][0] for heap in (self._ticks, self._deadlines, self._timers) if heap]
         wait_s = max(0, min(moments) - monotonic_ns()) / 1e9 if moments else 1.0
         select.select([self._epoll], [], [], min(wait_s, 1.0))
@@ -174,6 +184,10 @@ class Loop:
             flight = self._flights.get(number)
             if flight is not None and flight.generation == generation:
                 self._resume(flight, EXPIRED)
+
+    def _call_later(self, most: int) -> None:
+        for _ in range(min(most, len(self._later))):
+            self._later.popleft()()
 
     def _fire_timers(self) -> None:
         while self._timers and self._timers[0][0] <= monotonic_ns():

@@ -146,7 +146,9 @@ class WebProbe:
         except Broken as broken:
             self._record_broken(sample, broken, connection, kept)
             return broken.sample_class if broken.sample_class not in _UNTOLD else None
-        self._record_answer(sample, response, connection)
+        done_ns = monotonic_ns()
+        answered = connection
+        self._loop.later(lambda: self._record_answer(sample, response, answered, done_ns))
         return None
 
     def _request(self, sample: Sample) -> bytes:
@@ -231,8 +233,7 @@ class WebProbe:
             sample.flags |= BLIND
         self._record(sample, done_ns, sample_class, broken.message)
 
-    def _record_answer(self, sample: Sample, response: Response, connection: Connection) -> None:
-        done_ns = monotonic_ns()
+    def _record_answer(self, sample: Sample, response: Response, connection: Connection, done_ns: int) -> None:
         where = self._where
         if connection.retransmitted():
             sample.flags |= RETRANSMITTED
