@@ -109,9 +109,9 @@ def maintenance(ground: Ground, given: Mapping[str, str], seconds: float | None 
         raise FaultError(f"{given['service']} answers 503 already; mend it first")
     host, address = layout.CONTROL.name, layout.CONTROL.management
     ground.run(host, ["sh", "-c", "cat > /run/rehearse-maintenance.py"], input=_SERVER)
-    ground.note("backend-503", given["service"], {"port": port})
     arguments = ["break" if seconds is None else "for", str(seconds or 0), address, str(port), str(port + 20000)]
-    answer: dict[str, Any] = ground.python(host, _SOURCE, arguments, timeout_s=(seconds or 0) + 30)
+    with ground.making("backend-503", given["service"], {"port": port}):
+        answer: dict[str, Any] = ground.python(host, _SOURCE, arguments, timeout_s=(seconds or 0) + 30)
     if seconds is not None:
         ground.forget("backend-503", given["service"])
     return {"service": given["service"], "backend": f"{address}:{port}", **answer}

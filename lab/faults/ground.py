@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import re
@@ -16,6 +17,7 @@ from lab import layout
 from lab import nodes
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from collections.abc import Mapping
     from collections.abc import Sequence
 
@@ -87,6 +89,16 @@ class Ground:
         path = self._note(fault, key)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({"fault": fault, "key": key, **values}))
+
+    @contextlib.contextmanager
+    def making(self, fault: str, key: str, values: Mapping[str, Any]) -> Iterator[None]:
+        """Note a fault before it is made, so that it can be mended whatever happens; forget it if it could not be."""
+        self.note(fault, key, values)
+        try:
+            yield
+        except FaultError:
+            self.forget(fault, key)
+            raise
 
     def noted(self, fault: str, key: str) -> dict[str, Any] | None:
         """What was remembered; None when the fault is not made."""

@@ -85,9 +85,9 @@ def paused(ground: Ground, given: Mapping[str, str], seconds: float | None = Non
     guest = _find(ground, given["server"])
     if ground.noted("guest-paused", guest.server):
         raise FaultError(f"{guest.name} is paused already; mend it first")
-    ground.note("guest-paused", guest.server, {"node": guest.node, "pid": guest.pid})
     action = "break" if seconds is None else "for"
-    answer = _run(ground, guest.node, action, seconds or 0, guest.pid)
+    with ground.making("guest-paused", guest.server, {"node": guest.node, "pid": guest.pid}):
+        answer = _run(ground, guest.node, action, seconds or 0, guest.pid)
     if seconds is not None:
         ground.forget("guest-paused", guest.server)
     return {"server": guest.server, "name": guest.name, "host": guest.node, **answer}

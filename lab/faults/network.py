@@ -55,9 +55,9 @@ def blackhole(ground: Ground, given: Mapping[str, str], seconds: float | None = 
     key = f"{port}.{given['vip']}"
     if ground.noted("vip-port-blackhole", key):
         raise FaultError(f"Port {port} of the {given['vip']} VIP is a black hole already; mend it first")
-    ground.note("vip-port-blackhole", key, {"port": port, "addresses": addresses})
     action = "break" if seconds is None else "for"
-    answer = _run(ground, action, seconds or 0, port, addresses)
+    with ground.making("vip-port-blackhole", key, {"port": port, "addresses": addresses}):
+        answer = _run(ground, action, seconds or 0, port, addresses)
     if seconds is not None:
         ground.forget("vip-port-blackhole", key)
     return {"port": port, "addresses": addresses, **answer}
