@@ -51,15 +51,15 @@ def test_tag_override(target: Target) -> None:
 
 
 @pytest.mark.check("preflight.facts-fresh", service="osism")
-def test_facts_fresh(container_host: str, hosts: Hosts) -> None:
-    """The cached facts with which kolla's plays will treat the host are at most a day old."""
+def test_facts_fresh(container_host: str, hosts: Hosts, plan: PlanSpec | None) -> None:
+    """The cached facts with which kolla's plays will treat the host are at most a day old, or the plan gathers them first."""
     views = hosts.views.values()
     unseen = next((view.errors["fact_cache"] for view in views if "fact_cache" in view.errors), "")
     caches = [view.fact_ages_s for view in views if view.fact_ages_s is not None]
     if not caches and unseen:
         raise NotObserved(f"the fact cache could not be read: {unseen}")
     ages_s = {key: age for cache in caches for key, age in cache.items()} if caches else None
-    expect(configuration.facts_fresh(ages_s, container_host))
+    expect(configuration.facts_fresh(ages_s, container_host, plan))
 
 
 @pytest.mark.check("preflight.disk-space")

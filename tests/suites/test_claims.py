@@ -345,6 +345,13 @@ def test_facts_fresh():
     assert "25 h old" == configuration.facts_fresh(ages, "compute-0").observed
     assert not configuration.facts_fresh(ages, "compute-0").holds
     assert not configuration.facts_fresh(ages, "compute-1").holds
+    facts = StepSpec(id="facts", title="facts", command=["osism", "apply", "facts"], retag=False)
+    assert (
+        "25 h old; step facts gathers them"
+        == configuration.facts_fresh(ages, "compute-0", plan(facts, UPGRADE)).observed
+    )
+    assert configuration.facts_fresh(None, "compute-0", plan(facts, UPGRADE)).holds
+    assert not configuration.facts_fresh(ages, "compute-0", plan(UPGRADE, facts)).holds
     with pytest.raises(NotObserved):
         configuration.facts_fresh(None, "control-0")
 

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rehearsal.claims.images import limit
 from rehearsal.expectation import Expectation
 from rehearsal.expectation import NotObserved
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rehearsal.hostview import HostView
+    from rehearsal.plan import PlanSpec
 
 FACTS_OLDEST_S = 24 * 3600
 """Kolla's plays take the facts from the cache as they are; after a day a host may have changed, and the plan renews them."""
@@ -70,15 +72,33 @@ def no_overrides(found: Sequence[Override]) -> Expectation:
     )
 
 
-def facts_fresh(ages_s: Mapping[str, float] | None, host: str) -> Expectation:
-    """The facts that kolla's plays will use for this host are at most a day old."""
-    if ages_s is None:
+def facts_fresh(ages_s: Mapping[str, float] | None, host: str, plan: PlanSpec | None = None) -> Expectation:
+    """The facts that kolla's plays will use for this host are at most a day old, or the plan gathers them before."""
+    renewed_by = _gathers_facts(plan) if plan else ""
+    if ages_s is None and not renewed_by:
         raise NotObserved("no host of the inventory showed Ansible's fact cache (Redis of the manager)")
-    age_s = next((age for key, age in ages_s.items() if key == host or key.removeprefix("ansible_facts") == host), None)
-    expected = f"facts at most {FACTS_OLDEST_S // 3600} h old"
-    if age_s is None:
-        return Expectation(expected, "no facts of this host are cached", holds=False, host=host, service="osism")
-    return Expectation(expected, f"{_age(age_s)} old", holds=age_s <= FACTS_OLDEST_S, host=host, service="osism")
+    found = ages_s or {}
+    age_s = next((age for key, age in found.items() if key == host or key.removeprefix("ansible_facts") == host), None)
+    expected = f"facts at most {FACTS_OLDEST_S // 3600} h old{', or gathered by the plan' if plan else ''}"
+    observed = "no facts of this host are cached" if age_s is None else f"{_age(age_s)} old"
+    fresh = age_s is not None and age_s <= FACTS_OLDEST_S
+    if not fresh and renewed_by:
+        observed += f"; step {renewed_by} gathers them"
+    return Expectation(expected, observed, holds=fresh or bool(renewed_by), host=host, service="osism")
+
+
+def _gathers_facts(plan: PlanSpec) -> str:
+    """Return the step that gathers facts of all hosts before the first step that replaces containers."""
+    for step in plan.steps:
+        if step.containers:
+            return ""
+        if (
+            step.command[:2] == ["osism", "apply"]
+            and {"facts", "gather-facts"} & set(step.command)
+            and not limit(step.command)
+        ):
+            return step.id
+    return ""
 
 
 def _age(age_s: float) -> str:
