@@ -30,7 +30,7 @@ PYTHON = "/usr/bin/python3"
 PACKAGES: tuple[str, ...] = (
     # the nodes themselves
     "docker.io", "containerd", "runc", "openssh-server", "openssh-client", "sudo", "iproute2", "iptables", "procps", "psmisc", "ethtool", "iputils-ping",
-    "dumb-init", "util-linux", "socat", "curl", "openssl", "ca-certificates", "git",
+    "dumb-init", "util-linux", "socat", "curl", "openssl", "ca-certificates", "git", "make",
     # what the containers run
     "mariadb-server", "mariadb-client", "rabbitmq-server", "memcached", "haproxy", "keepalived", "cron", "logrotate", "redis-server", "novnc",
     "openvswitch-switch", "ovn-central", "ovn-host",

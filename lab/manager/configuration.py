@@ -34,6 +34,7 @@ def render(osism: OsismRelease, secrets: Mapping[str, str], ca_certificate: str)
     """
     files = {
         ".gitignore": "*.swp\n",
+        "Makefile": _MAKEFILE,
         "README.md": f"# Configuration of the cloud {layout.DOMAIN}\n",
         "inventory/10-custom": _custom_groups(),
         "inventory/20-roles": _roles(),
@@ -244,6 +245,16 @@ remote_user = dragon
 
 [ssh_connection]
 ssh_args = -o ControlMaster=auto -o ControlPersist=1800s
+"""
+
+_MAKEFILE = """\
+# make sync: brings what depends on the release along with manager_version.
+version := $(shell sed -n 's/^manager_version: *//p' environments/manager/configuration.yml)
+
+.PHONY: sync
+sync:
+\t@[ -f scripts/releases/$(version)/images.yml ] || { echo "OSISM $(version) is not available here" >&2; exit 1; }
+\tcp scripts/releases/$(version)/images.yml environments/manager/images.yml
 """
 
 _MANAGER_RUN = """\

@@ -128,6 +128,15 @@ def test_scripts_bring_the_repository_to_the_next_release(tmp_path):
     assert "OSISM 11.0.0 is not available here" in refused.stderr
 
 
+def test_make_sync_follows_the_manager_version(tmp_path):
+    """``make sync`` brings the manager's images to the release that the repository names."""
+    repository, _ = write_cloud(tmp_path, "9.5.0")
+    path = repository / "environments/manager/configuration.yml"
+    path.write_text(path.read_text().replace("9.5.0", "10.2.0"))
+    subprocess.run(["make", "-C", str(repository), "sync"], check=True, capture_output=True)
+    assert images.reference(NEW, "osismclient") == images.configured(repository)["osismclient"]
+
+
 def test_an_unknown_release_is_refused(tmp_path, capsys):
     """``osism update manager`` to a release that the lab does not carry fails with one sentence and changes nothing."""
     repository, _ = write_cloud(tmp_path, "9.5.0")
