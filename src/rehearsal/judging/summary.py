@@ -262,9 +262,12 @@ def gaps(history: History, observation: Observation, judged: Judged) -> list[Gap
         if each.outcome is Outcome.UNKNOWN
     ]
     found += [
-        Gap(f"What probe {seen.probe.name} should have measured", "no sample was recorded")
+        Gap(
+            f"What probe {seen.probe.name} should have measured",
+            "none of its samples proves anything" if seen.trace.samples else "no sample was recorded",
+        )
         for seen in observation.seen
-        if not seen.trace.samples
+        if seen.trace.samples == seen.trace.nothing
     ]
     found += _coarse_lanes(history, observation)
     lanes = {seen.probe.lane for seen in observation.seen if seen.trace.samples}
