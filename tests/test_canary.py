@@ -329,6 +329,9 @@ class Migrating:
     def server_migrations(self, _: str) -> list[Thing]:
         return [Thing(id="new")]
 
+    def get_server_console_output(self, *_: Any, **__: Any) -> dict[str, str]:
+        return {"output": "Kernel panic - not syncing"}
+
     def abort_server_migration(self, *_: Any, **__: Any) -> None:
         self.aborted += 1
 
@@ -383,6 +386,23 @@ def test_a_migration_that_does_not_end_is_asked_to_stop(port: int, monkeypatch: 
     assert compute.aborted == 1
     assert ended.status == "running"
     assert "was not over after 0.2 s" in ended.detail
+
+
+def test_a_canary_that_falls_silent_leaves_its_console(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A guest that answered before a move and not after it is recorded with the end of its console."""
+    monkeypatch.setattr(migration, "_POLL_S", 0.01)
+    monkeypatch.setattr(migration, "_LISTEN_S", 0.05)
+    compute = Migrating("completed")
+
+    def unreachable(canary_: canary.Canary, record: Any, *, timeout_s: float) -> Any:
+        return None if compute.asked else canary.beacon.hear(canary_.address, canary_.facts_port)
+
+    monkeypatch.setattr(migration, "listen", unreachable)
+    ended, _ = moved(compute, port)
+
+    assert ended.boot_id_after == ""
+    assert ended.facts["console"] == "its console ends with:\nKernel panic - not syncing"
+    assert "the guest is SILENT" in migration.told(ended)
 
 
 def test_a_dead_canary_has_no_boot_id(monkeypatch: pytest.MonkeyPatch) -> None:

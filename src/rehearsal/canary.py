@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from rehearsal.events import Event
 
 _POLL_S = 1.0
-_CONSOLE_LINES = 15
+_CONSOLE_LINES = 25
 _PEERS = 2
 _FORBIDDEN = 403
 
@@ -401,18 +401,19 @@ def _wait_answers(
         if waiting:
             time.sleep(_POLL_S)
     for each in waiting:
-        console = _console_end(place, each.server_id)
-        missing[each.name] = f"{each.name} on {each.host} is ACTIVE but silent: {silence[each.name]}{console}"
+        console = console_end(place.admin, each.server_id)
+        missing[each.name] = f"{each.name} on {each.host} is ACTIVE but silent: {silence[each.name]}; {console}"
     return answered
 
 
-def _console_end(place: _Place, server_id: str) -> str:
+def console_end(connection: Any, server_id: str) -> str:
+    """Return the last lines of a server's console, or a sentence that says why there are none."""
     try:
-        output = place.admin.compute.get_server_console_output(server_id, length=_CONSOLE_LINES)
+        output = connection.compute.get_server_console_output(server_id, length=_CONSOLE_LINES)
     except CLOUD_ERRORS as error:
-        return f"; its console cannot be read: {sentence(error)}"
+        return f"its console cannot be read: {sentence(error)}"
     text = output.get("output", "") if isinstance(output, dict) else str(output)
-    return f"; its console ends with:\n{text.strip()[-1500:]}" if text.strip() else "; its console is empty"
+    return f"its console ends with:\n{text.strip()[-2000:]}" if text.strip() else "its console is empty"
 
 
 def up_event(canary: Canary) -> CanaryUp:

@@ -14,6 +14,7 @@ from typing import Any
 from rehearsal import beacon
 from rehearsal import domainjob
 from rehearsal import suitable
+from rehearsal.canary import console_end
 from rehearsal.canary import listen
 from rehearsal.cloud import CLOUD_ERRORS
 from rehearsal.cloud import sentence
@@ -140,6 +141,9 @@ def migrate(  # noqa: PLR0913 - the last two by keyword
     if before and after and before.boot_id == after.boot_id:
         facts["guest_clock_stood_still_s"] = beacon.stood_still_s(before, after)
         facts["guest_noticed"] = beacon.between(before, after)
+    elif before:
+        # A guest that died or was booted again says why on its console, and nowhere else.
+        facts["console"] = console_end(connection, move.canary.server_id)
     ended = MigrationEnded(
         migration=move.id,
         canary=move.canary.name,
@@ -168,6 +172,8 @@ def told(ended: MigrationEnded) -> str:
         parts.append(f"guest stood still for {stood[0] * 1000:.0f} to {stood[1] * 1000:.0f} ms")
     if ended.boot_id_before and ended.boot_id_after and ended.boot_id_before != ended.boot_id_after:
         parts.append("the guest was BOOTED AGAIN")
+    if ended.boot_id_before and not ended.boot_id_after:
+        parts.append("the guest is SILENT")
     return ", ".join([*parts, *([ended.detail] if ended.detail else [])])
 
 
