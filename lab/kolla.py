@@ -169,7 +169,7 @@ def run_arguments(
     if container.privileged:
         # --privileged asks for CAP_SYS_RESOURCE, which the machine may lack; everything else is granted piece by piece.
         argv += ["--cap-add", "ALL", "--cap-drop", "SYS_RESOURCE", "--security-opt", "seccomp=unconfined"]
-        argv += ["--security-opt", "apparmor=unconfined", "--device-cgroup-rule", "c *:* rwm", "--device-cgroup-rule", "b *:* rwm"]
+        argv += ["--security-opt", "apparmor=unconfined", "--security-opt", "systempaths=unconfined", "--device-cgroup-rule", "c *:* rwm", "--device-cgroup-rule", "b *:* rwm"]
     if container.host_pid:
         argv += ["--pid", "host", "--cgroupns", "host"]
     if container.host_ipc:
