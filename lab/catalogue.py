@@ -17,11 +17,14 @@ Source: openstack/kolla-ansible stable/2025.1 ansible/roles/*/defaults/main.yml,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
+from typing import TYPE_CHECKING
 
 from lab import layout
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 BOTH = ("2024.2", "2025.1")
 

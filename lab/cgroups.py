@@ -40,8 +40,15 @@ def hierarchies(mountinfo: str | None = None) -> list[Hierarchy]:
         kind, _, options = right.split(" ")[:3]
         mount_point = Path(left.split(" ")[4])
         if kind == "cgroup":
-            wanted = [option for option in options.split(",") if option not in {"rw", "ro", "xattr", "relatime", "clone_children"} and not option.startswith("release_agent")]
-            controllers = ",".join(["none", *wanted] if any(option.startswith("name=") for option in wanted) else wanted)
+            wanted = [
+                option
+                for option in options.split(",")
+                if option not in {"rw", "ro", "xattr", "relatime", "clone_children"}
+                and not option.startswith("release_agent")
+            ]
+            controllers = ",".join(
+                ["none", *wanted] if any(option.startswith("name=") for option in wanted) else wanted
+            )
             first.append(Hierarchy(mount_point, 1, controllers))
         elif kind == "cgroup2":
             second.append(Hierarchy(mount_point, 2, ""))

@@ -12,16 +12,21 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 from typing import NoReturn
 
 from lab import deploy
+from lab import faults
 from lab import host
 from lab import kolla
 from lab import layout
 from lab import lifecycle
 from lab import nodes
+from lab import status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from collections.abc import Sequence
 
 USAGE = 64
 INTERNAL = 70
@@ -35,24 +40,36 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="rehearse-lab", description="The embedded cloud that rehearsals are tried on: OpenStack 2024.2 as OSISM 9.5 deploys it.")
+    parser = _Parser(
+        prog="rehearse-lab",
+        description="The embedded cloud that rehearsals are tried on: OpenStack 2024.2 as OSISM 9.5 deploys it.",
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     up = commands.add_parser("up", help="bring the lab up; on a running lab, repair what is missing")
-    up.add_argument("--fresh", action="store_true", help="tear a running lab down first: a new cloud at the release to upgrade from")
+    up.add_argument(
+        "--fresh", action="store_true", help="tear a running lab down first: a new cloud at the release to upgrade from"
+    )
     commands.add_parser("down", help="remove everything that runs; downloads and caches stay")
     status = commands.add_parser("status", help="say what is not healthy; exit code 0 only if everything is")
     status.add_argument("--verbose", "-v", action="store_true", help="list every container")
     execute = commands.add_parser("exec", help="run a command on a node: rehearse-lab exec NODE -- COMMAND ...")
     execute.add_argument("--operator", action="store_true", help=f"as {layout.OPERATOR} instead of root")
-    execute.add_argument("node", choices=[node.name for node in layout.NODES], metavar="NODE", help=", ".join(node.name for node in layout.NODES))
+    execute.add_argument(
+        "node",
+        choices=[node.name for node in layout.NODES],
+        metavar="NODE",
+        help=", ".join(node.name for node in layout.NODES),
+    )
     execute.add_argument("argv", nargs="+", metavar="COMMAND")
     for name, text in (("break", "make a real fault on the nodes"), ("mend", "take a fault back")):
-        fault = commands.add_parser(name, help=f"{text}: rehearse-lab {name} FAULT [ARGUMENT ...]; without FAULT, list them")
+        fault = commands.add_parser(
+            name, help=f"{text}: rehearse-lab {name} FAULT [ARGUMENT ...]; without FAULT, list them"
+        )
         fault.add_argument("arguments", nargs=argparse.REMAINDER, metavar="FAULT")
     return parser
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:  # noqa: PLR0911 -- one exit code per kind of failure
     """Entry point of `rehearse-lab`; errors for operators are one sentence, without a traceback."""
     options = _parser().parse_args(argv)
     state = layout.state()
@@ -71,15 +88,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (host.UnfitError, nodes.NodeError) as error:
         print(f"rehearse-lab: {error}", file=sys.stderr)
         return USAGE
-    except (lifecycle.BusyError, lifecycle.RemainsError, deploy.DeployError, kolla.PullError, kolla.RecreateError, kolla.NotHealthyError) as error:
+    except (
+        lifecycle.BusyError,
+        lifecycle.RemainsError,
+        deploy.DeployError,
+        kolla.PullError,
+        kolla.RecreateError,
+        kolla.NotHealthyError,
+    ) as error:
         print(f"rehearse-lab: {error}", file=sys.stderr)
         return 1
     except subprocess.CalledProcessError as error:
         words = (error.stderr or error.stdout or "no output").strip().splitlines()
-        print(f"rehearse-lab: a command failed with {error.returncode}: {' '.join(map(str, error.cmd))[:200]}: {words[-1] if words else 'no output'}", file=sys.stderr)
+        print(
+            f"rehearse-lab: a command failed with {error.returncode}: {' '.join(map(str, error.cmd))[:200]}: {words[-1] if words else 'no output'}",
+            file=sys.stderr,
+        )
         return 1
     except subprocess.TimeoutExpired as error:
-        print(f"rehearse-lab: a command did not end within {error.timeout:.0f} s: {' '.join(map(str, error.cmd))[:200]}", file=sys.stderr)
+        print(
+            f"rehearse-lab: a command did not end within {error.timeout:.0f} s: {' '.join(map(str, error.cmd))[:200]}",
+            file=sys.stderr,
+        )
         return 1
     except KeyboardInterrupt:
         print("rehearse-lab: interrupted; clear the remains with: rehearse-lab down", file=sys.stderr)
@@ -88,7 +118,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         log = state.log / "internal-error.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_text(traceback.format_exc())
-        print(f"rehearse-lab: internal error: {type(error).__name__}: {str(error)[:200]}; the traceback is in {log}", file=sys.stderr)
+        print(
+            f"rehearse-lab: internal error: {type(error).__name__}: {str(error)[:200]}; the traceback is in {log}",
+            file=sys.stderr,
+        )
         return INTERNAL
 
 
@@ -116,8 +149,6 @@ def _down(state: layout.State) -> int:
 
 
 def _status(state: layout.State, *, verbose: bool) -> int:
-    from lab import status  # noqa: PLC0415
-
     if verbose:
         print("\n".join(status.describe(state)))
     found = status.problems(state)
@@ -130,10 +161,8 @@ def _exec(state: layout.State, node: str, argv: Sequence[str], *, operator: bool
         argv = ["/usr/bin/sudo", "--login", "--user", layout.OPERATOR, "--", *argv]
     command = nodes.command(state, node, argv, terminal=True)
     sys.stdout.flush()
-    os.execv(command[0], command)  # noqa: S606
+    os.execv(command[0], command)  # noqa: S606 -- the command takes this process over, exit code and all
 
 
 def _fault(action: str, arguments: Sequence[str]) -> int:
-    from lab import faults  # noqa: PLC0415 -- the faults build on everything else
-
     return faults.main([action, *arguments])

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from lab import credentials
 from lab import deploy
 from lab import guest
 from lab import layout
-from lab.deploy import Deployment
+
+if TYPE_CHECKING:
+    from lab.deploy import Deployment
 
 FLAVOR = "lab.canary"
 PUBLIC_NETWORK = "public"

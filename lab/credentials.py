@@ -9,11 +9,14 @@ import json
 import os
 import secrets
 import subprocess
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lab import layout
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 PASSWORDS: tuple[str, ...] = (
     "database_password",
@@ -93,7 +96,11 @@ def _key_pair(path: Path, comment: str) -> tuple[str, str]:
     public = Path(f"{path}.pub")
     for leftover in (path, public):
         leftover.unlink(missing_ok=True)
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(path)], check=True, stdin=subprocess.DEVNULL)
+    subprocess.run(
+        ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(path)],
+        check=True,
+        stdin=subprocess.DEVNULL,
+    )
     pair = path.read_text(), public.read_text()
     path.unlink()
     public.unlink()

@@ -10,22 +10,27 @@ import base64
 import hashlib
 import json
 import shutil
+import time
 from collections.abc import Callable
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import as_completed
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lab import catalogue
 from lab import credentials
 from lab import kolla
 from lab import layout
 from lab import openvswitch
-from lab.catalogue import Container
 from lab.configs import openstack
-from lab.credentials import Credentials
-from lab.releases import Release
+
+if TYPE_CHECKING:
+    from lab.catalogue import Container
+    from lab.credentials import Credentials
+    from lab.releases import Release
 
 CONTROL = layout.CONTROL.name
 _SCRIPTS = Path(__file__).parent / "node_scripts"
@@ -66,16 +71,16 @@ def deploy(deployment: Deployment) -> None:
     """From nodes with an empty dockerd to a cloud with working APIs and computes."""
     say = deployment.say
     known = credentials.load(deployment.state)
-    in_parallel((lambda node=node: _prepare(deployment, node.name)) for node in layout.NODES)  # type: ignore[misc]
+    in_parallel(partial(_prepare, deployment, node.name) for node in layout.NODES)
     say("images pulled, configurations written")
     template = _template_path(deployment)
     restored = template.exists()
     in_parallel([
         lambda: _start(deployment, CONTROL, ["haproxy", "keepalived", "memcached"]),
-        lambda: (_start(deployment, CONTROL, ["rabbitmq"]), kolla.wait_healthy(deployment.run, CONTROL, "rabbitmq"), say("rabbitmq healthy")),
+        lambda: _messaging(deployment),
         lambda: _database(deployment, known, template),
         lambda: (_start(deployment, CONTROL, ["ovn_nb_db", "ovn_sb_db", "ovn_northd", "cron", "kolla_toolbox"])),
-        *((lambda node=node: _network_and_hypervisor(deployment, node)) for node in layout.GROUPS["compute"]),  # type: ignore[misc]
+        *(partial(_network_and_hypervisor, deployment, node) for node in layout.GROUPS["compute"]),
     ])  # fmt: skip
     say("infrastructure up")
     if restored:
@@ -84,10 +89,18 @@ def deploy(deployment: Deployment) -> None:
         _bootstrap(deployment, known)
         _save_template(deployment, template)
         _start_apis(deployment)
-    in_parallel((lambda node=node: _start(deployment, node, ["nova_compute", "neutron_ovn_metadata_agent"])) for node in layout.GROUPS["compute"])  # type: ignore[misc]
+    in_parallel(
+        partial(_start, deployment, node, ["nova_compute", "neutron_ovn_metadata_agent"])
+        for node in layout.GROUPS["compute"]
+    )
     wait_computes(deployment)
     say("computes registered")
-    task(deployment, "nova_conductor", ["nova-manage", "cell_v2", "discover_hosts", "--by-service"], name="nova_cell_discover_hosts")
+    task(
+        deployment,
+        "nova_conductor",
+        ["nova-manage", "cell_v2", "discover_hosts", "--by-service"],
+        name="nova_cell_discover_hosts",
+    )
     say("computes mapped")
 
 
@@ -108,6 +121,12 @@ def _start(deployment: Deployment, node: str, names: list[str]) -> None:
             kolla.recreate(deployment.run, node, container, deployment.release, state=deployment.state)
 
 
+def _messaging(deployment: Deployment) -> None:
+    _start(deployment, CONTROL, ["rabbitmq"])
+    kolla.wait_healthy(deployment.run, CONTROL, "rabbitmq")
+    deployment.say("rabbitmq healthy")
+
+
 def _network_and_hypervisor(deployment: Deployment, node: str) -> None:
     _start(deployment, node, ["cron", "kolla_toolbox", "openvswitch_db"])
     openvswitch.configure(deployment.run, node)
@@ -116,7 +135,17 @@ def _network_and_hypervisor(deployment: Deployment, node: str) -> None:
 
 def task(deployment: Deployment, container: str, argv: list[str], *, name: str) -> None:
     """One-shot container on the control node; raises with its output when it fails."""
-    done = kolla.run_task(deployment.run, CONTROL, catalogue.container(container), deployment.release, argv, name=name, state=deployment.state, check=False, timeout_s=300)
+    done = kolla.run_task(
+        deployment.run,
+        CONTROL,
+        catalogue.container(container),
+        deployment.release,
+        argv,
+        name=name,
+        state=deployment.state,
+        check=False,
+        timeout_s=300,
+    )
     if done.returncode:
         tail = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
         raise DeployError(f"{name} ({' '.join(argv[:3])}) ended with {done.returncode}:\n{tail}")
@@ -136,34 +165,46 @@ for volume in mariadb keystone_fernet_tokens; do
 done"""
         run(CONTROL, ["sh", "-c", script], timeout_s=120)
     _start(deployment, CONTROL, ["mariadb"])
-    wait_command(deployment, ["docker", "exec", "mariadb", "mariadb-admin", "-S", "/run/mysqld/mysqld.sock", "ping"], within_s=60)
+    wait_command(
+        deployment, ["docker", "exec", "mariadb", "mariadb-admin", "-S", "/run/mysqld/mysqld.sock", "ping"], within_s=60
+    )
     if not template.exists():
-        statements = [f"alter user root@localhost identified via unix_socket or mysql_native_password using password('{known['database_password']}');"]
+        statements = [
+            f"alter user root@localhost identified via unix_socket or mysql_native_password using password('{known['database_password']}');"
+        ]
         for schema, (user, password) in _DATABASES.items():
             statements += [
                 f"create database if not exists {schema};",
                 f"create user if not exists '{user}'@'%' identified by '{known[password]}';",
                 f"grant all privileges on {schema}.* to '{user}'@'%';",
             ]
-        run(CONTROL, ["docker", "exec", "-i", "mariadb", "mariadb", "-S", "/run/mysqld/mysqld.sock"], input="\n".join(statements))
+        run(
+            CONTROL,
+            ["docker", "exec", "-i", "mariadb", "mariadb", "-S", "/run/mysqld/mysqld.sock"],
+            input="\n".join(statements),
+        )
     deployment.say(f"mariadb up ({'from the template' if template.exists() else 'empty'})")
 
 
 def wait_command(deployment: Deployment, argv: list[str], *, within_s: float, node: str = CONTROL) -> None:
     """Repeats a command on a node until it succeeds. DeployError after `within_s`."""
-    import time  # noqa: PLC0415
-
     deadline = time.monotonic() + within_s
     while (done := deployment.run(node, argv, check=False)).returncode:
         if time.monotonic() > deadline:
-            raise DeployError(f"{' '.join(argv)} did not succeed on {node} within {within_s:.0f} s: {(done.stderr or done.stdout).strip()[-300:]}")
+            raise DeployError(
+                f"{' '.join(argv)} did not succeed on {node} within {within_s:.0f} s: {(done.stderr or done.stdout).strip()[-300:]}"
+            )
         time.sleep(0.5)
 
 
 def wait_vip(deployment: Deployment, service: str, *, within_s: float = 120) -> None:
     """Waits until the internal VIP answers for that listener from its back end."""
     url = f"https://{layout.INTERNAL_NAME}:{layout.API_PORTS[service]}/"
-    wait_command(deployment, ["curl", "-s", "-f", "-o", "/dev/null", "--max-time", "5", "--cacert", openstack.CA_BUNDLE, url], within_s=within_s)
+    wait_command(
+        deployment,
+        ["curl", "-s", "-f", "-o", "/dev/null", "--max-time", "5", "--cacert", openstack.CA_BUNDLE, url],
+        within_s=within_s,
+    )
 
 
 def _bootstrap(deployment: Deployment, known: Credentials) -> None:
@@ -173,7 +214,7 @@ def _bootstrap(deployment: Deployment, known: Credentials) -> None:
         internal, public = endpoint.format(layout.INTERNAL_NAME), endpoint.format(layout.EXTERNAL_NAME)
         script = (
             f"set -e; keystone-manage db_sync; keystone-manage fernet_setup {' '.join(user)}; keystone-manage credential_setup {' '.join(user)}; "
-            f"keystone-manage bootstrap --bootstrap-password \"$ADMIN_PASSWORD\" --bootstrap-admin-url {internal} --bootstrap-internal-url {internal} "
+            f'keystone-manage bootstrap --bootstrap-password "$ADMIN_PASSWORD" --bootstrap-admin-url {internal} --bootstrap-internal-url {internal} '
             f"--bootstrap-public-url {public} --bootstrap-region-id {layout.REGION}"
         )
         done = kolla.run_task(deployment.run, CONTROL, catalogue.container("keystone"), deployment.release, ["sh", "-c", script], name="bootstrap_keystone",
@@ -192,7 +233,15 @@ def _bootstrap(deployment: Deployment, known: Credentials) -> None:
         task(deployment, "nova_conductor", ["sh", "-c", script], name="bootstrap_nova")
         deployment.say("nova databases made")
 
-    neutron = ["neutron-db-manage", "--config-file", "/etc/neutron/neutron.conf", "--config-file", "/etc/neutron/plugins/ml2/ml2_conf.ini", "upgrade", "heads"]
+    neutron = [
+        "neutron-db-manage",
+        "--config-file",
+        "/etc/neutron/neutron.conf",
+        "--config-file",
+        "/etc/neutron/plugins/ml2/ml2_conf.ini",
+        "upgrade",
+        "heads",
+    ]
     in_parallel([
         keystone,
         nova,
@@ -244,14 +293,32 @@ def cloud_script(deployment: Deployment, script: str, argument: object, *, timeo
     # The argument holds passwords: it goes through a file descriptor, not the process list.
     wrapper = "import base64, json, sys; head, body = sys.stdin.read().split('\\n', 1); sys.argv = ['script', base64.b64decode(head).decode()]; exec(compile(body, sys.argv[0], 'exec'))"
     argument_line = base64.b64encode(json.dumps(argument).encode()).decode()
-    done = deployment.run(CONTROL, [python, "-W", "ignore", "-c", wrapper], input=f"{argument_line}\n{text}", check=False, timeout_s=timeout_s)
+    done = deployment.run(
+        CONTROL,
+        [python, "-W", "ignore", "-c", wrapper],
+        input=f"{argument_line}\n{text}",
+        check=False,
+        timeout_s=timeout_s,
+    )
     if done.returncode:
         raise DeployError(f"{script} failed:\n{(done.stdout + done.stderr)[-1500:]}")
     return done.stdout
 
 
 def _start_apis(deployment: Deployment) -> None:
-    names = ["keystone", "neutron_server", "nova_api", "nova_metadata", "nova_conductor", "nova_scheduler", "glance_api", "placement_api", "nova_novncproxy", "keystone_ssh", "keystone_fernet"]
+    names = [
+        "keystone",
+        "neutron_server",
+        "nova_api",
+        "nova_metadata",
+        "nova_conductor",
+        "nova_scheduler",
+        "glance_api",
+        "placement_api",
+        "nova_novncproxy",
+        "keystone_ssh",
+        "keystone_fernet",
+    ]
     _start(deployment, CONTROL, names)
     deployment.say("API containers started")
     for service in ("keystone", "placement_api", "glance_api", "nova_api", "neutron_server"):
@@ -262,7 +329,11 @@ def _start_apis(deployment: Deployment) -> None:
 def wait_computes(deployment: Deployment, *, within_s: float = 120) -> None:
     """Waits until every nova-compute has registered its service."""
     known = credentials.load(deployment.state)
-    cloud_script(deployment, "wait_computes.py", {"auth": admin_auth(known), "hosts": layout.GROUPS["compute"], "within_s": within_s})
+    cloud_script(
+        deployment,
+        "wait_computes.py",
+        {"auth": admin_auth(known), "hosts": layout.GROUPS["compute"], "within_s": within_s},
+    )
 
 
 def _template_path(deployment: Deployment) -> Path:
@@ -281,14 +352,19 @@ def _save_template(deployment: Deployment, template: Path) -> None:
     temporary = template.with_name(template.name + ".new")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    script = "set -e\n" + "".join(f"tar -c -C /var/lib/docker/volumes/{volume}/_data -f {temporary}/{volume}.tar .\n" for volume in ("mariadb", "keystone_fernet_tokens"))
+    script = "set -e\n" + "".join(
+        f"tar -c -C /var/lib/docker/volumes/{volume}/_data -f {temporary}/{volume}.tar .\n"
+        for volume in ("mariadb", "keystone_fernet_tokens")
+    )
     deployment.run(CONTROL, ["sh", "-c", script], timeout_s=120)
     for old in template.parent.glob(f"{deployment.release.name}-*"):
         if old != temporary:
             shutil.rmtree(old)
     temporary.replace(template)
     deployment.run(CONTROL, ["docker", "start", "mariadb", "keystone"])
-    wait_command(deployment, ["docker", "exec", "mariadb", "mariadb-admin", "-S", "/run/mysqld/mysqld.sock", "ping"], within_s=60)
+    wait_command(
+        deployment, ["docker", "exec", "mariadb", "mariadb-admin", "-S", "/run/mysqld/mysqld.sock", "ping"], within_s=60
+    )
     deployment.say("database template kept for the next time")
 
 

@@ -15,7 +15,9 @@ _SWITCHES = {layout.MANAGEMENT_INTERFACE: "brm", layout.PROVIDER_INTERFACE: "brp
 
 
 def _in_namespace(pid: int, script: str) -> None:
-    subprocess.run(["/usr/bin/nsenter", "-t", str(pid), "-n", "/bin/sh", "-ec", script], check=True, capture_output=True, text=True)
+    subprocess.run(
+        ["/usr/bin/nsenter", "-t", str(pid), "-n", "/bin/sh", "-ec", script], check=True, capture_output=True, text=True
+    )
 
 
 def connect(state: layout.State) -> None:
@@ -43,9 +45,30 @@ def connect(state: layout.State) -> None:
 
 def _cable(pid: int, fabric: int, number: int, interface: str, address: str | None) -> None:
     far = f"{interface}{number}"
-    there = subprocess.run(["/usr/bin/nsenter", "-t", str(pid), "-n", "ip", "link", "show", interface], capture_output=True, check=False)
+    there = subprocess.run(
+        ["/usr/bin/nsenter", "-t", str(pid), "-n", "ip", "link", "show", interface], capture_output=True, check=False
+    )
     if there.returncode:
-        subprocess.run(["/sbin/ip", "link", "add", interface, "netns", str(pid), "type", "veth", "peer", "name", far, "netns", str(fabric)], check=True, capture_output=True, text=True)
+        subprocess.run(
+            [
+                "/sbin/ip",
+                "link",
+                "add",
+                interface,
+                "netns",
+                str(pid),
+                "type",
+                "veth",
+                "peer",
+                "name",
+                far,
+                "netns",
+                str(fabric),
+            ],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
     mtu = layout.TUNNEL_MTU_BYTES if interface == layout.TUNNEL_INTERFACE else 1500
     _in_namespace(fabric, f"ip link set {far} master {_SWITCHES[interface]} mtu {mtu} up")
     script = f"ip link set {interface} mtu {mtu} up\n"

@@ -12,13 +12,18 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lab import cgroups
 from lab import layout
 from lab import releases
-from lab.deploy import Say
+from lab.manager.release import RELEASES as OSISM_RELEASES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lab.deploy import Say
 
 GIB = 1024**3
 MEMORY_BYTES = 7 * GIB
@@ -49,21 +54,29 @@ def check(state: layout.State) -> None:
     if sys.platform != "linux":
         raise UnfitError(f"The lab needs Linux (namespaces, control groups, veth); this is {sys.platform}.")
     if os.geteuid() != 0:
-        raise UnfitError("The lab makes namespaces and starts Docker daemons in them, which needs root; run it with sudo.")
+        raise UnfitError(
+            "The lab makes namespaces and starts Docker daemons in them, which needs root; run it with sudo."
+        )
     if not Path("/usr/bin/apt-get").exists():
         raise UnfitError("The lab installs Debian packages and needs apt-get; use Debian 12.")
     if not Path(PYTHON).exists():
-        raise UnfitError(f"The lab's services run on Debian's own Python, and {PYTHON} is missing; install it: apt-get install python3.")
+        raise UnfitError(
+            f"The lab's services run on Debian's own Python, and {PYTHON} is missing; install it: apt-get install python3."
+        )
     if not cgroups.hierarchies():
         raise UnfitError("No control group hierarchy is mounted; Docker needs one (mount /sys/fs/cgroup).")
     available = _memory_available()
     if available < MEMORY_BYTES:
-        raise UnfitError(f"The lab needs {MEMORY_BYTES // GIB} GiB of free memory; {available / GIB:.1f} GiB are available.")
+        raise UnfitError(
+            f"The lab needs {MEMORY_BYTES // GIB} GiB of free memory; {available / GIB:.1f} GiB are available."
+        )
     existing = next(path for path in (state.root, *state.root.parents) if path.exists())
     needed = DISK_WARM_BYTES if all(complete(venv) for venv, _ in environments(state)) else DISK_BYTES
     free = shutil.disk_usage(existing).free
     if free < needed:
-        raise UnfitError(f"The lab needs {needed // GIB} GiB of free disk below {state.root}; {free / GIB:.1f} GiB are free (set {layout.STATE_VARIABLE} to use another place).")
+        raise UnfitError(
+            f"The lab needs {needed // GIB} GiB of free disk below {state.root}; {free / GIB:.1f} GiB are free (set {layout.STATE_VARIABLE} to use another place)."
+        )
 
 
 def _memory_available() -> int:
@@ -75,7 +88,12 @@ def _memory_available() -> int:
 
 def missing_packages() -> list[str]:
     """The Debian packages that are not installed."""
-    listed = subprocess.run(["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\\n", *PACKAGES], check=False, capture_output=True, text=True).stdout
+    listed = subprocess.run(
+        ["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\\n", *PACKAGES],
+        check=False,
+        capture_output=True,
+        text=True,
+    ).stdout
     installed = {line.split()[0] for line in listed.splitlines() if line.endswith(" installed")}
     return [package for package in PACKAGES if package not in installed]
 
@@ -100,9 +118,13 @@ def install_packages(state: layout.State, say: Say) -> None:
             ["apt-get", "-o", "DPkg::Lock::Timeout=300", "-q", "-y", "--no-install-recommends", "install", *missing],
         ):
             with log.open("ab") as file:
-                done = subprocess.run(argv, check=False, stdin=subprocess.DEVNULL, stdout=file, stderr=file, env=environment)
+                done = subprocess.run(
+                    argv, check=False, stdin=subprocess.DEVNULL, stdout=file, stderr=file, env=environment
+                )
             if done.returncode and "install" in argv:
-                raise UnfitError(f"Debian's packages could not be installed ({_last_line(log)}); the whole output is in {log}.")
+                raise UnfitError(
+                    f"Debian's packages could not be installed ({_last_line(log)}); the whole output is in {log}."
+                )
     finally:
         remove_own_policy(state)
 
@@ -125,8 +147,6 @@ def _last_line(log: Path) -> str:
 
 def environments(state: layout.State) -> list[tuple[Path, Path]]:
     """Every virtual environment of the lab with its lock file."""
-    from lab.manager.release import RELEASES as OSISM_RELEASES  # noqa: PLC0415 -- the manager builds on this module
-
     services = [(release.venv(state), release.lock) for release in releases.RELEASES.values()]
     return services + [(osism.venv(state), osism.lock) for osism in OSISM_RELEASES.values()]
 
@@ -146,7 +166,21 @@ def build_environments(state: layout.State, say: Say) -> None:
         uv = _uv(state)
         _quiet(state, [uv, "venv", "--quiet", "--clear", "--python", PYTHON, str(venv)])
         # Byte code at once: the environment is read-only for the services, and each start would compile hundreds of modules again.
-        _quiet(state, [uv, "pip", "install", "--quiet", "--python", str(venv / "bin/python"), "--require-hashes", "--compile-bytecode", "--requirement", str(lock)])
+        _quiet(
+            state,
+            [
+                uv,
+                "pip",
+                "install",
+                "--quiet",
+                "--python",
+                str(venv / "bin/python"),
+                "--require-hashes",
+                "--compile-bytecode",
+                "--requirement",
+                str(lock),
+            ],
+        )
         (venv / ".complete").touch()
 
 
@@ -163,19 +197,39 @@ def _uv(state: layout.State) -> str:
     program = home / "bin/uv"
     if not program.exists():
         _quiet(state, [PYTHON, "-m", "venv", "--clear", str(home)])
-        _quiet(state, [str(home / "bin/python"), "-m", "pip", "install", "--quiet", "--require-hashes", "--requirement", str(releases.LOCKS / "uv.txt")])
+        _quiet(
+            state,
+            [
+                str(home / "bin/python"),
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--require-hashes",
+                "--requirement",
+                str(releases.LOCKS / "uv.txt"),
+            ],
+        )
     return str(program)
 
 
 def _quiet(state: layout.State, argv: Sequence[str]) -> None:
     log = state.log / "environments.log"
     environment = {
-        **{key: value for key, value in os.environ.items() if not key.startswith("PYTHON") and key not in {"VIRTUAL_ENV"}},
+        **{key: value for key, value in os.environ.items() if not key.startswith("PYTHON") and key != "VIRTUAL_ENV"},
         "UV_PYTHON_DOWNLOADS": "never",
         "UV_CACHE_DIR": str(state.cache / "uv-cache"),
     }
     with log.open("ab") as file:
-        done = subprocess.run(argv, check=False, stdin=subprocess.DEVNULL, stdout=file, stderr=file, env=environment, preexec_fn=_die_with_parent)  # noqa: PLW1509 -- no threads here
+        done = subprocess.run(
+            argv,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            env=environment,
+            preexec_fn=_die_with_parent,
+        )
     if done.returncode:
         raise UnfitError(f"{Path(argv[0]).name} {argv[1]} failed ({_last_line(log)}); the whole output is in {log}.")
 
@@ -183,5 +237,3 @@ def _quiet(state: layout.State, argv: Sequence[str]) -> None:
 def _die_with_parent() -> None:
     """An installer must not outlive a killed `up` (PR_SET_PDEATHSIG)."""
     ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
-
-

@@ -14,14 +14,18 @@ import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Iterable
-from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lab import kolla
 from lab import layout
 from lab import releases
-from lab.releases import Release
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from collections.abc import Mapping
+
+    from lab.releases import Release
 
 _FILES = Path(__file__).parent / "image"
 _DIRECTORIES = (
@@ -30,7 +34,14 @@ _DIRECTORIES = (
     "var/lib/openvswitch", "var/lib/rabbitmq", "var/lib/misc", "var/cache/libvirt", "var/spool/cron/crontabs", "etc/ssl", "etc/alternatives", "etc/libvirt/qemu",
     "etc/openvswitch", "etc/keystone/fernet-keys", "etc/placement", "var/tmp", "home", "opt", "mnt",
 )  # fmt: skip
-_LINKS = {"bin": "usr/bin", "sbin": "usr/sbin", "lib": "usr/lib", "lib64": "usr/lib64", "var/run": "/run", "var/lock": "/run/lock"}
+_LINKS = {
+    "bin": "usr/bin",
+    "sbin": "usr/sbin",
+    "lib": "usr/lib",
+    "lib64": "usr/lib64",
+    "var/run": "/run",
+    "var/lock": "/run/lock",
+}
 _PATH = "/var/lib/kolla/venv/bin:/var/lib/kolla/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -87,7 +98,14 @@ def labels(release: Release, image: str, version: str) -> dict[str, str]:
 def archive(release: Release, image: str, version: str, reference: str, content: bytes) -> bytes:
     """An image in the format of `docker save` around the given layer."""
     found = labels(release, image, version)
-    environment = [f"PATH={_PATH}", "LANG=C.UTF-8", "PYTHONUNBUFFERED=1", "EVENTLET_NO_GREENDNS=yes", "KOLLA_BASE_DISTRO=debian", "KOLLA_BASE_ARCH=x86_64"]
+    environment = [
+        f"PATH={_PATH}",
+        "LANG=C.UTF-8",
+        "PYTHONUNBUFFERED=1",
+        "EVENTLET_NO_GREENDNS=yes",
+        "KOLLA_BASE_DISTRO=debian",
+        "KOLLA_BASE_ARCH=x86_64",
+    ]
     config = {
         "architecture": "amd64",
         "os": "linux",

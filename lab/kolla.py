@@ -21,13 +21,10 @@ import hashlib
 import io
 import json
 import shlex
-import subprocess
 import tarfile
 import time
-from collections.abc import Iterable
-from collections.abc import Mapping
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from typing import Protocol
 
 from lab import catalogue
@@ -35,8 +32,16 @@ from lab import configs
 from lab import credentials
 from lab import layout
 from lab import releases
-from lab.catalogue import Container
-from lab.releases import Release
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterable
+    from collections.abc import Mapping
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from lab.catalogue import Container
+    from lab.releases import Release
 
 
 class Run(Protocol):
@@ -45,8 +50,14 @@ class Run(Protocol):
     With `check` a non-zero exit raises subprocess.CalledProcessError; after `timeout_s` seconds subprocess.TimeoutExpired.
     """
 
-    def __call__(
-        self, node: str, argv: Sequence[str], *, input: str | None = None, check: bool = True, timeout_s: float = 60
+    def __call__(  # noqa: D102 -- the class says it
+        self,
+        node: str,
+        argv: Sequence[str],
+        *,
+        input: str | None = None,  # noqa: A002 -- as in subprocess.run
+        check: bool = True,
+        timeout_s: float = 60,
     ) -> subprocess.CompletedProcess[str]: ...
 
 
@@ -83,8 +94,14 @@ class ContainerState:
         return self.status == "running" and self.health in {None, "healthy"}
 
 
-def pull(
-    run: Run, node: str, image: str, release: Release, *, state: layout.State | None = None, reference: str | None = None
+def pull(  # noqa: PLR0913 -- keyword arguments with defaults
+    run: Run,
+    node: str,
+    image: str,
+    release: Release,
+    *,
+    state: layout.State | None = None,
+    reference: str | None = None,
 ) -> str:
     """Makes `image` of `release` available on `node` and returns its reference. PullError when the registry lacks it.
 
@@ -101,13 +118,15 @@ def pull(
     return reference
 
 
-def archive_path(state: layout.State, reference: str) -> layout.Path:
+def archive_path(state: layout.State, reference: str) -> Path:
     """Where the registry directory keeps the image of that reference."""
     path, tag = reference.removeprefix(releases.REGISTRY + "/").rsplit(":", 1)
     return state.registry / path / f"{tag}.tar"
 
 
-def write_config(run: Run, node: str, container: Container, release: Release, *, state: layout.State | None = None) -> bool:
+def write_config(
+    run: Run, node: str, container: Container, release: Release, *, state: layout.State | None = None
+) -> bool:
     """Writes /etc/kolla/<config_dir>/ on the node; True when that changed anything."""
     where = state or layout.state()
     files = configs.rendered(container, layout.node(node), release, credentials.load(where))
@@ -134,7 +153,7 @@ echo changed
     return done.stdout.strip().endswith("changed") and not done.stdout.strip().endswith("unchanged")
 
 
-def run_arguments(
+def run_arguments(  # noqa: PLR0913 -- keyword arguments with defaults
     container: Container,
     node: str,
     release: Release,
@@ -153,8 +172,18 @@ def run_arguments(
     if task is None:
         argv += ["--detach", "--restart", "unless-stopped", "--stop-timeout", str(catalogue.STOP_TIMEOUT_S)]
         if container.health:
-            argv += ["--health-cmd", container.health.format(ip=ip), "--health-interval", f"{catalogue.HEALTH_INTERVAL_S}s"]
-            argv += ["--health-timeout", f"{catalogue.HEALTH_TIMEOUT_S}s", "--health-retries", str(catalogue.HEALTH_RETRIES)]
+            argv += [
+                "--health-cmd",
+                container.health.format(ip=ip),
+                "--health-interval",
+                f"{catalogue.HEALTH_INTERVAL_S}s",
+            ]
+            argv += [
+                "--health-timeout",
+                f"{catalogue.HEALTH_TIMEOUT_S}s",
+                "--health-retries",
+                str(catalogue.HEALTH_RETRIES),
+            ]
             argv += ["--health-start-period", f"{catalogue.HEALTH_START_PERIOD_S}s"]
     else:
         argv += ["--rm"]
@@ -169,7 +198,16 @@ def run_arguments(
     if container.privileged:
         # --privileged asks for CAP_SYS_RESOURCE, which the machine may lack; everything else is granted piece by piece.
         argv += ["--cap-add", "ALL", "--cap-drop", "SYS_RESOURCE", "--security-opt", "seccomp=unconfined"]
-        argv += ["--security-opt", "apparmor=unconfined", "--security-opt", "systempaths=unconfined", "--device-cgroup-rule", "c *:* rwm", "--device-cgroup-rule", "b *:* rwm"]
+        argv += [
+            "--security-opt",
+            "apparmor=unconfined",
+            "--security-opt",
+            "systempaths=unconfined",
+            "--device-cgroup-rule",
+            "c *:* rwm",
+            "--device-cgroup-rule",
+            "b *:* rwm",
+        ]
     if container.host_pid:
         argv += ["--pid", "host", "--cgroupns", "host"]
     if container.host_ipc:
@@ -187,12 +225,28 @@ def _base_mounts(state: layout.State) -> Iterable[str]:
     """What every image would contain if images were not thin: the system below /usr and the virtual environments."""
     yield "/usr:/usr:ro"
     yield f"{state.venvs}:{state.venvs}:ro"
-    for path in ("alternatives", "ssl", "passwd", "group", "nsswitch.conf", "localtime", "ld.so.cache", "hosts", "resolv.conf"):
+    for path in (
+        "alternatives",
+        "ssl",
+        "passwd",
+        "group",
+        "nsswitch.conf",
+        "localtime",
+        "ld.so.cache",
+        "hosts",
+        "resolv.conf",
+    ):
         yield f"/etc/{path}:/etc/{path}:ro"
 
 
-def recreate(
-    run: Run, node: str, container: Container, release: Release, *, state: layout.State | None = None, reference: str | None = None
+def recreate(  # noqa: PLR0913 -- keyword arguments with defaults
+    run: Run,
+    node: str,
+    container: Container,
+    release: Release,
+    *,
+    state: layout.State | None = None,
+    reference: str | None = None,
 ) -> None:
     """Replaces the container by a new one of that release, from the image that the node already has.
 
@@ -206,7 +260,9 @@ def recreate(
     )
     done = run(node, ["sh", "-c", script], check=False, timeout_s=catalogue.STOP_TIMEOUT_S + 60)
     if done.returncode:
-        raise RecreateError(f"{node}: container {name} could not be created: {done.stderr.strip().splitlines()[-1] if done.stderr.strip() else done.returncode}")
+        raise RecreateError(
+            f"{node}: container {name} could not be created: {done.stderr.strip().splitlines()[-1] if done.stderr.strip() else done.returncode}"
+        )
 
 
 def remove(run: Run, node: str, name: str) -> None:
@@ -215,7 +271,7 @@ def remove(run: Run, node: str, name: str) -> None:
         timeout_s=catalogue.STOP_TIMEOUT_S + 30)  # fmt: skip
 
 
-def run_task(
+def run_task(  # noqa: PLR0913 -- keyword arguments with defaults
     run: Run,
     node: str,
     container: Container,
@@ -230,13 +286,18 @@ def run_task(
     reference: str | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Runs `argv` once in a container of that release with the service's configuration (kolla: bootstrap_<service>)."""
-    arguments = run_arguments(container, node, release, state=state, name=name, task=argv, environment=environment, reference=reference)
+    arguments = run_arguments(
+        container, node, release, state=state, name=name, task=argv, environment=environment, reference=reference
+    )
     return run(node, arguments, check=check, timeout_s=timeout_s)
 
 
 def container_states(run: Run, node: str) -> dict[str, ContainerState]:
     """Every container on the node by name, stopped ones too."""
-    listed = run(node, ["sh", "-c", "ids=$(docker ps --all --quiet --no-trunc); [ -z \"$ids\" ] && echo '[]' || docker inspect $ids"])
+    listed = run(
+        node,
+        ["sh", "-c", "ids=$(docker ps --all --quiet --no-trunc); [ -z \"$ids\" ] && echo '[]' || docker inspect $ids"],
+    )
     return {state.name: state for state in map(_parse, json.loads(listed.stdout))}
 
 
@@ -273,5 +334,7 @@ def wait_healthy(run: Run, node: str, name: str, *, within_s: float = 180, poll_
             return time.monotonic() - begun
         if time.monotonic() - begun > within_s:
             seen = "absent" if state is None else f"{state.status}, {state.health or 'no health check'}"
-            raise NotHealthyError(f"{node}: container {name} is not healthy after {within_s:.0f} s ({seen}); see: docker logs {name}")
+            raise NotHealthyError(
+                f"{node}: container {name} is not healthy after {within_s:.0f} s ({seen}); see: docker logs {name}"
+            )
         time.sleep(poll_s)

@@ -7,9 +7,12 @@ the network nodes (gateway chassis of OVN). Nothing has a default route or a nam
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 STATE_VARIABLE = "REHEARSE_LAB_STATE"
 DEFAULT_STATE = Path("/var/lib/rehearse-lab")

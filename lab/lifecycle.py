@@ -12,10 +12,11 @@ import fcntl
 import json
 import shutil
 import time
-from collections.abc import Iterator
 from datetime import UTC
 from datetime import datetime
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lab import catalogue
 from lab import cgroups
@@ -27,10 +28,15 @@ from lab import host
 from lab import images
 from lab import kolla
 from lab import layout
+from lab import manager
 from lab import nodes
 from lab import releases
+from lab import status
 from lab.deploy import Deployment
 from lab.deploy import Say
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class BusyError(Exception):
@@ -49,7 +55,9 @@ def _alone(state: layout.State) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise BusyError(f"Another rehearse-lab up or down is at work in {state.root}; wait for it or end it.") from None
+            raise BusyError(
+                f"Another rehearse-lab up or down is at work in {state.root}; wait for it or end it."
+            ) from None
         yield
 
 
@@ -65,10 +73,9 @@ def running(state: layout.State) -> set[str]:
 def up(state: layout.State, say: Say, *, fresh: bool = False) -> None:
     """Brings the lab up. UnfitError before anything is touched if the machine cannot carry it."""
     alive = running(state)
-    if not alive or fresh:
-        # Memory of a running lab does not count against the one that replaces it.
-        if not alive:
-            host.check(state)
+    if not alive:
+        # Only then: the memory of a running lab does not count against the one that replaces it.
+        host.check(state)
     with _alone(state):
         state.log.mkdir(parents=True, exist_ok=True)
         if alive and _deployed(state).exists() and not fresh:
@@ -83,8 +90,6 @@ def up(state: layout.State, say: Say, *, fresh: bool = False) -> None:
 
 
 def _build(state: layout.State, say: Say) -> None:
-    from lab import manager  # noqa: PLC0415 -- the manager builds on everything else here
-
     if not state.cache.exists():
         state.cache.mkdir(parents=True)
     credentials.create(state)
@@ -97,26 +102,28 @@ def _build(state: layout.State, say: Say) -> None:
     deployment = Deployment(nodes.run, releases.DEPLOYED, state, say)
     deploy.deploy(deployment)
     deploy.in_parallel([lambda: cloud.base_objects(deployment), lambda: manager.up(state, say=say)])
-    _deployed(state).write_text(json.dumps({"release": releases.DEPLOYED.name, "at": datetime.now(UTC).isoformat(timespec="seconds")}))
+    _deployed(state).write_text(
+        json.dumps({"release": releases.DEPLOYED.name, "at": datetime.now(UTC).isoformat(timespec="seconds")})
+    )
     settle(state, say)
 
 
 def _start_nodes(state: layout.State) -> None:
-    deploy.in_parallel((lambda name=name: nodes.start(state, name)) for name in (layout.FABRIC, *(node.name for node in layout.NODES)))  # type: ignore[misc]
+    deploy.in_parallel(
+        partial(nodes.start, state, name) for name in (layout.FABRIC, *(node.name for node in layout.NODES))
+    )
     fabric.connect(state)
-    deploy.in_parallel((lambda name=node.name: nodes.start_daemons(state, name)) for node in layout.NODES)  # type: ignore[misc]
+    deploy.in_parallel(partial(nodes.start_daemons, state, node.name) for node in layout.NODES)
 
 
 def _repair(state: layout.State, say: Say) -> None:
     """Starts dead nodes and daemons again (as after a reboot of the node), and puts missing or stopped containers back."""
-    from lab import manager  # noqa: PLC0415
-
     dead = {node.name for node in layout.NODES} - running(state)
     for name in sorted(dead):
         say(f"node {name} is down: starting it again")
     _start_nodes(state)
     deployment = Deployment(nodes.run, releases.DEPLOYED, state, say)
-    deploy.in_parallel((lambda name=node.name: _repair_containers(deployment, name)) for node in layout.NODES)  # type: ignore[misc]
+    deploy.in_parallel(partial(_repair_containers, deployment, node.name) for node in layout.NODES)
     manager.up(state, say=say)
     settle(state, say)
     cloud.base_objects(deployment)
@@ -141,21 +148,21 @@ def _repair_containers(deployment: Deployment, node: str) -> None:
             deployment.run(node, ["docker", "unpause" if state.status == "paused" else "start", container.name])
         elif state.health == "unhealthy":
             deployment.say(f"{node}: container {container.name} is unhealthy: restarting it")
-            deployment.run(node, ["docker", "restart", "--time", str(catalogue.STOP_TIMEOUT_S), container.name], timeout_s=120)
+            deployment.run(
+                node, ["docker", "restart", "--time", str(catalogue.STOP_TIMEOUT_S), container.name], timeout_s=120
+            )
 
 
 def _release_of(service: str, found: dict[str, kolla.ContainerState]) -> releases.Release:
     """The release on which the service's other containers on the node are; the deployed one if there are none."""
     members = {container.name for container in catalogue.CONTAINERS if container.service == service}
-    names = [state.labels.get("de.osism.release.openstack") for name, state in found.items() if name in members]
+    names = [state.labels.get("de.osism.release.openstack", "") for name, state in found.items() if name in members]
     newest = max((name for name in names if name in releases.RELEASES), default=releases.DEPLOYED.name)
     return releases.RELEASES[newest]
 
 
 def settle(state: layout.State, say: Say, *, within_s: float = 240) -> None:
     """Waits until `status` has nothing to complain about. deploy.DeployError with the complaints after `within_s`."""
-    from lab import status  # noqa: PLC0415
-
     deadline = time.monotonic() + within_s
     while problems := status.problems(state):
         if time.monotonic() > deadline:
@@ -193,6 +200,10 @@ def _clear(state: layout.State) -> int:
 
 def _unmount(state: layout.State) -> None:
     """No mount of a node is visible outside of it; if one ever is, removing files below it would be a disaster."""
-    inside = [line.split(" ")[4] for line in Path("/proc/self/mountinfo").read_text().splitlines() if line.split(" ")[4].startswith(f"{state.root}/")]
+    inside = [
+        line.split(" ")[4]
+        for line in Path("/proc/self/mountinfo").read_text().splitlines()
+        if line.split(" ")[4].startswith(f"{state.root}/")
+    ]
     if inside:
         raise RemainsError(f"Something is mounted below {state.root}: {', '.join(inside)}; unmount it first.")

@@ -14,13 +14,17 @@ import shlex
 import shutil
 import subprocess
 import time
-from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lab import cgroups
 from lab import credentials
 from lab import layout
-from lab.layout import Node
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lab.layout import Node
 
 _PRIVATE = ("etc", "var", "root", "home", "opt", "srv", "interface", "ansible", "usr-local")
 _ENVIRONMENT = {
@@ -77,7 +81,15 @@ def start(state: layout.State, name: str) -> int:
     join = "".join(f"echo $$ > {group}; " for group in groups)
     command = f"{join}exec /usr/bin/unshare --cgroup --fork --pid --mount --uts --ipc --net --kill-child --propagation private /bin/sh -c {shlex.quote(inside)}"
     with (state.log / f"keeper-{name}.log").open("wb") as log:
-        parent = subprocess.Popen(["/bin/sh", "-c", command], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=_ENVIRONMENT, cwd="/")
+        parent = subprocess.Popen(
+            ["/bin/sh", "-c", command],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            env=_ENVIRONMENT,
+            cwd="/",
+        )
     deadline = time.monotonic() + 20
     while not ready.exists():
         if parent.poll() is not None or time.monotonic() > deadline:
@@ -112,7 +124,17 @@ def _lay_out(state: layout.State, node: Node) -> None:
     _trust(etc, known.ca_certificate)
     _accounts(etc)
     _ssh(state, etc, root, node, known)
-    for path in ("var/lib/docker", "var/log", "var/tmp", "var/lib/kolla", "var/spool/cron", "var/cache", "usr-local/bin", "usr-local/sbin", "usr-local/lib"):
+    for path in (
+        "var/lib/docker",
+        "var/log",
+        "var/tmp",
+        "var/lib/kolla",
+        "var/spool/cron",
+        "var/cache",
+        "usr-local/bin",
+        "usr-local/sbin",
+        "usr-local/lib",
+    ):
         (root / path).mkdir(parents=True, exist_ok=True)
     for link, target in (("var/run", "/run"), ("var/lock", "/run/lock")):
         if not (root / link).is_symlink():
@@ -123,7 +145,19 @@ def _lay_out(state: layout.State, node: Node) -> None:
 def _ignored(directory: str, names: list[str]) -> set[str]:
     """What a node must not inherit from the machine's /etc: host keys, Docker's and kolla's settings, cron jobs."""
     if directory == "/etc":
-        return set(names) & {"kolla", "docker", "hostname", "machine-id", "openstack", "mtab", "cron.d", "cron.daily", "cron.hourly", "cron.weekly", "cron.monthly"}
+        return set(names) & {
+            "kolla",
+            "docker",
+            "hostname",
+            "machine-id",
+            "openstack",
+            "mtab",
+            "cron.d",
+            "cron.daily",
+            "cron.hourly",
+            "cron.weekly",
+            "cron.monthly",
+        }
     if directory == "/etc/ssh":
         return {name for name in names if name.startswith("ssh_host_")}
     return set()
@@ -131,7 +165,7 @@ def _ignored(directory: str, names: list[str]) -> set[str]:
 
 def _copy(source: str, destination: str) -> None:
     """Regular files only; what vanishes meanwhile (a package being configured) is left out."""
-    if os.path.isfile(source):  # noqa: PTH113 -- shutil's protocol is strings
+    if Path(source).is_file():
         try:
             shutil.copy2(source, destination)
         except FileNotFoundError:
@@ -157,9 +191,8 @@ def _accounts(etc: Path) -> None:
         group = etc / "group"
         lines = []
         for line in group.read_text().splitlines():
-            if line.startswith("docker:"):
-                line = f"{line}{'' if line.endswith(':') else ','}{name}"  # noqa: PLW2901
-            lines.append(line)
+            member = f"{'' if line.endswith(':') else ','}{name}" if line.startswith("docker:") else ""
+            lines.append(line + member)
         group.write_text("\n".join([*lines, f"{name}:x:{number}:"]) + "\n")
     sudoers = etc / "sudoers.d" / name
     sudoers.parent.mkdir(exist_ok=True)
@@ -169,7 +202,7 @@ def _accounts(etc: Path) -> None:
 
 
 def _ssh(state: layout.State, etc: Path, root: Path, node: Node, known: credentials.Credentials) -> None:
-    """sshd on the management address, a host key per node (kept, so that known_hosts stays true), the operator's key."""
+    """A sshd on the management address, a host key per node (kept, so that known_hosts stays true), the operator's key."""
     ssh = etc / "ssh"
     ssh.mkdir(exist_ok=True)
     shutil.copy2(state.pki / f"ssh_host_{node.name}", ssh / "ssh_host_ed25519_key")
@@ -214,7 +247,7 @@ def _assembly(state: layout.State, node: Node) -> str:
         "mount -o remount,bind,ro usr",
         f"mount --bind {data}/usr-local usr/local",
         *(f"mount --bind {data}/{name} {name}" for name in _PRIVATE if name != "usr-local"),
-        f"mount -t tmpfs -o mode=755 run run && mkdir -p run/lock run/openvswitch run/ovn run/libvirt run/netns run/sshd && chmod 0755 run/sshd",
+        "mount -t tmpfs -o mode=755 run run && mkdir -p run/lock run/openvswitch run/ovn run/libvirt run/netns run/sshd && chmod 0755 run/sshd",
         "mount -t tmpfs -o mode=1777 tmp tmp",
         "mount --rbind /dev dev",
         "mount -t tmpfs -o mode=1777 shm dev/shm",
@@ -242,8 +275,10 @@ def _cgroup_mounts() -> list[str]:
     if found and found[0].version == 2:
         return ["mount -t cgroup2 cgroup2 sys/fs/cgroup"]
     lines = ["mount -t tmpfs -o mode=755 cgroup sys/fs/cgroup"]
-    for hierarchy in found:
-        lines.append(f"mkdir sys/fs/cgroup/{hierarchy.name} && mount -t cgroup -o {hierarchy.options} cgroup sys/fs/cgroup/{hierarchy.name}")
+    lines.extend(
+        f"mkdir sys/fs/cgroup/{one.name} && mount -t cgroup -o {one.options} cgroup sys/fs/cgroup/{one.name}"
+        for one in found
+    )
     return lines
 
 
@@ -261,12 +296,25 @@ def command(state: layout.State, name: str, argv: Sequence[str], *, terminal: bo
             "/usr/bin/env", "-i", *settings, *argv]  # fmt: skip
 
 
-def run(
-    node: str, argv: Sequence[str], *, input: str | None = None, check: bool = True, timeout_s: float = 60, state: layout.State | None = None  # noqa: A002
+def run(  # noqa: PLR0913 -- the protocol's parameters and the state directory
+    node: str,
+    argv: Sequence[str],
+    *,
+    input: str | None = None,  # noqa: A002 -- as in subprocess.run
+    check: bool = True,
+    timeout_s: float = 60,
+    state: layout.State | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """`kolla.Run` for whoever is on the machine itself: enters the node's namespaces."""
     inside = ["/usr/bin/timeout", "--kill-after=5", f"{timeout_s:.0f}", *argv]
-    done = subprocess.run(command(state or layout.state(), node, inside), check=False, capture_output=True, text=True, input=input if input is not None else "", timeout=timeout_s + 15)
+    done = subprocess.run(
+        command(state or layout.state(), node, inside),
+        check=False,
+        capture_output=True,
+        text=True,
+        input=input if input is not None else "",
+        timeout=timeout_s + 15,
+    )
     if done.returncode == 124:
         raise subprocess.TimeoutExpired(list(argv), timeout_s, done.stdout, done.stderr)
     if check and done.returncode:
@@ -275,7 +323,7 @@ def run(
 
 
 def start_daemons(state: layout.State, name: str) -> None:
-    """sshd and dockerd of a node, if they do not run."""
+    """Starts sshd and dockerd of a node, if they do not run."""
     script = r"""
 alive() { [ -s "$1" ] && kill -0 "$(cat "$1")" 2>/dev/null; }
 alive /run/sshd.pid || /usr/sbin/sshd
@@ -292,4 +340,6 @@ done
 """
     done = run(name, ["/bin/sh", "-c", script], check=False, timeout_s=60, state=state)
     if done.returncode:
-        raise NodeError(f"dockerd did not come up on {name}: {done.stderr.strip() or 'no output'}; its log: /var/log/dockerd.log on the node")
+        raise NodeError(
+            f"dockerd did not come up on {name}: {done.stderr.strip() or 'no output'}; its log: /var/log/dockerd.log on the node"
+        )

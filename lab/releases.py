@@ -14,11 +14,14 @@ import hashlib
 import json
 import re
 import subprocess
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from lab import layout
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lab import layout
 
 REGISTRY = "registry.osism.tech"
 LOCKS = Path(__file__).parent / "locks"
@@ -116,7 +119,7 @@ def upstream_version(debian_version: str) -> str:
 
 def locked_versions(lock: str) -> dict[str, str]:
     """Distribution name -> version, from the text of a lock file."""
-    return {name: version for name, version in re.findall(r"^([a-z0-9.-]+)==([^\s;\\]+)", lock, flags=re.MULTILINE)}
+    return dict(re.findall(r"^([a-z0-9.-]+)==([^\s;\\]+)", lock, flags=re.MULTILINE))
 
 
 def measure_versions() -> dict[str, dict[str, str]]:

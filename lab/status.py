@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING
 
 from lab import catalogue
 from lab import kolla
@@ -12,6 +13,10 @@ from lab import layout
 from lab import nodes
 from lab import releases
 from lab.configs import openstack
+from lab.manager import images as manager_images
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def problems(state: layout.State) -> list[str]:
@@ -21,9 +26,7 @@ def problems(state: layout.State) -> list[str]:
         return ["the lab is down"]
     found = [f"node {name} is down" for name in dead]
     jobs: list[Callable[[], list[str]]] = [
-        (lambda name=node.name: _node(state, name))  # type: ignore[misc]
-        for node in layout.NODES
-        if node.name not in dead
+        partial(_node, state, node.name) for node in layout.NODES if node.name not in dead
     ]
     if layout.CONTROL.name not in dead:
         jobs.append(lambda: _vip(state))
@@ -34,18 +37,20 @@ def problems(state: layout.State) -> list[str]:
 
 
 def _run(state: layout.State) -> kolla.Run:
-    def run(node: str, argv: object, *, input: str | None = None, check: bool = True, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:  # noqa: A002
-        return nodes.run(node, argv, input=input, check=check, timeout_s=timeout_s, state=state)  # type: ignore[arg-type]
-
-    return run
+    return partial(nodes.run, state=state)
 
 
 def _node(state: layout.State, node: str) -> list[str]:
-    from lab.manager import images as manager_images  # noqa: PLC0415 -- the manager builds on this package
-
     run = _run(state)
     try:
-        daemons = run(node, ["sh", "-c", "kill -0 $(cat /run/sshd.pid) 2>/dev/null || echo sshd; docker version >/dev/null 2>&1 || echo dockerd"])
+        daemons = run(
+            node,
+            [
+                "sh",
+                "-c",
+                "kill -0 $(cat /run/sshd.pid) 2>/dev/null || echo sshd; docker version >/dev/null 2>&1 || echo dockerd",
+            ],
+        )
         dead = daemons.stdout.split()
         if dead:
             return [f"{node}: {name} does not run" for name in dead]
@@ -88,7 +93,9 @@ def _vip(state: layout.State) -> list[str]:
         done = _run(state)(layout.MANAGER.name, ["sh", "-c", script], check=False, timeout_s=90)
     except (subprocess.SubprocessError, nodes.NodeError) as error:
         return [f"the VIP could not be asked: {error}"]
-    return [f"{name} does not answer at the internal VIP (port {layout.API_PORTS[name]})" for name in done.stdout.split()]
+    return [
+        f"{name} does not answer at the internal VIP (port {layout.API_PORTS[name]})" for name in done.stdout.split()
+    ]
 
 
 def describe(state: layout.State) -> list[str]:
@@ -102,5 +109,7 @@ def describe(state: layout.State) -> list[str]:
         lines.append(f"{node.name}  {node.management}  {len(found)} containers")
         width = max((len(name) for name in found), default=0)
         for name, container in sorted(found.items()):
-            lines.append(f"    {name:{width}}  {container.status}{f' ({container.health})' if container.health else ''}  {container.image}")
+            lines.append(
+                f"    {name:{width}}  {container.status}{f' ({container.health})' if container.health else ''}  {container.image}"
+            )
     return lines

@@ -53,7 +53,12 @@ def rendered(container: Container, node: Node, release: Release, credentials: Cr
     description = {
         "command": container.commands[release.name].format(ip=node.management),
         "config_files": [
-            {"source": f"/var/lib/kolla/config_files/{file.name}", "dest": file.destination, "owner": "root", "perm": file.mode}
+            {
+                "source": f"/var/lib/kolla/config_files/{file.name}",
+                "dest": file.destination,
+                "owner": "root",
+                "perm": file.mode,
+            }
             for file in files
         ],
         "permissions": [{"path": f"/var/log/kolla/{container.log_dir}", "owner": "root:root", "recurse": True}]

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from lab import layout
-from lab.catalogue import Container
+from lab.configs import openstack
 from lab.configs.files import ConfigFile
-from lab.credentials import Credentials
-from lab.layout import Node
-from lab.releases import Release
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lab.catalogue import Container
+    from lab.credentials import Credentials
+    from lab.layout import Node
+    from lab.releases import Release
 
 _CHECKS: Mapping[str, str] = {
     "keystone": "GET /healthcheck",
@@ -84,8 +89,10 @@ frontend status
         text = "\n".join(block for listener in listeners for block in _listener(listener))
         files.append(ConfigFile(f"services.d/{service}.cfg", f"/etc/haproxy/services.d/{service}.cfg", text))
     files.append(ConfigFile("services.d/mariadb.cfg", "/etc/haproxy/services.d/mariadb.cfg", _mariadb_listener()))
-    for name in ("haproxy.pem", "haproxy-internal.pem"):
-        files.append(ConfigFile(name, f"/etc/haproxy/{name}", credentials.vip_certificate))
+    files.extend(
+        ConfigFile(name, f"/etc/haproxy/{name}", credentials.vip_certificate)
+        for name in ("haproxy.pem", "haproxy-internal.pem")
+    )
     return files
 
 
@@ -101,7 +108,8 @@ def _listener(name: str) -> list[str]:
         check = f"    option httpchk {_CHECKS[name]}\n" if name in _CHECKS else "    option httpchk\n"
         tunnel = "    timeout tunnel 1h\n" if name == "nova_novncproxy" else ""
         servers = "".join(
-            f"    server {node} {layout.node(node).management}:{port} check inter 2000 rise 2 fall 5\n" for node in layout.GROUPS["control"]
+            f"    server {node} {layout.node(node).management}:{port} check inter 2000 rise 2 fall 5\n"
+            for node in layout.GROUPS["control"]
         )
         blocks.append(
             f"frontend {listener}_front\n    mode http\n    http-request del-header X-Forwarded-Proto\n    option httplog\n    option forwardfor\n"
@@ -114,7 +122,8 @@ def _listener(name: str) -> list[str]:
 
 def _mariadb_listener() -> str:
     servers = "".join(
-        f"    server {node} {layout.node(node).management}:{layout.DATABASE_PORT} check inter 2000 rise 2 fall 5\n" for node in layout.GROUPS["mariadb"]
+        f"    server {node} {layout.node(node).management}:{layout.DATABASE_PORT} check inter 2000 rise 2 fall 5\n"
+        for node in layout.GROUPS["mariadb"]
     )
     return (
         f"frontend mariadb_front\n    mode tcp\n    option clitcpka\n    timeout client 3600s\n    bind {layout.INTERNAL_VIP}:{layout.DATABASE_PORT}\n"
@@ -186,17 +195,21 @@ NODE_IP_ADDRESS={node.management}
         ConfigFile("rabbitmq.conf", "/etc/rabbitmq/rabbitmq.conf", conf),
         ConfigFile("rabbitmq-env.conf", "/etc/rabbitmq/rabbitmq-env.conf", environment),
         ConfigFile("enabled_plugins", "/etc/rabbitmq/enabled_plugins", "[].\n"),
-        ConfigFile(".erlang.cookie", "/var/lib/rabbitmq/.erlang.cookie", credentials["rabbitmq_cluster_cookie"], "0400"),
+        ConfigFile(
+            ".erlang.cookie", "/var/lib/rabbitmq/.erlang.cookie", credentials["rabbitmq_cluster_cookie"], "0400"
+        ),
     ]
 
 
-def openvswitch_vswitchd(_container: Container, node: Node, _release: Release, _credentials: Credentials) -> list[ConfigFile]:
+def openvswitch_vswitchd(
+    _container: Container, node: Node, _release: Release, _credentials: Credentials
+) -> list[ConfigFile]:
     """The tunnel address that belongs on br-tun (a real host has it in its network configuration)."""
     return [ConfigFile("tunnel_address", "/etc/openvswitch/tunnel_address", f"{node.tunnel}/24\n", "0644")]
 
 
 def nova_libvirt(_container: Container, node: Node, _release: Release, _credentials: Credentials) -> list[ConfigFile]:
-    """libvirtd that listens on the management network for live migration, without authentication (kolla: SASL)."""
+    """A libvirtd that listens on the management network for live migration, without authentication (kolla: SASL)."""
     # Every node sees the same DMI data; libvirt refuses to migrate between hosts of one UUID.
     host_uuid = uuid.uuid5(uuid.NAMESPACE_DNS, f"{node.name}.{layout.DOMAIN}")
     libvirtd = f"""listen_tls = 0
@@ -247,10 +260,9 @@ def keystone_ssh(_container: Container, node: Node, _release: Release, credentia
     ]
 
 
-def keystone_fernet(container: Container, node: Node, release: Release, credentials: Credentials) -> list[ConfigFile]:
+def keystone_fernet(
+    _container: Container, _node: Node, _release: Release, credentials: Credentials
+) -> list[ConfigFile]:
     """Rotation of the fernet keys once a day, by cron; it needs keystone's own configuration."""
-    from lab.configs import openstack  # noqa: PLC0415 -- the two halves know each other here only
-
-    conf = [file for file in openstack.keystone(container, node, release, credentials) if file.name == "keystone.conf"]
     rotate = "0 0 * * * root /var/lib/kolla/venv/bin/keystone-manage --config-file /etc/keystone/keystone.conf fernet_rotate --keystone-user root --keystone-group root\n"
-    return [*conf, ConfigFile("crontab", "/etc/crontab", rotate, "0644")]
+    return [openstack.keystone_conf(credentials), ConfigFile("crontab", "/etc/crontab", rotate, "0644")]

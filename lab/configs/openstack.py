@@ -9,13 +9,19 @@ quorum queues is not rehearsed); libvirt without SASL; no memcache encryption; f
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from lab import layout
-from lab.catalogue import Container
 from lab.configs.files import ConfigFile
 from lab.configs.files import ini
-from lab.credentials import Credentials
-from lab.layout import Node
-from lab.releases import Release
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lab.catalogue import Container
+    from lab.credentials import Credentials
+    from lab.layout import Node
+    from lab.releases import Release
 
 CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 KEYSTONE_URL = f"https://{layout.INTERNAL_NAME}:{layout.API_PORTS['keystone']}"
@@ -66,40 +72,39 @@ def _token_filter(user: str, credentials: Credentials) -> dict[str, object]:
     }
 
 
-_RABBIT = {"heartbeat_in_pthread": False, "rabbit_quorum_queue": False, "amqp_durable_queues": True}
-_NO_NOTIFICATIONS = {"driver": "noop"}
-_PROXIED = {"enable_proxy_headers_parsing": True}
+_RABBIT: dict[str, object] = {"heartbeat_in_pthread": False, "rabbit_quorum_queue": False, "amqp_durable_queues": True}
+_NO_NOTIFICATIONS: dict[str, object] = {"driver": "noop"}
+_PROXIED: dict[str, object] = {"enable_proxy_headers_parsing": True}
 
 
-def _uwsgi(container: Container, node: Node, port: int, log: str, *, processes: int = 1, threads: int = 1, **application: str) -> ConfigFile:
-    name = f"{container.config_dir}-uwsgi.ini"
+def _uwsgi(container: Container, node: Node, application: Mapping[str, object]) -> ConfigFile:
+    """The uWSGI settings of an API container; `application` says what to serve and overrides anything else."""
+    project, name = container.service, f"{container.config_dir}-uwsgi.ini"
     settings: dict[str, object] = {
         "add-header": "Connection: close",
         "buffer-size": 65535,
         "die-on-term": True,
         "enable-threads": True,
-        "http-socket": f"{node.management}:{port}",
+        "http-socket": f"{node.management}:{layout.API_PORTS[container.name]}",
         "lazy-apps": True,
         "log-4xx": True,
         "log-5xx": True,
         "disable-logging": True,
-        "logto2": f"/var/log/kolla/{log}",
+        "logto2": f"/var/log/kolla/{project}/{container.config_dir}-uwsgi.log",
         "master": True,
         "need-app": True,
-        "processes": processes,
+        "processes": 1,
         "thunder-lock": True,
         "virtualenv": "/var/lib/kolla/venv",
         "worker-reload-mercy": 80,
         **application,
     }
-    if threads > 1:
-        settings["threads"] = threads
-    return ConfigFile(name, f"/etc/{log.split('/')[0]}/{name}", ini({"uwsgi": settings}))
+    return ConfigFile(name, f"/etc/{project}/{name}", ini({"uwsgi": settings}))
 
 
-def keystone(container: Container, node: Node, release: Release, credentials: Credentials) -> list[ConfigFile]:
-    """keystone.conf and its uWSGI settings."""
-    conf = ini({
+def keystone_conf(credentials: Credentials) -> ConfigFile:
+    """keystone.conf, which the rotation of the fernet keys needs as well."""
+    text = ini({
         "DEFAULT": {"log_file": "/var/log/kolla/keystone/keystone.log", "transport_url": transport_url(credentials)},
         "database": _database("keystone", credentials["keystone_database_password"], "keystone"),
         "cache": {"backend": "oslo_cache.memcache_pool", "enabled": True, "memcache_servers": _MEMCACHED},
@@ -111,9 +116,18 @@ def keystone(container: Container, node: Node, release: Release, credentials: Cr
         "oslo_messaging_notifications": _NO_NOTIFICATIONS,
         "oslo_messaging_rabbit": _RABBIT,
     })  # fmt: skip
-    application = {"wsgi-file": "/var/lib/kolla/venv/bin/keystone-wsgi-public"} if release.name == "2024.2" else {"module": "keystone.wsgi.api:application"}
-    uwsgi = _uwsgi(container, node, layout.API_PORTS["keystone"], "keystone/keystone-uwsgi.log", threads=4, **application)
-    return [ConfigFile("keystone.conf", "/etc/keystone/keystone.conf", conf), uwsgi]
+    return ConfigFile("keystone.conf", "/etc/keystone/keystone.conf", text)
+
+
+def keystone(container: Container, node: Node, release: Release, credentials: Credentials) -> list[ConfigFile]:
+    """keystone.conf and its uWSGI settings."""
+    application = (
+        {"wsgi-file": "/var/lib/kolla/venv/bin/keystone-wsgi-public"}
+        if release.name == "2024.2"
+        else {"module": "keystone.wsgi.api:application"}
+    )
+    uwsgi = _uwsgi(container, node, {"threads": 4, **application})
+    return [keystone_conf(credentials), uwsgi]
 
 
 def placement(container: Container, node: Node, release: Release, credentials: Credentials) -> list[ConfigFile]:
@@ -125,8 +139,12 @@ def placement(container: Container, node: Node, release: Release, credentials: C
         "keystone_authtoken": _token_filter("placement", credentials),
         "oslo_middleware": _PROXIED,
     })  # fmt: skip
-    application = {"wsgi-file": "/var/lib/kolla/venv/bin/placement-api"} if release.name == "2024.2" else {"module": "placement.wsgi.api:application"}
-    uwsgi = _uwsgi(container, node, layout.API_PORTS["placement_api"], "placement/placement-api-uwsgi.log", threads=4, **application)
+    application = (
+        {"wsgi-file": "/var/lib/kolla/venv/bin/placement-api"}
+        if release.name == "2024.2"
+        else {"module": "placement.wsgi.api:application"}
+    )
+    uwsgi = _uwsgi(container, node, {"threads": 4, **application})
     return [ConfigFile("placement.conf", "/etc/placement/placement.conf", conf), uwsgi]
 
 
@@ -158,10 +176,8 @@ def glance(container: Container, node: Node, release: Release, credentials: Cred
     })  # fmt: skip
     files = [ConfigFile("glance-api.conf", "/etc/glance/glance-api.conf", conf)]
     if release.name != "2024.2":
-        files.append(
-            _uwsgi(container, node, layout.API_PORTS["glance_api"], "glance/glance-api-uwsgi.log", threads=4,
-                   module="glance.wsgi.api:application", **{"http-chunked-input": "true"})  # fmt: skip
-        )
+        application = {"module": "glance.wsgi.api:application", "http-chunked-input": True}
+        files.append(_uwsgi(container, node, {"threads": 4, **application}))
     return files
 
 
@@ -224,7 +240,9 @@ def neutron_server(_container: Container, node: Node, _release: Release, credent
     ]
 
 
-def neutron_ovn_metadata_agent(_container: Container, node: Node, _release: Release, credentials: Credentials) -> list[ConfigFile]:
+def neutron_ovn_metadata_agent(
+    _container: Container, node: Node, _release: Release, credentials: Credentials
+) -> list[ConfigFile]:
     """The metadata agent of a compute node; it asks nova-metadata behind the internal VIP."""
     agent = ini({
         "DEFAULT": {
@@ -255,7 +273,7 @@ def _without_section(text: str, section: str) -> str:
 
 
 def _nova(node: Node, credentials: Credentials, log_file: str) -> dict[str, dict[str, object]]:
-    privsep = {"helper_command": "privsep-helper --config-file /etc/nova/nova.conf"}
+    privsep: dict[str, object] = {"helper_command": "privsep-helper --config-file /etc/nova/nova.conf"}
     return {
         "DEFAULT": {
             "log_file": f"/var/log/kolla/nova/{log_file}",
@@ -324,9 +342,9 @@ def nova(container: Container, node: Node, release: Release, credentials: Creden
     files = [ConfigFile("nova.conf", "/etc/nova/nova.conf", ini(sections))]
     if release.name != "2024.2" and container.name == "nova_api":
         # Not thread safe under uWSGI: processes instead, as kolla has it.
-        files.append(_uwsgi(container, node, layout.API_PORTS["nova_api"], "nova/nova-api-uwsgi.log", processes=2, module="nova.wsgi.osapi_compute:application"))
+        files.append(_uwsgi(container, node, {"processes": 2, "module": "nova.wsgi.osapi_compute:application"}))
     if container.name == "nova_metadata":
-        files.append(_uwsgi(container, node, layout.API_PORTS["nova_metadata"], "nova/nova-metadata-uwsgi.log", module="nova.wsgi.metadata:application"))
+        files.append(_uwsgi(container, node, {"module": "nova.wsgi.metadata:application"}))
     return files
 
 
@@ -347,6 +365,10 @@ def nova_compute(container: Container, node: Node, _release: Release, credential
     }
     return [
         ConfigFile("nova.conf", "/etc/nova/nova.conf", ini(sections)),
-        ConfigFile("ssh_config", "/root/.ssh/config", f"Host *\n  StrictHostKeyChecking no\n  UserKnownHostsFile /dev/null\n  LogLevel ERROR\n  Port {layout.NOVA_SSH_PORT}\n"),
+        ConfigFile(
+            "ssh_config",
+            "/root/.ssh/config",
+            f"Host *\n  StrictHostKeyChecking no\n  UserKnownHostsFile /dev/null\n  LogLevel ERROR\n  Port {layout.NOVA_SSH_PORT}\n",
+        ),
         ConfigFile("id_rsa", "/root/.ssh/id_rsa", credentials["nova_ssh_key_private"]),
     ]

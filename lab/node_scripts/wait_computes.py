@@ -3,17 +3,18 @@
 import json
 import sys
 import time
+from typing import Any
 
 import openstack
 
 wanted = json.loads(sys.argv[1])
-cloud = openstack.connect(**wanted["auth"])
+cloud: Any = openstack.connect(**wanted["auth"])
 deadline = time.monotonic() + wanted["within_s"]
 while True:
     try:
         up = {service.host for service in cloud.compute.services(binary="nova-compute") if service.state == "up"}
         seen = f"up: {', '.join(sorted(up)) or 'none'}"
-    except Exception as error:  # the API may still be settling
+    except Exception as error:  # noqa: BLE001 -- the API may still be settling
         up, seen = set(), str(error)
     if set(wanted["hosts"]) <= up:
         print(seen)
