@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from rehearsal.probe.spec import ProbeSpec
 
 _HEAD = struct.Struct("!BBHHH")  # type, code, checksum, identifier, sequence
-_MARK = struct.Struct("!8sHQ")  # token of the run, probe, sequence number of the sample
+_MARK = struct.Struct("!8sQQ")  # token of the run, probe, sequence number of the sample
 _LEAST_BYTES = _MARK.size
 _MOST_BYTES = 8192
-_SO_TIMESTAMPNS = 35
-_SO_RXQ_OVFL = 40
+SO_TIMESTAMPNS = 35
+SO_RXQ_OVFL = 40
 _SO_ATTACH_FILTER = 26
-_ICMP6_FILTER = 1
+_SOL_RAW, _ICMP_FILTER, _ICMP6_FILTER = 255, 1, 1
 _RECEIVE_BUFFER_BYTES = 4 << 20
 _BATCH = 256
 
@@ -50,6 +50,16 @@ class Heard:
     payload: bytes
     arrived_ns: int  # monotonic
     error: str = ""  # not empty: a network element said no
+
+
+def payload(token: bytes, probe: int, seq: int, size_bytes: int) -> bytes:
+    """Return what an echo request carries, and its reply must carry back to the last byte."""
+    return _MARK.pack(token, probe, seq).ljust(size_bytes, b"r")
+
+
+def size_of(spec: ProbeSpec) -> int:
+    """Return the length of the data of an echo request of this probe."""
+    return min(max(int(spec.settings.get("size_bytes", 56)), _LEAST_BYTES), _MOST_BYTES)
 
 
 def checksum(data: bytes) -> int:
@@ -91,18 +101,18 @@ class EchoSocket:
             self.sock.bind(("", 0) if family == socket.AF_INET else ("::", 0))
             self.identifier = self.sock.getsockname()[1]  # the kernel writes and matches it
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
-        self.sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
-        self.sock.setsockopt(socket.SOL_SOCKET, _SO_RXQ_OVFL, 1)
+        self.sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        self.sock.setsockopt(socket.SOL_SOCKET, SO_RXQ_OVFL, 1)
 
     def send(self, address: str, seq: int, probe: int, size_bytes: int) -> bytes:
         """Send one echo request, return its payload. Raises OSError."""
-        payload = _MARK.pack(self.token, probe, seq).ljust(size_bytes, b"r")
+        data = payload(self.token, probe, seq, size_bytes)
         kind = ECHO_REQUEST if self.family == socket.AF_INET else ECHO_REQUEST_V6
-        packet = _HEAD.pack(kind, 0, 0, self.identifier, seq & 0xFFFF) + payload
+        packet = _HEAD.pack(kind, 0, 0, self.identifier, seq & 0xFFFF) + data
         if self.family == socket.AF_INET:  # for IPv6 the kernel does it
             packet = packet[:2] + struct.pack("!H", checksum(packet)) + packet[4:]
         self.sock.sendto(packet, (address, 0))
-        return payload
+        return data
 
     def hear(self) -> Iterator[Heard]:
         """Yield what has arrived."""
@@ -114,10 +124,10 @@ class EchoSocket:
             now_wall_ns, now_ns = time.time_ns(), time.monotonic_ns()
             kernel_wall_ns = now_wall_ns
             for level, kind, value in extra:
-                if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS and len(value) >= 16:
+                if level == socket.SOL_SOCKET and kind == SO_TIMESTAMPNS and len(value) >= 16:
                     seconds, nanoseconds = struct.unpack_from("@qq", value)
                     kernel_wall_ns = seconds * 1_000_000_000 + nanoseconds
-                elif level == socket.SOL_SOCKET and kind == _SO_RXQ_OVFL and len(value) >= 4:
+                elif level == socket.SOL_SOCKET and kind == SO_RXQ_OVFL and len(value) >= 4:
                     self.drops = struct.unpack_from("@I", value)[0]
             moment_ns = arrived_ns(kernel_wall_ns, now_wall_ns, now_ns)
             if self.raw and self.family == socket.AF_INET:
@@ -135,6 +145,8 @@ class EchoSocket:
                 words[number >> 5] &= ~(1 << (number & 31)) & 0xFFFFFFFF
             self.sock.setsockopt(socket.IPPROTO_ICMPV6, _ICMP6_FILTER, struct.pack("@8I", *words))
             return
+        blocked = 0xFFFFFFFF & ~(1 << ECHO_REPLY | 1 << UNREACHABLE | 1 << TIME_EXCEEDED)
+        self.sock.setsockopt(_SOL_RAW, _ICMP_FILTER, struct.pack("@I", blocked))  # cheaper: not even copied for us
         program = [
             (0xB1, 0, 0, 0),  # x = length of the IP head
             (0x50, 0, 0, 0),  # a = ICMP type
@@ -211,8 +223,7 @@ class IcmpProbe:
         self.spec = spec
         self.schedule = schedule
         self.address = str(numeric_address(spec))
-        size_bytes = spec.settings.get("size_bytes", 56)
-        self._size_bytes = min(max(int(size_bytes), _LEAST_BYTES), _MOST_BYTES)
+        self._size_bytes = size_of(spec)
         self._echo = echo
         self._recorder = recorder
         self.pending = Pending(spec, schedule, recorder, SampleClass.NO_REPLY)
@@ -237,14 +248,8 @@ class IcmpProbe:
             return
         if len(heard.payload) != self._size_bytes:
             return
-        its_token, probe, seq = _MARK.unpack_from(heard.payload)
-        expected = _MARK.pack(token, self.spec.probe, seq).ljust(self._size_bytes, b"r")
-        if (
-            its_token == token
-            and probe == self.spec.probe
-            and heard.payload == expected
-            and seq & 0xFFFF == heard.sequence
-        ):
+        _, _, seq = _MARK.unpack_from(heard.payload)
+        if heard.payload == payload(token, self.spec.probe, seq, self._size_bytes) and seq & 0xFFFF == heard.sequence:
             self.pending.answer(seq, heard.arrived_ns)
 
 

@@ -159,10 +159,7 @@ class Loop:
         now_ns = monotonic_ns()
         while self._ticks and self._ticks[0][0] <= now_ns:
             due_ns, number, ticking = self._ticks[0]
-            lag_ns = now_ns - due_ns
-            self.lag_max_ns = max(self.lag_max_ns, lag_ns)
-            if lag_ns > _STALL_NS:
-                self._stalled(due_ns, now_ns)
+            self.note_lag(due_ns, now_ns)
             samples, dropped = ticking.schedule.take(now_ns)
             self.dropped += dropped
             heapq.heapreplace(self._ticks, (ticking.schedule.due_ns, number, ticking))
@@ -170,8 +167,12 @@ class Loop:
                 ticking.tick(seq, sample_due_ns)
             now_ns = monotonic_ns()
 
-    def _stalled(self, due_ns: int, now_ns: int) -> None:
-        """Count one stall once: from the earliest tick that is late until now."""
+    def note_lag(self, due_ns: int, now_ns: int) -> None:
+        """Take note that what was due then is done now; a stall is counted once, from the earliest that is late."""
+        lag_ns = now_ns - due_ns
+        self.lag_max_ns = max(self.lag_max_ns, lag_ns)
+        if lag_ns <= _STALL_NS:
+            return
         began_ns = max(due_ns, self._stalled_until_ns)
         if now_ns > began_ns:
             self.stalled_ns += now_ns - began_ns

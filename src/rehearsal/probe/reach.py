@@ -7,6 +7,7 @@ lines on stdin; samples, details and a report per second go out as frames on std
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import gc
 import json
 import os
@@ -37,11 +38,15 @@ from rehearsal.sampleclass import SampleClass
 if TYPE_CHECKING:
     import socket
 
+    from rehearsal.probe.massing import Massing
+
 FRAME = struct.Struct("<cI")
 ROW = struct.Struct("<HBBIqqq")
 SAMPLES, DETAIL, REPORT = b"S", b"D", b"R"
 _FLUSH_NS = SECOND_NS // 4
 _EXPIRE_NS = SECOND_NS // 20
+_MANY_PER_S = 1000.0  # icmp probes of one kind that together exceed this are fired as volleys
+_ARRANGE_NS = SECOND_NS // 20
 
 
 class FrameRecorder:
@@ -59,6 +64,11 @@ class FrameRecorder:
     ) -> None:
         self._rows += ROW.pack(probe, sample_class, flags, seq, due_ns, sent_ns, done_ns)
         self.recorded += 1
+
+    def block(self, rows: bytes, count: int) -> None:
+        """Take many samples at once, laid out as in the store."""
+        self._rows += rows
+        self.recorded += count
 
     def detail(  # noqa: PLR0913, D102 - as in Recorder
         self,
@@ -110,6 +120,9 @@ class Reach:
         self._echoes: dict[socket.AddressFamily, EchoSocket] = {}
         self._probes: dict[int, IcmpProbe | FlowProbe | DatagramProbe] = {}
         self._retired: list[IcmpProbe | FlowProbe | DatagramProbe] = []
+        self._icmp: dict[int, ProbeSpec] = {}  # declared, alone or in a volley
+        self._massing: Massing | None = None  # only if probes are many: numpy takes long to start
+        self._arranging = False
         self._pulses = Pulses()
         self._orders = b""
         self._stop_by_ns = 0
@@ -145,15 +158,10 @@ class Reach:
             order = json.loads(line)
             if order["op"] == "declare":
                 self._declare(ProbeSpec(**order["probe"]), order["seq"])
-            elif order["op"] == "retire" and order["probe"] in self._probes:
-                probe = self._probes.pop(order["probe"])
-                self._loop.remove(probe)
-                self._retired.append(probe)
-            elif order["op"] == "period" and order["probe"] in self._probes:
-                probe = self._probes[order["probe"]]
-                self._loop.remove(probe)
-                probe.schedule.change(order["period_ns"], time.monotonic_ns())
-                self._loop.add(probe)
+            elif order["op"] == "retire":
+                self._retire(order["probe"])
+            elif order["op"] == "period":
+                self._period(order["probe"], order["period_ns"])
             elif order["op"] == "stop":
                 self._stop(order["drain_s"])
 
@@ -163,6 +171,8 @@ class Reach:
         try:
             if spec.lane == "icmp":
                 probe = IcmpProbe(spec, schedule, self._recorder, self._echo(family_for(spec)))
+                self._icmp[spec.probe] = spec
+                self._arrange_soon()
             elif spec.lane == "tcp":
                 probe = FlowProbe(spec, schedule, self._recorder, self._loop, self._token)
             else:
@@ -173,6 +183,67 @@ class Reach:
             return
         self._probes[spec.probe] = probe
         self._loop.add(probe)
+
+    def _retire(self, number: int) -> None:
+        if self._icmp.pop(number, None) is not None:
+            self._arrange_soon()
+        if number in self._probes:
+            self._set_aside(number)
+        elif self._massing is not None:
+            self._arrange()  # it must fall silent now
+
+    def _period(self, number: int, period_ns: int) -> None:
+        if number in self._icmp:
+            self._icmp[number] = dataclasses.replace(self._icmp[number], period_ns=period_ns)
+            self._arrange_soon()
+        if number in self._probes:
+            probe = self._probes[number]
+            self._loop.remove(probe)
+            probe.schedule.change(period_ns, time.monotonic_ns())
+            self._loop.add(probe)
+        elif self._massing is not None:
+            self._arrange()
+
+    def _set_aside(self, number: int) -> int:
+        """Let a probe send nothing more, and wait for what it sent; return its next sequence number."""
+        probe = self._probes.pop(number)
+        self._loop.remove(probe)
+        self._retired.append(probe)
+        return probe.schedule.seq
+
+    # --- volleys ---------------------------------------------------------------------------------------------------
+
+    def _arrange_soon(self) -> None:
+        """Declarations come one by one: decide when they are all there."""
+        if not self._arranging and (self._massing is not None or self._icmp_per_s() >= _MANY_PER_S):
+            self._arranging = True
+            self._loop.call_at(time.monotonic_ns() + _ARRANGE_NS, self._arrange)
+
+    def _icmp_per_s(self) -> float:
+        return sum(spec.samples_per_s for spec in self._icmp.values())
+
+    def _arrange(self) -> None:
+        self._arranging = False
+        if self._stop_by_ns:
+            return
+        from rehearsal.probe import massing  # noqa: PLC0415 - numpy takes long to start, and few runs need it
+
+        if self._massing is None:
+            self._massing = massing.Massing.none(self._loop, self._recorder, self._token)
+        kinds: dict[massing.Kind, list[ProbeSpec]] = {}
+        for spec in self._icmp.values():
+            kinds.setdefault(massing.kind_of(spec), []).append(spec)
+        many = {
+            kind: specs
+            for kind, specs in kinds.items()
+            if massing.is_possible(kind) and sum(spec.samples_per_s for spec in specs) >= _MANY_PER_S
+        }
+        massed = {spec.probe for specs in many.values() for spec in specs}
+        seqs = {number: self._set_aside(number) for number in massed & set(self._probes)}
+        freed = self._massing.arrange(many, seqs)
+        for number in set(freed) - massed:
+            if number in self._icmp:
+                self._declare(self._icmp[number], freed[number])
 
     def _echo(self, family: socket.AddressFamily) -> EchoSocket:
         echo = self._echoes.get(family)
@@ -185,15 +256,14 @@ class Reach:
 
     def _hear_echoes(self, echo: EchoSocket) -> None:
         for heard in echo.hear():
-            if heard.error:
-                for probe in self._probes.values():
-                    if isinstance(probe, IcmpProbe) and probe.address == heard.source:
-                        probe.hear(heard, self._token)
-                continue
-            number = probe_of(heard.payload)
-            candidate = self._probes.get(number)
-            if isinstance(candidate, IcmpProbe) and candidate.address == heard.source:
-                candidate.hear(heard, self._token)
+            number = -1 if heard.error else probe_of(heard.payload)
+            for probe in self._all():
+                if (
+                    isinstance(probe, IcmpProbe)
+                    and probe.address == heard.source
+                    and (heard.error or probe.spec.probe == number)
+                ):
+                    probe.hear(heard, self._token)
 
     def _expire(self) -> None:
         now_ns = time.monotonic_ns()
@@ -201,6 +271,10 @@ class Reach:
             self._drain_sockets()
             for probe in self._all():
                 probe.pending.expire(now_ns)
+        if self._massing is not None:
+            if self._massing.is_overdue(now_ns):
+                self._massing.drain()
+            self._massing.expire(now_ns)
         for probe in [probe for probe in self._retired if not len(probe.pending)]:
             self._retired.remove(probe)
             if not isinstance(probe, IcmpProbe):
@@ -231,17 +305,20 @@ class Reach:
     def _report_facts(self) -> None:
         pulse = self._pulses.take()
         probes = self._all()
+        massing = self._massing
+        volleys = [] if massing is None else list(massing.all())
         stalls, self._loop.stalls = self._loop.stalls, []
         self._recorder.report(
             {
                 "lag_max_ns": self._loop.lag_max_ns,
                 "run_delay_ns": pulse.run_delay_ns,
                 "cpu_ns": pulse.cpu_ns,
-                "in_flight": sum(len(probe.pending) for probe in probes),
+                "in_flight": sum(len(probe.pending) for probe in probes) + sum(each.in_flight() for each in volleys),
                 "dropped": self._loop.dropped,
-                "socket_drops": sum(echo.drops for echo in self._echoes.values()),
-                "late": sum(probe.pending.late for probe in probes),
-                "duplicates": sum(probe.pending.duplicates for probe in probes),
+                "socket_drops": sum(echo.drops for echo in self._echoes.values()) + (massing.drops() if massing else 0),
+                "late": sum(probe.pending.late for probe in probes) + sum(each.late for each in volleys),
+                "duplicates": sum(probe.pending.duplicates for probe in probes)
+                + sum(each.duplicates for each in volleys),
                 "stalls": stalls,
             }
         )
@@ -254,6 +331,8 @@ class Reach:
             return
         self._stop_by_ns = time.monotonic_ns() + int(drain_s * SECOND_NS)
         self._loop.stop_ticking()
+        if self._massing is not None:
+            self._massing.stop()
         self._loop.call_at(0, self._drain)
 
     def _drain(self) -> None:
@@ -262,7 +341,11 @@ class Reach:
             self._drain_sockets()
             for probe in self._all():
                 probe.pending.fail_all(now_ns, SampleClass.CANCELLED_BY_STOP, "")
-        if any(len(probe.pending) for probe in self._all()):
+            if self._massing is not None:
+                self._massing.drain()
+                self._massing.cancel()
+        waiting = any(len(probe.pending) for probe in self._all())
+        if waiting or (self._massing is not None and self._massing.in_flight()):
             self._loop.call_at(now_ns + SECOND_NS // 100, self._drain)
         else:
             self._loop.end()
