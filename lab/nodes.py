@@ -79,25 +79,23 @@ def start(state: layout.State, name: str) -> int:
         setup = _assembly(state, layout.node(name))
     inside = f"set -e\n{setup}\nexec /usr/bin/dumb-init -- /bin/sh -c 'touch {ready}; exec sleep infinity'"
     join = "".join(f"echo $$ > {group}; " for group in groups)
-    command = f"{join}exec /usr/bin/unshare --cgroup --fork --pid --mount --uts --ipc --net --kill-child --propagation private /bin/sh -c {shlex.quote(inside)}"
-    with (state.log / f"keeper-{name}.log").open("wb") as log:
-        parent = subprocess.Popen(
-            ["/bin/sh", "-c", command],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            env=_ENVIRONMENT,
-            cwd="/",
-        )
+    unshare = "exec /usr/bin/unshare --cgroup --fork --pid --mount --uts --ipc --net --kill-child --propagation private"
+    log = state.log / f"keeper-{name}.log"
+    # The shell puts the keeper in the background and ends: the keeper belongs to the machine, not to this process.
+    outside = f"{join}{unshare} /bin/sh -c {shlex.quote(inside)}"
+    background = f"/usr/bin/setsid /bin/sh -c {shlex.quote(outside)} >{log} 2>&1 </dev/null & echo $!"
+    started = subprocess.run(
+        ["/bin/sh", "-c", background], check=True, stdout=subprocess.PIPE, text=True, env=_ENVIRONMENT, cwd="/"
+    )
+    parent = int(started.stdout)
     deadline = time.monotonic() + 20
     while not ready.exists():
-        if parent.poll() is not None or time.monotonic() > deadline:
-            text = (state.log / f"keeper-{name}.log").read_text().strip()
+        if _start_time(parent) is None or time.monotonic() > deadline:
+            text = log.read_text().strip()
             raise NodeError(f"node {name} did not start: {text.splitlines()[-1] if text else 'no output'}")
         time.sleep(0.02)
-    pid = int(Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split()[0])
-    _pid_file(state, name).write_text(json.dumps({"pid": pid, "start_time": _start_time(pid), "parent": parent.pid}))
+    pid = int(Path(f"/proc/{parent}/task/{parent}/children").read_text().split()[0])
+    _pid_file(state, name).write_text(json.dumps({"pid": pid, "start_time": _start_time(pid), "parent": parent}))
     ready.unlink()
     return pid
 
