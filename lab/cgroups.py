@@ -17,6 +17,9 @@ from pathlib import Path
 from lab import layout
 
 
+_INNER = "init"
+
+
 @dataclass(frozen=True, slots=True)
 class Hierarchy:
     """One mounted control group hierarchy. `options` is what mounts it again inside a node."""
@@ -63,7 +66,7 @@ def lab_group(state: layout.State) -> str:
 
 
 def create(state: layout.State, node: str) -> list[Path]:
-    """Makes the node's group in every hierarchy; returns the `cgroup.procs` files to write a pid to."""
+    """Makes the node's group in every hierarchy; returns the `cgroup.procs` files that its keeper must enter."""
     files = []
     for hierarchy in hierarchies():
         group = hierarchy.mount_point / lab_group(state)
@@ -76,13 +79,30 @@ def create(state: layout.State, node: str) -> list[Path]:
                         (directory / name).write_text((directory.parent / name).read_text())
             if hierarchy.version == 2:
                 _delegate(directory.parent)
-        if hierarchy.version == 2:
-            # A group with children that get controllers must not have processes of its own.
-            (group / node / "init").mkdir(exist_ok=True)
-            files.append(group / node / "init" / "cgroup.procs")
-        else:
-            files.append(group / node / "cgroup.procs")
+        files.append(group / node / "cgroup.procs")
     return files
+
+
+def joining(state: layout.State, node: str) -> list[Path]:
+    """The `cgroup.procs` files that a process must enter to belong to a node that runs."""
+    groups = [(hierarchy, hierarchy.mount_point / lab_group(state) / node) for hierarchy in hierarchies()]
+    return [(group / _INNER if hierarchy.version == 2 else group) / "cgroup.procs" for hierarchy, group in groups]
+
+
+def settle(state: layout.State, node: str) -> None:
+    """Makes room for dockerd below a node that has started.
+
+    In version 2 a group whose children get controllers must not hold processes itself, so the keeper moves one level
+    down; the node's own view, fixed when it entered its namespace, still starts at its group. Nothing to do in version 1.
+    """
+    for hierarchy in hierarchies():
+        if hierarchy.version == 2:
+            group = hierarchy.mount_point / lab_group(state) / node
+            (group / _INNER).mkdir(exist_ok=True)
+            for pid in (group / "cgroup.procs").read_text().split():
+                with contextlib.suppress(OSError):
+                    (group / _INNER / "cgroup.procs").write_text(pid)
+            _delegate(group)
 
 
 def _delegate(directory: Path) -> None:

@@ -94,6 +94,7 @@ def start(state: layout.State, name: str) -> int:
             text = log.read_text().strip()
             raise NodeError(f"node {name} did not start: {text.splitlines()[-1] if text else 'no output'}")
         time.sleep(0.02)
+    cgroups.settle(state, name)
     pid = int(Path(f"/proc/{parent}/task/{parent}/children").read_text().split()[0])
     _pid_file(state, name).write_text(json.dumps({"pid": pid, "start_time": _start_time(pid), "parent": parent}))
     ready.unlink()
@@ -285,7 +286,7 @@ def command(state: layout.State, name: str, argv: Sequence[str], *, terminal: bo
     pid = keeper_pid(state, name)
     if pid is None:
         raise NodeError(f"node {name} does not run; start the lab with: rehearse-lab up")
-    join = "".join(f"echo $$ > {group}; " for group in cgroups.create(state, name))
+    join = "".join(f"echo $$ > {group}; " for group in cgroups.joining(state, name))
     environment = dict(_ENVIRONMENT)
     if terminal:
         environment["TERM"] = os.environ.get("TERM", "dumb")

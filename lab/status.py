@@ -57,15 +57,27 @@ def _node(state: layout.State, node: str) -> list[str]:
         found = kolla.container_states(run, node)
     except (subprocess.SubprocessError, nodes.NodeError) as error:
         return [f"{node} does not answer: {error}"]
+    sentences = _taps(run, node) if node in layout.GROUPS["compute"] else []
     wanted = {container.name for container in _expected(node, found)}
     if node == layout.MANAGER.name:
         wanted |= {container for container in manager_images.CONTAINERS if container != "openstackclient"}
-    sentences = [f"{node}: container {name} is missing" for name in sorted(wanted - set(found))]
+    sentences += [f"{node}: container {name} is missing" for name in sorted(wanted - set(found))]
     for name, container in sorted(found.items()):
         if not container.good:
             health = f", {container.health}" if container.health and container.status == "running" else ""
             sentences.append(f"{node}: container {name} is {container.status}{health}")
     return sentences
+
+
+def _taps(run: kolla.Run, node: str) -> list[str]:
+    """Guests' interfaces that were left administratively down: the guest is ACTIVE then, but has no network."""
+    listed = run(node, ["ip", "-o", "link", "show"]).stdout.splitlines()
+    taps = [
+        line.split(": ")[1].split("@")[0]
+        for line in listed
+        if ": tap" in line and ",UP" not in line and "<UP" not in line
+    ]
+    return [f"{node}: the guest interface {tap} is down (mend: ip link set {tap} up)" for tap in taps]
 
 
 def _expected(node: str, found: dict[str, kolla.ContainerState]) -> list[catalogue.Container]:
