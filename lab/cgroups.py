@@ -16,7 +16,6 @@ from pathlib import Path
 
 from lab import layout
 
-
 _INNER = "init"
 
 

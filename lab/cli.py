@@ -17,12 +17,14 @@ from typing import NoReturn
 
 from lab import deploy
 from lab import faults
+from lab import guest
 from lab import host
 from lab import kolla
 from lab import layout
 from lab import lifecycle
 from lab import nodes
 from lab import status
+from lab.manager.containers import ManagerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,12 +91,14 @@ def main(argv: Sequence[str] | None = None) -> int:  # noqa: PLR0911 -- one exit
         print(f"rehearse-lab: {error}", file=sys.stderr)
         return USAGE
     except (
-        lifecycle.BusyError,
-        lifecycle.RemainsError,
         deploy.DeployError,
+        guest.GuestError,
+        kolla.NotHealthyError,
         kolla.PullError,
         kolla.RecreateError,
-        kolla.NotHealthyError,
+        lifecycle.BusyError,
+        lifecycle.RemainsError,
+        ManagerError,
     ) as error:
         print(f"rehearse-lab: {error}", file=sys.stderr)
         return 1
