@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from rehearsal.outage import OPEN_NS
+from rehearsal.outage import ProbeFold
 from rehearsal.outage import derive
 from rehearsal.outage import join
 from rehearsal.outage import measure
@@ -210,6 +211,16 @@ def test_an_outage_within_a_blind_stretch_is_unknown():
     trace = derive(samples, period_ns=PERIOD, blind=[(3 * S, 6 * S)])
     assert trace.outages == ()
     assert trace.nothing == 10
+
+
+def test_what_was_not_known_when_the_probe_was_retired_proves_nothing():
+    """A guest that is removed right after its probe was retired leaves no outage behind."""
+    samples = sampled(5, bad=[(4.85, 9)], cls=SampleClass.NO_REPLY, took=S)
+    (outage,) = derive(samples, period_ns=PERIOD).outages
+    assert outage.is_censored
+    fold = ProbeFold(begin_ns=0, periods=[(0, PERIOD)], retired_ns=5 * S)
+    fold.add(samples)
+    assert fold.finish(5 * S).outages == ()
 
 
 def test_a_slow_answer_proves_that_the_service_was_up():

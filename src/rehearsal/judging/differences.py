@@ -28,6 +28,7 @@ _SINGULAR = {
 }
 _SHOWN = 6
 RELEASE_LABEL = "de.osism.release.openstack"
+KOLLA_NAMESPACE = "/kolla/"
 
 
 def differences(history: History) -> list[Difference]:
@@ -202,4 +203,6 @@ def strange(history: History) -> list[str]:
 def release_of(container: dict[str, Any]) -> str:
     """Return the OpenStack release that a container's image is labelled with; empty: it is none of OpenStack's."""
     labels = container.get("labels")
-    return str(labels.get(RELEASE_LABEL, "")) if isinstance(labels, dict) else ""
+    if not isinstance(labels, dict) or KOLLA_NAMESPACE not in str(container.get("image", "")):
+        return ""  # the manager's own containers carry such a label, too
+    return str(labels.get(RELEASE_LABEL, ""))

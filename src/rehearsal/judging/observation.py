@@ -123,6 +123,7 @@ def observe(history: History) -> Observation:
             periods=probe.periods,
             stretches=[(piece.from_ns, piece.to_ns) for piece in own_pieces[probe.index]],
             blind=spans,
+            retired_ns=probe.ended_ns,
             bin_ns=bin_ns,
             origin_ns=history.began_ns,
         )

@@ -15,6 +15,7 @@ from rehearsal.results import Quality
 
 if TYPE_CHECKING:
     from rehearsal.history import History
+    from rehearsal.history import ProberRun
     from rehearsal.judging.observation import Observation
 
 _BLIND_MOST = 500
@@ -29,8 +30,7 @@ def quality(history: History, observation: Observation) -> Quality:
     blind = sorted([*observation.blind, *absent])
     lags = sum((seen.trace.lags for seen in observation.seen), np.zeros(1, np.int64))
     samples = sum(seen.trace.samples for seen in observation.seen)
-    dropped = sum(beat.dropped for beat in beats)
-    dropped = max(dropped, sum(run.stopped.dropped for run in runs if run.stopped))
+    dropped = sum(_dropped(history, run) for run in runs)
     return Quality(
         samples=samples,
         probes=len({seen.probe.name for seen in observation.seen}),
@@ -45,6 +45,13 @@ def quality(history: History, observation: Observation) -> Quality:
         prober_stopped=bool(runs) and all(run.stopped is not None for run in runs),
         remarks=_remarks(history, observation, dropped, len(blind)),
     )
+
+
+def _dropped(history: History, run: ProberRun) -> int:
+    """Return what one prober gave up; its beats count from its start."""
+    until = run.stopped_ns if run.stopped_ns is not None else run.last_beat_ns
+    told = [beat.dropped for moment, beat in history.of(events.ProberBeat) if run.started_ns <= moment <= until]
+    return max([*told, run.stopped.dropped if run.stopped else 0])
 
 
 def _percentile(lags: np.ndarray[tuple[int, ...], np.dtype[np.int64]], share: float) -> int | None:

@@ -78,7 +78,7 @@ def judged(  # noqa: PLR0911, PLR0913 - the rules, one after the other
     `allowed_anyway`: where no budget speaks of slow answers, what may be down may also be slow. `resolution_ns`: what
     a budget of zero is measured with. `blind_share`: up to which share of the step blindness is not counted.
     """
-    limit = budget or allowed_anyway or Budget(OPEN_NS, None, None, "")
+    limit = budget or (allowed_anyway if lost.count else None) or Budget(OPEN_NS, None, None, "")
     over = _over(limit, lost)
     if over and budget is not None:
         return Outcome.FAIL, over

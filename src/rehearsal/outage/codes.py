@@ -37,8 +37,11 @@ for _class in SampleClass:
     LOST[_class] = _class.proof_is_sent
 
 
-def codes_of(samples: Samples, blind: Sequence[tuple[int, int]] = ()) -> Codes:
+def codes_of(samples: Samples, blind: Sequence[tuple[int, int]] = (), retired_ns: int | None = None) -> Codes:
     """Tell for each sample what it proves. `blind`: disjoint spans in order.
+
+    `retired_ns`: when the probe was ended on purpose. A failure that was not known by then proves nothing: what the
+    probe looked at may have been removed since.
 
     A failure seen by a prober that was blind proves nothing. A good answer stays a proof, because both of its stamps
     are true; if it seems slow, the slowness may be the prober's own.
@@ -48,6 +51,8 @@ def codes_of(samples: Samples, blind: Sequence[tuple[int, int]] = ()) -> Codes:
     if len(troubled) == 0:
         return codes
     doubtful: Mask = (samples["flags"][troubled] & BLIND) != 0
+    if retired_ns is not None:
+        doubtful |= samples["done"][troubled] > retired_ns
     if blind:
         begins = np.array([begin for begin, _ in blind], np.int64)
         ends = np.array([end for _, end in blind], np.int64)

@@ -102,7 +102,8 @@ class ProbeFold:
     """Derives the trace of one probe from its samples, in whatever pieces they come.
 
     `begin_ns`: when probing began. `periods`: (from, period), the first at or before `begin_ns`. `stretches`: spans of
-    time to be tallied. `blind`: spans in which the prober could not see (its controls failed).
+    time to be tallied. `blind`: spans in which the prober could not see (its controls failed). `retired_ns`: when the
+    probe was ended on purpose.
     """
 
     def __init__(  # noqa: PLR0913 - keyword-only, each a fact of its own
@@ -112,10 +113,12 @@ class ProbeFold:
         periods: Sequence[tuple[int, int]],
         stretches: Sequence[tuple[int, int]] = (),
         blind: Sequence[tuple[int, int]] = (),
+        retired_ns: int | None = None,
         bin_ns: int = 60_000_000_000,
         origin_ns: int | None = None,
     ) -> None:
         self._blind = merged(blind)
+        self._retired = retired_ns
         self._waiting = _Waiting()
         self._down = RunFinder(DOWN_ROLES)
         self._slow = RunFinder(SLOW_ROLES)
@@ -170,7 +173,7 @@ class ProbeFold:
     def _derive(self, samples: Samples, settled_ns: int) -> None:
         sent = np.ascontiguousarray(samples["sent"])
         done = np.ascontiguousarray(samples["done"])
-        codes = codes_of(samples, self._blind)
+        codes = codes_of(samples, self._blind, self._retired)
         classes = samples["sample_class"]
         self._counts += np.bincount(codes, minlength=5)
         self._down.add(codes, sent, done, classes)
