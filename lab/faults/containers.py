@@ -18,7 +18,8 @@ from lab.faults.ground import Ground
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_UNHEALTHY_WITHIN_S = 90.0
+#: Three checks in a row must fail, each after a pause and perhaps a timeout.
+_UNHEALTHY_WITHIN_S = (catalogue.HEALTH_RETRIES + 1) * (catalogue.HEALTH_INTERVAL_S + 15.0) + 30.0
 _PROBES = "/var/lib/kolla/bin"
 IMAGES_FILE = "opt/configuration/environments/kolla/images.yml"
 
@@ -126,7 +127,7 @@ def unhealthy(ground: Ground, given: Mapping[str, str]) -> str:
     """A container's health check fails although the service works: Docker calls it unhealthy.
 
     The program that the check runs is replaced inside this one container; Docker then sees three
-    failures in a row, which takes half a minute.
+    failures in a row, which takes half a minute and more.
 
     Turns red: ``preflight.container-health``, ``inflight.step-healthy``; naming host and container.
     """
