@@ -10,7 +10,7 @@ nova-api and glance-api leave eventlet's server for uWSGI. Neutron stays one `ne
 
 Deviations from kolla, all for want of systemd, CAP_SYS_RESOURCE or CPU time: `--restart unless-stopped` instead of systemd
 units; privileged containers get every capability but SYS_RESOURCE; processes run as root inside; keystone and placement run under
-uWSGI on both sides (kolla: Apache until 2024.2); fluentd and ProxySQL are left out; health checks run every 10 s.
+uWSGI on both sides (kolla: Apache until 2024.2); fluentd and ProxySQL are left out; health checks run every 20 s.
 
 Source: openstack/kolla-ansible stable/2025.1 ansible/roles/*/defaults/main.yml, and 2024.1 for the older side.
 """
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 BOTH = ("2024.2", "2025.1")
 
-HEALTH_INTERVAL_S = 10
+HEALTH_INTERVAL_S = 20
+"""kolla: 30. A new container is healthy after one interval at the earliest, which every step waits for; each check costs 60 ms of CPU time."""
 HEALTH_TIMEOUT_S = 30
 HEALTH_RETRIES = 3
 HEALTH_START_PERIOD_S = 120
