@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import inspect
 import json
 import shutil
 import time
@@ -339,12 +340,14 @@ def wait_computes(deployment: Deployment, *, within_s: float = 120) -> None:
 
 
 def _template_path(deployment: Deployment) -> Path:
-    """The template that fits: same packages, same passwords, same server version."""
+    """The template that fits: same packages, same passwords, same server version, made in the same way."""
     digest = hashlib.sha256()
     digest.update(deployment.release.lock.read_bytes())
     digest.update(deployment.state.passwords.read_bytes())
     digest.update(deployment.state.versions.read_bytes())
-    digest.update(Path(__file__).read_bytes())
+    for maker in (_database, _bootstrap, register):
+        digest.update(inspect.getsource(maker).encode())
+    digest.update((_SCRIPTS / "register.py").read_bytes())
     return deployment.state.template / f"{deployment.release.name}-{digest.hexdigest()[:12]}"
 
 
