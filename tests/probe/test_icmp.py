@@ -202,3 +202,20 @@ def test_loopback_answers(family):
     else:
         pytest.fail("no reply was stamped by the kernel before it was read")
     echo.sock.close()
+
+
+@pytest.mark.parametrize("step_s", [3600, -3600])
+def test_a_real_reply_keeps_its_moment_when_the_wall_clock_is_set(step_s, monkeypatch):
+    """Trap 23: the clock is set by an hour while a reply waits in the socket; it is timed within its true limits."""
+    try:
+        echo = EchoSocket(socket.AF_INET, TOKEN)
+        before = time.monotonic_ns()
+        payload = echo.send("127.0.0.1", 1, 4, 56)
+    except OSError as error:
+        pytest.skip(f"ICMP is not permitted here: {error}")
+    time.sleep(0.05)
+    wall_ns = time.time_ns
+    monkeypatch.setattr(icmp.time, "time_ns", lambda: wall_ns() + step_s * 1_000_000_000)
+    [heard] = [each for each in echo.hear() if each.payload == payload]
+    echo.sock.close()
+    assert before <= heard.arrived_ns <= time.monotonic_ns()

@@ -97,6 +97,11 @@ def requests(volley, number):
     return words, np.full(len(words), words.shape[1] * 8, np.uint32), volley._sources.copy()
 
 
+def soon(volley, number=0):
+    """Return a moment just after a round was sent."""
+    return int(volley._sent[number % volley._rounds].max()) + MS
+
+
 def fire_round(volley, number):
     """Fire everything of one round."""
     now = int(volley._first_due[-1]) + number * PERIOD
@@ -113,7 +118,7 @@ def test_replies_that_fit_are_good():
     """A round whose replies all fit is recorded at once, each with the moment the kernel saw it."""
     volley, recorded = volley_of()
     fire_round(volley, 0)
-    arrived = time.monotonic_ns() + 5
+    arrived = soon(volley)
     assert answer(volley, 0, arrived) is None
     assert recorded.classes == ["OK"] * 3
     assert {row[6] for row in recorded.rows} == {arrived}
@@ -129,7 +134,7 @@ def test_a_reply_with_any_other_bit_is_ignored(place, bit):
     fire_round(volley, 0)
     words, lengths, sources = requests(volley, 0)
     words.view(np.uint8)[1, place] ^= 1 << bit
-    volley.hear(words, lengths, sources, np.full(3, time.monotonic_ns(), np.int64))
+    volley.hear(words, lengths, sources, np.full(3, soon(volley), np.int64))
     assert volley.in_flight() == 1
     volley.expire(time.monotonic_ns() + S)
     assert sorted(recorded.classes) == ["NO_REPLY", "OK", "OK"]
@@ -142,7 +147,7 @@ def test_a_reply_from_another_address_or_of_another_length_is_ignored():
     words, lengths, sources = requests(volley, 0)
     sources[0] += 1
     lengths[1] += 8
-    volley.hear(words, lengths, sources, np.full(3, time.monotonic_ns(), np.int64))
+    volley.hear(words, lengths, sources, np.full(3, soon(volley), np.int64))
     assert volley.in_flight() == 2
 
 
@@ -169,7 +174,7 @@ def test_the_same_reply_twice_in_one_reading_is_one_sample():
     fire_round(volley, 0)
     words, lengths, sources = requests(volley, 0)
     twice = [0, 0, 1, 2]
-    volley.hear(words[twice], lengths[twice], sources[twice], np.full(4, time.monotonic_ns(), np.int64))
+    volley.hear(words[twice], lengths[twice], sources[twice], np.full(4, soon(volley), np.int64))
     assert recorded.classes == ["OK"] * 3
     assert volley.duplicates == 1
 
@@ -204,7 +209,7 @@ def test_an_error_on_the_way_is_believed_if_it_quotes_our_request():
     address = volley.specs[index].settings["address"]
     assert not volley.fail(Heard("198.51.100.1", 0, b"", time.monotonic_ns(), "no"))
     assert volley.fail(Heard(address, 0, b"", time.monotonic_ns(), "192.0.2.254 says unreachable, code 1"))
-    answer(volley, 0, time.monotonic_ns())
+    answer(volley, 0, soon(volley))
     assert sorted(recorded.classes) == ["OK", "OK", "UNREACHABLE"]
     assert recorded.details == ["192.0.2.254 says unreachable, code 1"]
 
@@ -215,7 +220,7 @@ def test_what_cannot_be_sent_is_recorded(monkeypatch):
     monkeypatch.setattr(mmsg.Outbox, "send", lambda self, fd, first, count: next(results))
     volley, recorded = volley_of()
     fire_round(volley, 0)
-    answer(volley, 0, time.monotonic_ns())
+    answer(volley, 0, soon(volley))
     assert sorted(recorded.classes) == ["LOCAL_FAULT", "OK", "OK"]
 
 

@@ -31,6 +31,9 @@ _TCP_INFO_BYTES = 104
 _TOTAL_RETRANS_AT = 100  # struct tcp_info: 8 bytes, then 23 u4 before tcpi_total_retrans
 _LINGER_RST = struct.pack("ii", 1, 0)  # close with RST: no TIME_WAIT, a day of probing would run out of ports
 _READ_BYTES = 65536
+USER_TIMEOUT_MS = (
+    5000  # of connections that are kept: the kernel gives up if the far side acknowledges nothing for so long
+)
 _OURS = frozenset(
     {
         errno.EMFILE,
@@ -105,6 +108,8 @@ def broken_by(error: OSError, otherwise: SampleClass) -> Broken:
         return Broken(SampleClass.LOCAL_FAULT, f"the prober's own host: {text}")
     if error.errno in {errno.EHOSTUNREACH, errno.ENETUNREACH}:
         return Broken(SampleClass.UNREACHABLE, text)
+    if error.errno == errno.ETIMEDOUT:
+        return Broken(SampleClass.TIMEOUT_TTFB, f"nothing was acknowledged for {USER_TIMEOUT_MS / 1000:g} s")
     return Broken(otherwise, text)
 
 
@@ -122,13 +127,15 @@ def stopped() -> Broken:
     return Broken(SampleClass.CANCELLED_BY_STOP, "the prober stopped")
 
 
-def open_socket(family: socket.AddressFamily) -> socket.socket:
+def open_socket(family: socket.AddressFamily, *, kept: bool) -> socket.socket:
     """Return a non-blocking TCP socket without Nagle's delay. Raises Broken (local fault)."""
     try:
         sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     except OSError as error:
         raise Broken(SampleClass.LOCAL_FAULT, f"the prober's own host: {error.strerror}") from None
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if kept:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
     return sock
 
 
@@ -238,8 +245,7 @@ def _received(sock: socket.socket, response: Response) -> bytes | int:
     except ssl.SSLError as error:
         raise tls_broken_by(error) from None
     except OSError as error:
-        timed_out = error.errno == errno.ETIMEDOUT
-        broken = broken_by(error, SampleClass.TIMEOUT_TTFB if timed_out else SampleClass.RST_MIDSTREAM)
+        broken = broken_by(error, SampleClass.RST_MIDSTREAM)
         broken.begun = response.begun
         raise broken from None
 

@@ -8,7 +8,6 @@ sample opens a new one, in the open: it is flagged FRESH. Other lines that the f
 from __future__ import annotations
 
 import contextlib
-import errno
 import re
 import socket
 import time
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
     from rehearsal.probe.schedule import Schedule
     from rehearsal.probe.spec import ProbeSpec
 
-_USER_TIMEOUT_MS = 5000
 _MOST_LINE_BYTES = 4096
 
 
@@ -75,8 +73,7 @@ class FlowProbe:
 
     def _connecting(self, sent_ns: int) -> Exchange:
         try:
-            sock = open_socket(family_of(self._address[0]))
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _USER_TIMEOUT_MS)
+            sock = open_socket(family_of(self._address[0]), kept=True)
             connection = self._connection = Connection(sock)
             yield from connecting(sock, self._address, sent_ns + CONNECT_NS)
         except Broken as broken:
@@ -98,7 +95,7 @@ class FlowProbe:
         except BlockingIOError:
             return  # what is left goes out with the next tick
         except OSError as error:
-            self._break(_broken(error))
+            self._break(broken_by(error, SampleClass.RST_MIDSTREAM))
 
     def read(self) -> None:
         """Take what has arrived."""
@@ -109,7 +106,7 @@ class FlowProbe:
         except BlockingIOError:
             return
         except OSError as error:
-            self._break(_broken(error))
+            self._break(broken_by(error, SampleClass.RST_MIDSTREAM))
             return
         arrived_ns = time.monotonic_ns()
         if not data:
@@ -127,12 +124,6 @@ class FlowProbe:
         self.close()
         self._unsent = self._heard = b""
         self.pending.fail_all(time.monotonic_ns(), broken.sample_class, broken.message)
-
-
-def _broken(error: OSError) -> Broken:
-    if error.errno == errno.ETIMEDOUT:
-        return Broken(SampleClass.TIMEOUT_TTFB, f"nothing was acknowledged for {_USER_TIMEOUT_MS / 1000:g} s")
-    return broken_by(error, SampleClass.RST_MIDSTREAM)
 
 
 class DatagramProbe:

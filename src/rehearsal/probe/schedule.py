@@ -7,6 +7,7 @@ periods do not fire at once.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
 _GOLDEN = 0x9E3779B97F4A7C15  # 2^64 / golden ratio: multiples spread evenly however many probes there are
 CATCH_UP = 5  # samples sent late at most, per probe, after a stall; older ones are dropped and counted
@@ -33,7 +34,7 @@ class Schedule:
     seq: int = 0
 
     @classmethod
-    def starting(cls, *, probe: int, period_ns: int, now_ns: int, seq: int = 0) -> Schedule:
+    def starting(cls, *, probe: int, period_ns: int, now_ns: int, seq: int = 0) -> Self:
         """Return a schedule whose first sample is due within a period from now."""
         return cls(probe, period_ns, first_due_ns(probe, period_ns, now_ns), seq)
 

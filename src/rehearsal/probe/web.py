@@ -174,7 +174,7 @@ class WebProbe:
 
     def _connected(self, sample: Sample) -> Generator[Wait, int, Connection]:
         where = self._where
-        sock = open_socket(where.family)
+        sock = open_socket(where.family, kept=where.reused)
         connection = Connection(sock)
         try:
             yield from connecting(sock, where.address, sample.sent_ns + where.connect_ns)
