@@ -27,6 +27,7 @@ from rehearsal.events import CheckDone
 from rehearsal.events import ClaimsListed
 from rehearsal.expectation import NotObserved
 from rehearsal.journal import Journal
+from rehearsal.redact import redact_text
 from rehearsal.verdict import Outcome
 from rehearsal.verdict import worst
 
@@ -393,4 +394,5 @@ def summary_line(record: CheckDone) -> str:
     where = " ".join(word for word in (record.host, record.container, record.service) if word)
     judged = record.outcome == Outcome.FAIL.value and record.expected
     what = f"expected {record.expected}; observed {record.observed}" if judged else record.detail.partition("\n")[0]
-    return f"{Outcome(record.outcome).shown:<8}{record.check} [{where or record.node_id.rpartition('/')[2]}] {what}"
+    line = f"{Outcome(record.outcome).shown:<8}{record.check} [{where or record.node_id.rpartition('/')[2]}] {what}"
+    return redact_text(line)

@@ -167,6 +167,20 @@ def test_a_step_that_replaces_nothing_makes_no_claim_about_containers_of_its_own
     assert "inflight.others-untouched" in checks
 
 
+def test_a_pull_is_about_the_new_release_although_the_containers_still_have_the_old_one(surroundings):
+    """Once the manager has the new release, a pull must bring its images; nobody knows the old tags any more."""
+    data = Target.load(surroundings / "target.json").to_dict()
+    data["release"] |= {"openstack": "2025.1", "osism": "10.2.0"}
+    Target.from_dict(data).save(surroundings / "target.json")
+    records, done = run_suite(surroundings, "inflight", gate="step:pull", REHEARSE_STEP="pull", REHEARSE_EXPECT="from")
+    pulled = [record for record in records if record.check == "inflight.pulled-image"]
+    assert 3 == len(pulled), done.stdout
+    assert all("images could not be observed" in record.detail for record in pulled)
+    records, done = run_suite(surroundings, "preflight", "-k", "container_tag", REHEARSE_EXPECT="from")
+    tags = [record for record in records if record.check == "preflight.container-tag"]
+    assert {"unknown"} == {record.outcome for record in tags}
+
+
 def test_postflight_compares_and_repeats_preflight(surroundings):
     """Post-flight has its own names for what it takes over, and claims for every kind of thing and every migration."""
     records, done = run_suite(surroundings, "postflight")
