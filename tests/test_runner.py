@@ -57,11 +57,13 @@ def test_steps_run_in_order(small):
 
 
 def test_facts_are_taken_around_each_step(small):
-    """Before and after each step every host is looked at; one that does not answer is recorded with an error."""
-    run = small(one="true")
+    """Before and after a step with a gate every host is looked at; one that does not answer is recorded with an error."""
+    run = small(one="true", two="true")
+    one, two = run.run.plan.read_text().rsplit("gates: []", 1)
+    run.run.plan.write_text(f"{one}gates: [inflight]{two}")
     run.go()
     labels = [e.label for e in run.events(events.HostFacts)]
-    assert ["before", "step:one:before", "step:one:after", "after"] == list(dict.fromkeys(labels))
+    assert ["before", "step:two:before", "step:two:after", "after"] == list(dict.fromkeys(labels))
     assert all(e.error for e in run.events(events.HostFacts))
 
 

@@ -194,7 +194,7 @@ def tell(gate: Gate) -> None:
             reason = _reason(check)
             groups.setdefault((check.outcome != Outcome.FAIL, check.check, check.claim, reason), []).append(check)
     for (_, _, claim, reason), checks in sorted(groups.items())[:_MOST_SHOWN]:
-        places = [place for check in checks if (place := _place(check))]
+        places = [place for check in checks if (place := place_of(check))]
         more = f" and {len(places) - _MOST_PLACES} more" if len(places) > _MOST_PLACES else ""
         where = f" ({', '.join(places[:_MOST_PLACES])}{more})" if places else ""
         say(f"  {Outcome(checks[0].outcome).shown}  {claim.rstrip('.')}{where}")
@@ -205,7 +205,8 @@ def tell(gate: Gate) -> None:
         say(f"  log: {gate.log}")
 
 
-def _place(check: CheckDone) -> str:
+def place_of(check: CheckDone) -> str:
+    """Return where a claim was checked: host and container, or service."""
     return " ".join(word for word in (check.host, check.container or check.service) if word)
 
 
