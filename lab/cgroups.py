@@ -123,11 +123,11 @@ def processes(state: layout.State, node: str | None = None) -> set[int]:
     return found
 
 
-def kill_all(state: layout.State, *, within_s: float = 20) -> set[int]:
-    """Kills every process of the lab, those that start meanwhile too; returns the pids that are still there."""
+def kill_all(state: layout.State, node: str | None = None, *, within_s: float = 20) -> set[int]:
+    """Kills every process of the lab (or of one node), those that start meanwhile too; returns the pids still there."""
     deadline = time.monotonic() + within_s
     while True:
-        left = processes(state)
+        left = processes(state, node)
         if not left or time.monotonic() > deadline:
             return left
         for pid in left:

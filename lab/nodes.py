@@ -98,7 +98,19 @@ def start(state: layout.State, name: str) -> int:
     pid = int(Path(f"/proc/{parent}/task/{parent}/children").read_text().split()[0])
     _pid_file(state, name).write_text(json.dumps({"pid": pid, "start_time": _start_time(pid), "parent": parent}))
     ready.unlink()
+    if name != layout.FABRIC:
+        _insist_on_own_root(state, name)
     return pid
+
+
+def _insist_on_own_root(state: layout.State, name: str) -> None:
+    """Makes sure that commands for the node meet the node's files: on the machine's own they would do harm."""
+    seen = subprocess.run(command(state, name, ["cat", "/etc/hostname"]), check=False, capture_output=True, text=True)
+    if seen.stdout.strip() != name:
+        cgroups.kill_all(state, name)
+        raise NodeError(
+            f"node {name} has no root of its own (its /etc/hostname says {seen.stdout.strip()!r}); it was ended"
+        )
 
 
 def _lay_out(state: layout.State, node: Node) -> None:
@@ -291,7 +303,7 @@ def command(state: layout.State, name: str, argv: Sequence[str], *, terminal: bo
     if terminal:
         environment["TERM"] = os.environ.get("TERM", "dumb")
     settings = [f"{key}={value}" for key, value in environment.items()]
-    return ["/bin/sh", "-c", f'{join}exec "$@"', "sh", "/usr/bin/nsenter", "-t", str(pid), "-m", "-u", "-i", "-n", "-p", "-C", "--wdns=/", "--",
+    return ["/bin/sh", "-c", f'{join}exec "$@"', "sh", "/usr/bin/nsenter", "-t", str(pid), "-m", "-u", "-i", "-n", "-p", "-C", "-r", "--wdns=/", "--",
             "/usr/bin/env", "-i", *settings, *argv]  # fmt: skip
 
 
