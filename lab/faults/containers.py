@@ -160,8 +160,8 @@ def unhealthy_mended(ground: Ground, given: Mapping[str, str]) -> str:
 def libvirtd_dead(ground: Ground, given: Mapping[str, str]) -> str:
     """Libvirtd of a compute node is killed and stays away; the guests live on.
 
-    Turns red: ``preflight.libvirt-answers`` and ``preflight.container-running`` with that host; a
-    migration to it fails: ``postflight.migration``.
+    Turns red: ``preflight.container-running`` with that host; a migration to it fails:
+    ``postflight.migration``.
     """
     host = given["host"]
     ground.container(host, "nova_libvirt")
