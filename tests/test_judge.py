@@ -323,7 +323,7 @@ def _run_began(script):
         (99, 106, "keystone", "step"),  # its tail spills over
         (101, 102, "keystone", "step"),  # while the step settles
         (106, 112, "", "between"),
-        (65, 75, "", "pre-existing"),
+        (65, 75, "before", "pre-existing"),
     ],
 )
 def test_an_outage_is_charged_to_what_was_done_when_it_began(judged, from_s, to_s, step, attribution):
@@ -331,6 +331,22 @@ def test_an_outage_is_charged_to_what_was_done_when_it_began(judged, from_s, to_
     results = judged(troubles=(Trouble("nova", from_s, to_s),), deep_hz=0)
     assert {(window.step, window.attribution) for window in results.windows} == {(step, attribution)}
     assert cell(results, step, "nova").count == 1
+
+
+def test_what_happens_before_the_first_step_is_the_control(judged):
+    """The baseline shows what the cloud does by itself: it is told, and no step is blamed for it."""
+    results = judged(troubles=(Trouble("nova", 20, 30),))
+    loss = cell(results, "before", "nova")
+    assert results.outcome is Outcome.OK
+    assert loss.count == 1
+    assert loss.reason.startswith("control, not judged: one outage")
+
+
+def test_a_certain_outage_between_steps_is_an_alarm(judged):
+    """No step was running, but users lost more than any step may cost: fail."""
+    results = judged(troubles=(Trouble("nova", 103, 108),), deep_hz=0)
+    assert cell(results, "", "nova").outcome is Outcome.FAIL
+    assert "nova outside of steps" in results.sentence
 
 
 def test_a_tail_is_not_called_a_quiet_step(judged):
@@ -444,8 +460,8 @@ def test_a_migration_beyond_its_budget_fails(judged):
 def test_trap_14_a_run_that_starts_in_an_outage_is_unknown(judged):
     """Left-censored within the budget's reach: unknown, not ok."""
     results = judged(troubles=(Trouble("nova", 0, 0.5),))
-    assert cell(results, "", "nova").outcome is Outcome.UNKNOWN
-    assert "began or ended in the middle" in cell(results, "", "nova").reason
+    assert cell(results, "before", "nova").outcome is Outcome.UNKNOWN
+    assert "began or ended in the middle" in cell(results, "before", "nova").reason
 
 
 def test_trap_15_a_run_that_stops_in_an_outage_is_unknown(judged):

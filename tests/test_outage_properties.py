@@ -75,7 +75,7 @@ def code(sample):
     return "nothing"
 
 
-def plain_outages(samples, kind):
+def plain_outages(samples, kind):  # noqa: C901 - the definition in one piece
     """METHOD's definition, sample by sample, without any cleverness."""
     rows = [(code(sample), sample) for sample in samples]
     is_bad = {"down": {"down"}, "degraded": {"slow"}}[kind]
@@ -88,6 +88,9 @@ def plain_outages(samples, kind):
                 onset = last_good if kind == "down" else last_not_slow
                 run = {"g0": onset, "rtt": last_good, "pieces": [], "good_before": good_since}
                 cut, good_since = True, 0
+            if kind == "degraded":
+                waited = max((int(each["done"]) for piece in run["pieces"] for each in piece), default=0)
+                cut = not run["pieces"] or int(sample["sent"]) > waited
             if cut:
                 run["pieces"].append([])
                 cut = False
@@ -181,6 +184,7 @@ STRETCHES = [(T0, T0 + 2000 * MS), (T0 + 2000 * MS, T0 + 2100 * MS), (T0 + 1500 
 
 
 @given(recordings())
+@settings(deadline=None)
 def test_outages_are_what_the_plain_model_says(samples):
     """Both kinds of outages equal the definition, walked sample by sample."""
     trace = derive(samples, period_ns=PERIOD)
@@ -189,6 +193,7 @@ def test_outages_are_what_the_plain_model_says(samples):
 
 
 @given(recordings(), st.one_of(st.none(), st.just(T0 + 8000 * MS)))
+@settings(deadline=None)
 def test_the_floor_is_what_the_plain_model_says(samples, end):
     """The detection floor equals the definition, pair by pair."""
     trace = derive(samples, period_ns=PERIOD, begin_ns=T0 - 30 * MS, end_ns=end, stretches=STRETCHES)
@@ -197,6 +202,7 @@ def test_the_floor_is_what_the_plain_model_says(samples, end):
 
 
 @given(recordings(), st.data())
+@settings(deadline=None)
 def test_folding_in_pieces_equals_the_whole(samples, data):
     """However a recording is cut, the trace is the same, if what is declared settled is complete."""
     by_done = samples[np.argsort(samples["done"], kind="stable")]
@@ -213,7 +219,7 @@ def test_folding_in_pieces_equals_the_whole(samples, data):
 
 
 @given(st.lists(recordings(most=25), min_size=1, max_size=4), st.integers(1, 40), st.integers(1, 60))
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 def test_a_stream_of_many_probes_equals_each_alone(recorded, block, batch):
     """Blocks of a store, mixed and in the order of completion, give every probe the trace that it has alone."""
     for number, samples in enumerate(recorded, start=1):
@@ -315,6 +321,7 @@ def contains_truth(world, outage):
 
 
 @given(worlds(lost=True))
+@settings(deadline=None)
 def test_truth_lies_within_the_bounds_of_a_lost_packet_outage(world):
     """Certain <= truth <= possible, and the instants enclose onset and end, when failures are silent."""
     for outage in derive(world.samples, period_ns=PERIOD).outages:
@@ -322,6 +329,7 @@ def test_truth_lies_within_the_bounds_of_a_lost_packet_outage(world):
 
 
 @given(worlds(lost=False))
+@settings(deadline=None)
 def test_truth_lies_within_the_bounds_of_a_refused_outage(world):
     """Certain <= truth <= possible, and the instants enclose onset and end, when failures are told."""
     for outage in derive(world.samples, period_ns=PERIOD).outages:
@@ -329,6 +337,7 @@ def test_truth_lies_within_the_bounds_of_a_refused_outage(world):
 
 
 @given(worlds(lost=True))
+@settings(deadline=None)
 def test_nothing_longer_than_the_floor_passes_unseen(world):
     """Every true outage is either within a reported one or no longer than the floor."""
     last = int(world.samples["done"].max())
@@ -350,6 +359,7 @@ def test_nothing_longer_than_the_floor_passes_unseen(world):
     st.sampled_from([20, 100, 250]),
     st.integers(0, 20),
 )
+@settings(deadline=None)
 def test_truth_lies_within_the_bounds_of_slow_answers(stalls, period_ms, answer_ms):
     """While a service stalls, users wait: their true waiting lies between certain and possible."""
     spans, moment = [], T0

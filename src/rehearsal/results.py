@@ -65,7 +65,7 @@ class Window:
 class Loss:
     """What the users of one service lost during one step: a cell of the matrix step x service.
 
-    `step` "": outside of steps. Service `canaries`: the canary that lost most; its migrations are judged apart.
+    `step` "before": before the first step, the control, not judged; "": later, outside of steps. Service `canaries`: the canary that lost most; its migrations are judged apart.
     """
 
     step: str

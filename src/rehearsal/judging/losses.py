@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 from typing import Any
 
 from rehearsal.judging import budgets
+from rehearsal.judging.observation import BEFORE
 from rehearsal.judging.observation import OUTSIDE
 from rehearsal.judging.observation import uncovered_ns
 from rehearsal.judging.rules import Lost
 from rehearsal.judging.rules import Watched
 from rehearsal.judging.rules import by_length
 from rehearsal.judging.rules import judged
+from rehearsal.judging.rules import outside
 from rehearsal.judging.troubles import is_judged
 from rehearsal.judging.union import united
 from rehearsal.outage import OPEN_NS
@@ -55,7 +57,7 @@ def matrix(history: History, observation: Observation, groups: list[Group]) -> l
             charged[group.charge.label, group.service, group.kind].append(group)
     return [
         _loss(history, observation, label, service, kind, charged[label, service, kind])
-        for label in [*labels, OUTSIDE]
+        for label in [BEFORE, *labels, OUTSIDE]
         for service in services
         for kind in ("down", "degraded")
     ]
@@ -116,7 +118,7 @@ def watch(
     charged = [span for group in groups for span in united(group.sightings).spans]
     blind = [part for low, high in pieces for part in clipped(((a, b) for a, b, _ in observation.blind), low, high)]
     # A step must be watched from its first to its last moment; outside of steps, as long as there was a prober.
-    uncovered = 0 if label == OUTSIDE else uncovered_ns(lanes, observation.pieces, label, history)
+    uncovered = 0 if label in {BEFORE, OUTSIDE} else uncovered_ns(lanes, observation.pieces, label, history)
     return Watched(
         samples=sum(tally.samples for tally in tallies),
         failed=sum(tally.failed for tally in tallies),
@@ -125,7 +127,9 @@ def watch(
         uncovered_ns=uncovered,
         blind_ns=min((_late(each, label) for each in _by_name(lanes)), default=0),
         # The time outside of steps has no given length, so that blindness in it cannot be summed against a budget.
-        blind_counted_ns=0 if label == OUTSIDE else measure(itertools.chain(blind, charged)) - measure(charged),
+        blind_counted_ns=0
+        if label in {BEFORE, OUTSIDE}
+        else measure(itertools.chain(blind, charged)) - measure(charged),
         period_ns=min(seen.probe.declared.period_ns for seen in lanes),
         length_ns=measure(pieces),
     )
@@ -190,14 +194,17 @@ def _cell(  # noqa: PLR0913, PLR0917 - the coordinates of a cell and what falls 
     together = united((sighting for group in groups for sighting in group.sightings), **limits)
     lengths = tuple(united(group.sightings, **limits).length for group in groups)
     lost = Lost(kind, lengths, together.length, together.count)
-    outcome, reason = judged(
-        lost,
-        watched,
-        budget=budget,
-        allowed_anyway=budgets.budget_of(history.plan, label, service, "down") if budget is None else None,
-        resolution_ns=budgets.resolution_ns(history.plan, label, service) or 2 * watched.period_ns,
-        blind_share=budgets.blind_share(history.plan),
-    )
+    if label in {BEFORE, OUTSIDE}:
+        outcome, reason = outside(lost, watched, budget, before=label == BEFORE)
+    else:
+        outcome, reason = judged(
+            lost,
+            watched,
+            budget=budget,
+            allowed_anyway=budgets.budget_of(history.plan, label, service, "down") if budget is None else None,
+            resolution_ns=budgets.resolution_ns(history.plan, label, service) or 2 * watched.period_ns,
+            blind_share=budgets.blind_share(history.plan),
+        )
     return Loss(
         step=label,
         service=service,

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from rehearsal.outage import Trace
 
 OUTSIDE = ""
+BEFORE = "before"
 MIGRATION = "migration:"
 SHALLOW_LANES = ("vip-new", "vip-reused")
 USER_LANES = (*SHALLOW_LANES, "deep")
@@ -40,7 +41,7 @@ _LOOPBACK = ("127.", "localhost", "[::1]", "::1")
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A stretch of the run and what it is charged to: a step's id, `migration:<id>`, or OUTSIDE."""
+    """A stretch of the run and what it is charged to: a step's id, `migration:<id>`, BEFORE the first step, or OUTSIDE."""
 
     from_ns: int
     to_ns: int
@@ -214,12 +215,12 @@ def pieces_of(history: History) -> tuple[Piece, ...]:
     moment = history.began_ns
     for piece in cut:
         if piece.from_ns > moment:
-            found.append(Piece(moment, piece.from_ns, OUTSIDE))
+            found.append(Piece(moment, piece.from_ns, OUTSIDE if found else BEFORE))
         if piece.to_ns > piece.from_ns:
             found.append(piece)
         moment = max(moment, piece.to_ns)
     if history.ended_ns > moment:
-        found.append(Piece(moment, history.ended_ns, OUTSIDE))
+        found.append(Piece(moment, history.ended_ns, OUTSIDE if found else BEFORE))
     return tuple(found)
 
 

@@ -91,7 +91,7 @@ def judged(  # noqa: PLR0911, PLR0913 - the rules, one after the other
         return Outcome.UNKNOWN, f"nobody measured for {words.at_most(watched.uncovered_ns)} of this step"
     if any(length.possible_ns is None for length in lost.lengths):
         return Outcome.UNKNOWN, f"the recording began or ended in the middle of the {lost.noun}"
-    undecided = _undecided(limit, lost)
+    undecided = _undecided(limit, lost, watched.period_ns)
     if undecided:
         return Outcome.UNKNOWN, undecided
     if watched.floor_ns is None:
@@ -127,22 +127,43 @@ def _over(limit: Budget, lost: Lost) -> str:
     return ""
 
 
-def _undecided(limit: Budget, lost: Lost) -> str:
+def _undecided(limit: Budget, lost: Lost, period_ns: int) -> str:
     """Return why the bounds do not support a verdict, and what would; empty if they do."""
     for length in lost.lengths:
         if against_budget(length.certain_ns, length.possible_ns, limit.longest_ns) is Outcome.UNKNOWN:
-            return _sample_faster(f"{words.article(lost.noun)} lasted", length, limit.longest_ns)
+            return _sample_faster(f"{words.article(lost.noun)} lasted", length, limit.longest_ns, period_ns)
     total, allowed = lost.total, limit.total_ns
     if allowed is not None and against_budget(total.certain_ns, total.possible_ns, allowed) is Outcome.UNKNOWN:
-        return _sample_faster(f"{lost.nouns} lasted in total", total, allowed)
+        return _sample_faster(f"{lost.nouns} lasted in total", total, allowed, period_ns)
     return ""
 
 
-def _sample_faster(what: str, length: Length, budget_ns: int) -> str:
+def _sample_faster(what: str, length: Length, budget_ns: int, period_ns: int) -> str:
     """Bounds are about two periods apart; they decide once they are closer than the point is to the budget."""
-    period = abs(budget_ns - length.point_ns) // 2
-    advice = f"sampling every {words.at_least(period)} would decide" if period >= _FINEST_NS else "no rate would decide"
+    needed = abs(budget_ns - length.point_ns) // 2
+    if needed >= period_ns:
+        advice = "its bounds are wide because requests failed late, not because of sampling"
+    elif needed >= _FINEST_NS:
+        advice = f"sampling every {words.at_least(needed)} would decide"
+    else:
+        advice = "no rate would decide"
     return f"{what} {words.between(length)}, and {words.exactly(budget_ns)} are allowed: {advice}"
+
+
+def outside(lost: Lost, watched: Watched, budget: Budget | None, *, before: bool) -> tuple[Outcome, str]:
+    """Judge what was lost while no step was running.
+
+    What happened before the first step is the control: it shows what the cloud does by itself, and is nobody's fault.
+    Later, the plan's budgets, which speak of steps, are taken as an alarm: an outage that certainly exceeds them fails.
+    Slow answers and uncertain lengths outside of steps are shown and decide nothing, but for outages without an end.
+    """
+    told = _well(lost, watched) if watched.samples else "never sampled"
+    over = _over(budget, lost) if budget is not None and lost.kind == "down" and not before else ""
+    if over:
+        return Outcome.FAIL, over
+    if lost.kind == "down" and any(length.possible_ns is None for length in lost.lengths):
+        return Outcome.UNKNOWN, "the recording began or ended in the middle of an outage"
+    return Outcome.OK, f"control, not judged: {told}" if before else told
 
 
 def _well(lost: Lost, watched: Watched) -> str:

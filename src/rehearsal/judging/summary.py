@@ -19,6 +19,7 @@ from rehearsal.judging.differences import unchanged
 from rehearsal.judging.losses import lane_floor
 from rehearsal.judging.losses import vip_floor
 from rehearsal.judging.losses import vips_of
+from rehearsal.judging.observation import BEFORE
 from rehearsal.judging.observation import OUTSIDE
 from rehearsal.results import Finding
 from rehearsal.results import Gap
@@ -163,7 +164,7 @@ def _of_losses(judged: Judged) -> list[Finding]:
         if loss.samples == 0 and loss.count == 0:
             unwatched.append(loss.service)
             continue
-        during = f"during {loss.step}" if loss.step else "outside of steps"
+        during = _when(loss.step)
         kind = "" if loss.kind == "down" else " (slow answers)"
         found.append(
             Finding(
@@ -174,7 +175,7 @@ def _of_losses(judged: Judged) -> list[Finding]:
         )
     for service in dict.fromkeys(unwatched):
         cells = [loss for loss in judged.matrix if loss.service == service and loss.kind == "down"]
-        empty = [loss.step or "outside of steps" for loss in cells if not loss.samples]
+        empty = [loss.step or "outside of steps" for loss in cells if not loss.samples and loss.step != BEFORE]
         where = "" if len(empty) == len(cells) else f" during {words.listed(empty)}"
         found.append(Finding(Outcome.UNKNOWN, f"service:{service}", f"{service} was never sampled{where}."))
     return found
@@ -188,6 +189,12 @@ def _is_told(canary: Canary, judged: Judged) -> bool:
         and loss.reason.startswith(f"{canary.name}: ")
         for loss in judged.matrix
     )
+
+
+def _when(label: str) -> str:
+    if label == BEFORE:
+        return "before the first step"
+    return f"during {label}" if label else "outside of steps"
 
 
 def _of_missing_migrations(history: History, judged: Judged) -> list[Finding]:
@@ -296,12 +303,14 @@ def gaps(history: History, observation: Observation, judged: Judged) -> list[Gap
 
 def _cell_name(loss: Loss) -> str:
     kind = "downtime" if loss.kind == "down" else "slow answers"
-    return f"{kind.capitalize()} of {loss.service} {f'during {loss.step}' if loss.step else 'outside of steps'}"
+    return f"{kind.capitalize()} of {loss.service} {_when(loss.step)}"
 
 
 def _coarse_lanes(history: History, observation: Observation) -> list[Gap]:
     """What only a lane with rarer samples could have seen, where that is longer than the budget: once a service."""
-    labels = [label for label in dict.fromkeys(piece.label for piece in observation.pieces) if label != OUTSIDE]
+    labels = [
+        label for label in dict.fromkeys(piece.label for piece in observation.pieces) if label not in {BEFORE, OUTSIDE}
+    ]
     found = []
     for service in dict.fromkeys(seen.probe.service for seen in observation.seen if seen.probe.lane == "deep"):
         named: dict[str, list[Any]] = {}
@@ -358,7 +367,7 @@ def sentence(verdict: Outcome, found: list[Finding], judged: Judged) -> str:
 
 def _all_well(judged: Judged) -> str:
     parts = [f"all {words.plural(len(judged.steps), 'step')} ended well"]
-    down = [loss for loss in judged.matrix if loss.kind == "down" and loss.count and loss.step]
+    down = [loss for loss in judged.matrix if loss.kind == "down" and loss.count and loss.step not in {BEFORE, OUTSIDE}]
     if down:
         worst_loss = max(down, key=lambda loss: (loss.longest.possible_ns or 0, loss.longest.certain_ns))
         allowed = f", {words.exactly(worst_loss.budget.longest_ns)} allowed" if worst_loss.budget else ""

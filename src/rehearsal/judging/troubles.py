@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 from rehearsal import events
 from rehearsal.judging import budgets
+from rehearsal.judging.observation import BEFORE
 from rehearsal.judging.observation import MIGRATION
 from rehearsal.judging.observation import OUTSIDE
 from rehearsal.judging.observation import USER_LANES
 from rehearsal.judging.union import Sighting
 from rehearsal.judging.union import evidence
 from rehearsal.judging.union import extent
-from rehearsal.outage import OPEN_NS
 from rehearsal.outage import join
 
 if TYPE_CHECKING:
@@ -107,8 +107,7 @@ def groups_of(observation: Observation, history: History) -> list[Group]:
     found: list[Group] = []
     for (service, kind, _), troubles in by_key.items():
         found += [
-            Group(service, kind, together, charge(together, observation.pieces, history))
-            for together in _overlapping(troubles)
+            Group(service, kind, together, charge(together, observation.pieces)) for together in _overlapping(troubles)
         ]
     return sorted(found, key=lambda group: group.troubles[0].outages[0].first_bad_ns)
 
@@ -175,7 +174,7 @@ class _Makers:
 # --- charging ------------------------------------------------------------------------------------------------------
 
 
-def charge(troubles: Sequence[Trouble], pieces: Sequence[Piece], history: History) -> Charge:
+def charge(troubles: Sequence[Trouble], pieces: Sequence[Piece]) -> Charge:
     """Charge a window to what was being done when it began; its tail stays there, however long it is."""
     first_bad = min(trouble.outages[0].first_bad_ns for trouble in troubles)
     # Whichever lane saw the last good sample before: the service was well until then.
@@ -188,13 +187,13 @@ def charge(troubles: Sequence[Trouble], pieces: Sequence[Piece], history: Histor
     if moving:
         return Charge(moving[-1].label, "migration")
     touched = [piece for piece in pieces if piece.from_ns <= onset[1] and onset[0] < piece.to_ns]
-    steps = [piece.label for piece in touched if piece.label != OUTSIDE]
+    steps = [piece.label for piece in touched if piece.label not in {OUTSIDE, BEFORE}]
     if len(steps) > 1:
         return Charge(steps[-1], "ambiguous", tuple(dict.fromkeys(steps)))
     if steps:
         return Charge(steps[0], "step" if len(touched) == 1 else "ambiguous", (steps[0], "no step"))
-    first_step = min((run.began_ns for run in history.steps), default=OPEN_NS)
-    return Charge(OUTSIDE, "pre-existing" if onset[1] < first_step else "between")
+    before = any(piece.label == BEFORE for piece in touched) or not touched
+    return Charge(BEFORE, "pre-existing") if before else Charge(OUTSIDE, "between")
 
 
 def is_canary(service: str) -> bool:

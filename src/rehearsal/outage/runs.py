@@ -137,7 +137,10 @@ class RunFinder:
         new_run = np.ones(len(bad), np.bool_)
         new_run[1:] = np.diff(at) > 1
         new_piece = new_run.copy()
-        new_piece[1:] |= np.diff(cuts[bad]) > 0
+        if self._roles.kind == "down":
+            new_piece[1:] |= np.diff(cuts[bad]) > 0
+        else:  # what is certain of slow answers is the waiting itself
+            new_piece[1:] |= sent[bad][1:] > np.maximum.accumulate(done[bad])[:-1]
         pieces = np.flatnonzero(new_piece)
         last_of_piece = np.append(pieces[1:], len(bad)) - 1
         bad_sent, bad_done, bad_class = sent[bad], done[bad], classes[bad]
@@ -169,7 +172,7 @@ class RunFinder:
                 self._good_since += good_here
             if not continues:
                 self._open(int(bad_sent[run_from]), onset_bound[number])
-            joins = continues and not self._cut and int(cuts[bad[run_from]]) == 0
+            joins = continues and self._joins(int(bad_sent[run_from]), int(cuts[bad[run_from]]))
             self._grow(
                 made[piece_from[number] : piece_to[number]],
                 bad_class[run_from:run_to],
@@ -188,6 +191,12 @@ class RunFinder:
             self._cut = int(cuts[-1]) > int(cuts[bad[-1]])
         if self._roles.kind == "degraded":
             self._remember_not_slow(codes, sent)
+
+    def _joins(self, sent: int, cuts: int) -> bool:
+        """Tell whether the first bad sample of a segment goes on with the last piece of the segment before."""
+        if self._roles.kind == "down":
+            return not self._cut and cuts == 0
+        return self._run is not None and sent <= self._run.most_done
 
     def _onset_bounds(self, codes: Codes, sent: Int64s, firsts: NDArray[np.intp]) -> list[int | None]:
         """For slow answers: when each run cannot have begun yet, because an answer came promptly or was a failure."""
@@ -270,7 +279,7 @@ def _down_parts(pieces: list[_Piece], round_trip: int | None) -> tuple[tuple[int
 
 
 def _slow_parts(pieces: list[_Piece]) -> tuple[tuple[int, int], ...]:
-    """From the first slow request to its last answer, piece by piece, nothing counted twice."""
+    """The time in which somebody was waiting for a slow answer, nothing counted twice."""
     parts: list[tuple[int, int]] = []
     for piece in pieces:
         begin = max(piece.first_sent, parts[-1][1]) if parts else piece.first_sent
