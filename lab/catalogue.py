@@ -138,8 +138,7 @@ CONTAINERS: tuple[Container, ...] = (
     ),
     Container(
         "ovn_northd", "ovn", "ovn-northd", "ovn-northd", "ovn-northd",
-        _both(f"ovn-northd -vconsole:emer -vsyslog:err -vfile:info --ovnnb-db=tcp:{{ip}}:{layout.OVN_NB_PORT} "
-              f"--ovnsb-db=tcp:{{ip}}:{layout.OVN_SB_PORT} --log-file=/var/log/kolla/openvswitch/ovn-northd.log --pidfile=/run/ovn/ovn-northd.pid"),
+        _both(f"start_ovn_northd tcp:{{ip}}:{layout.OVN_NB_PORT} tcp:{{ip}}:{layout.OVN_SB_PORT}"),
         volumes=(_LOGS,), log_dir="openvswitch",
     ),
     Container(
