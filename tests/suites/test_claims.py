@@ -490,6 +490,16 @@ def test_downtime_and_slow_answers(kind):
             judge(rows, "nova", "nova", kind)
 
 
+def test_an_outage_that_goes_on_is_known_as_such():
+    """Only an outage of this very step that has no end yet makes a gate wait."""
+    open_end = Length(1_000_000_000, 1_500_000_000, None)
+    going_on = dataclasses.replace(loss(), longest=open_end)
+    assert losses.is_open([loss(), going_on], "nova")
+    assert not losses.is_open([loss()], "nova")
+    assert not losses.is_open([going_on], "glance")
+    assert not losses.is_open([dataclasses.replace(going_on, count=0)], "nova")
+
+
 # --- before and after
 
 

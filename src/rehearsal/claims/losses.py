@@ -33,6 +33,11 @@ def within_budget(losses: Iterable[Loss], step: str, service: str, kind: str) ->
     )
 
 
+def is_open(losses: Iterable[Loss], step: str) -> bool:
+    """Return whether something that began during the step still goes on where the recording ends."""
+    return any(loss.step == step and loss.count > 0 and loss.longest.possible_ns is None for loss in losses)
+
+
 def allowed(budget: Budget | None) -> str:
     """Return a budget in words, with its source."""
     if budget is None:
