@@ -139,8 +139,8 @@ class RunFinder:
         new_piece = new_run.copy()
         if self._roles.kind == "down":
             new_piece[1:] |= np.diff(cuts[bad]) > 0
-        else:  # what is certain of slow answers is the waiting itself
-            new_piece[1:] |= sent[bad][1:] > np.maximum.accumulate(done[bad])[:-1]
+        else:
+            new_piece |= _nobody_waited(sent[bad], done[bad], np.flatnonzero(new_run))
         pieces = np.flatnonzero(new_piece)
         last_of_piece = np.append(pieces[1:], len(bad)) - 1
         bad_sent, bad_done, bad_class = sent[bad], done[bad], classes[bad]
@@ -259,6 +259,18 @@ class RunFinder:
         )
         self._run = None
         self._cut = False
+
+
+def _nobody_waited(sent: Int64s, done: Int64s, runs: NDArray[np.intp]) -> Mask:
+    """Tell which slow requests were sent when all slow ones before them in their run were answered.
+
+    What is certain of slow answers is the waiting itself.
+    """
+    breaks = np.zeros(len(sent), np.bool_)
+    for low, high in zip(runs.tolist(), [*runs[1:].tolist(), len(sent)], strict=True):
+        if high - low > 1:
+            breaks[low + 1 : high] = sent[low + 1 : high] > np.maximum.accumulate(done[low : high - 1])
+    return breaks
 
 
 def _proof(piece: _Piece, round_trip: int | None) -> int:
