@@ -1,4 +1,4 @@
-"""The catalogue of checks: each claim's id, its sentence, and the fault that was seen to turn it red.
+"""The catalogue of checks: each claim's id, its sentence, and the fault that must turn it red.
 
 A check that was never seen to fail proves nothing. The sentences come from the suites themselves (their docstrings), so
 that the page, the report and the code cannot say different things; what is declared here is only which fault belongs to
@@ -19,7 +19,7 @@ SUITES = ("preflight", "inflight", "postflight")
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """How a check was seen to fail. `faults` are made in the lab; `reason` says honestly why there is none, or what else."""
+    """How a check is made to fail. `faults` are made in the lab; `reason` says honestly why there is none, or what else."""
 
     faults: tuple[str, ...] = ()
     reason: str = ""
@@ -155,13 +155,14 @@ def page(checks: list[Check]) -> str:
         "# Checks",
         "",
         "Made from the code by `python -m rehearsal.checks`; do not edit. Every check is one sentence about a cloud that is",
-        "either true, false, or could not be observed (unknown, which is never a pass). *Seen red by* names what was done to a",
-        "real cloud to see the check fail: a fault of the embedded lab (`rehearse-lab break NAME`), or an honest reason.",
+        "either true, false, or could not be observed (unknown, which is never a pass). *Turned red by* names the fault that the",
+        "tests on the embedded lab make on the real thing, expecting exactly this check to fail: one of `rehearse-lab break NAME`,",
+        "or what people leave behind (`tests/lab/made_faults.py`, `tests/lab/test_run_faults.py`).",
         "",
         "Repeat one check with `pytest 'suites/SUITE/FILE.py::TEST[PARAMETERS]'`; the report gives the whole command.",
     ]
     for suite in SUITES:
-        lines += ["", f"## {suite}", "", "| check | claim | seen red by |", "| --- | --- | --- |"]
+        lines += ["", f"## {suite}", "", "| check | claim | turned red by |", "| --- | --- | --- |"]
         lines += [
             f"| `{check.id}` | {_cell(check.claim)} | {_cell(_seen_red(check))} |"
             for check in checks
