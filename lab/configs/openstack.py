@@ -4,7 +4,7 @@ Services reach each other through the internal VIP with TLS and trust the system
 every node. Compute nodes get no database connection: a nova-compute that sees one misjudges its upgrade level.
 
 Deviations from kolla-ansible 2025.1: classic queues on both sides (Debian's RabbitMQ is 3.10, so the move to RabbitMQ 4 and
-quorum queues is not rehearsed); libvirt without SASL; no memcache encryption; few workers.
+quorum queues is not rehearsed); libvirt without SASL; no memcache encryption; few workers; memcached is asked again after 5 s.
 """
 
 from __future__ import annotations
@@ -26,6 +26,15 @@ if TYPE_CHECKING:
 CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 KEYSTONE_URL = f"https://{layout.INTERNAL_NAME}:{layout.API_PORTS['keystone']}"
 _MEMCACHED = f"{layout.CONTROL.management}:{layout.MEMCACHED_PORT}"
+DEAD_RETRY_S = 5
+"""How soon a memcached that was away is asked again. The default of 300 s is made for several servers: with a single one, its
+restart leaves every token uncached for five minutes, and two cores do not carry that."""
+_CACHE = {
+    "backend": "oslo_cache.memcache_pool",
+    "enabled": True,
+    "memcache_servers": _MEMCACHED,
+    "memcache_dead_retry": DEAD_RETRY_S,
+}
 
 
 def transport_url(credentials: Credentials) -> str:
@@ -68,6 +77,7 @@ def _token_filter(user: str, credentials: Credentials) -> dict[str, object]:
         "www_authenticate_uri": f"https://{layout.EXTERNAL_NAME}:{layout.API_PORTS['keystone']}",
         **_service_account(user, credentials),
         "memcached_servers": _MEMCACHED,
+        "memcache_pool_dead_retry": DEAD_RETRY_S,
         "service_token_roles_required": True,
     }
 
@@ -107,7 +117,7 @@ def keystone_conf(credentials: Credentials) -> ConfigFile:
     text = ini({
         "DEFAULT": {"log_file": "/var/log/kolla/keystone/keystone.log", "transport_url": transport_url(credentials)},
         "database": _database("keystone", credentials["keystone_database_password"], "keystone"),
-        "cache": {"backend": "oslo_cache.memcache_pool", "enabled": True, "memcache_servers": _MEMCACHED},
+        "cache": _CACHE,
         "token": {"provider": "fernet", "expiration": 86400, "allow_expired_window": 172800},
         "fernet_tokens": {"key_repository": "/etc/keystone/fernet-keys", "max_active_keys": 3},
         "fernet_receipts": {"key_repository": "/etc/keystone/fernet-keys", "max_active_keys": 3},
@@ -126,7 +136,7 @@ def keystone(container: Container, node: Node, release: Release, credentials: Cr
         if release.name == "2024.2"
         else {"module": "keystone.wsgi.api:application"}
     )
-    uwsgi = _uwsgi(container, node, {"threads": 4, **application})
+    uwsgi = _uwsgi(container, node, {"processes": 2, "threads": 4, **application})
     return [keystone_conf(credentials), uwsgi]
 
 
@@ -315,7 +325,7 @@ def _nova(node: Node, credentials: Credentials, log_file: str) -> dict[str, dict
         "placement": {**_service_account("placement", credentials), "valid_interfaces": "internal"},
         "service_user": {**_service_account("nova", credentials), "send_service_user_token": True},
         "keystone_authtoken": _token_filter("nova", credentials),
-        "cache": {"backend": "oslo_cache.memcache_pool", "enabled": True, "memcache_servers": _MEMCACHED},
+        "cache": _CACHE,
         "upgrade_levels": {"compute": "auto"},
         "oslo_middleware": _PROXIED,
         "oslo_messaging_notifications": _NO_NOTIFICATIONS,
