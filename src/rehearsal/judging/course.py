@@ -43,9 +43,8 @@ def checks(history: History) -> list[Check]:
 
 
 def _check(event: events.CheckDone) -> Check:
-    observed = (
-        event.observed if not event.detail else f"{event.observed}; {event.detail}" if event.observed else event.detail
-    )
+    told_already = not event.detail or (event.observed and event.observed in event.detail)
+    observed = event.observed if told_already else "; ".join(filter(None, (event.observed, event.detail)))
     return Check(
         id=event.check,
         node_id=event.node_id,
