@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,12 +26,13 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """What passed at one gate."""
+    """What passed at one gate. `repeat`, followed by a check's node id, repeats it; empty: each row has its own command."""
 
     gate: str
     suite: str
     total: int
     claims: list[Claim]
+    repeat: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,24 @@ def sorted_out(checks: list[Check]) -> Checklist:
         if place < PASSES_MOST:
             claims.setdefault((check.id, check.claim), []).append(check)
     passed = [
-        Passed(gate, suite, totals[gate, suite], [Claim(check, claim, rows) for (check, claim), rows in claims.items()])
+        Passed(
+            gate,
+            suite,
+            totals[gate, suite],
+            [Claim(check, claim, rows) for (check, claim), rows in claims.items()],
+            _shared_command([check for rows in claims.values() for check in rows]),
+        )
         for (gate, suite), claims in groups.items()
     ]
     return Checklist(*shown, brief, passed, max(0, len(passes) - PASSES_MOST))
+
+
+def _shared_command(checks: list[Check]) -> str:
+    """What the commands of all these checks begin with, if only the node id differs: a page need not say it 1 500 times."""
+    starts = set()
+    for check in checks:
+        node_id = shlex.quote(check.node_id)
+        if not check.repeat.endswith(node_id):
+            return ""
+        starts.add(check.repeat.removesuffix(node_id))
+    return starts.pop() if len(starts) == 1 else ""
