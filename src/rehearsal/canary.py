@@ -47,8 +47,8 @@ class CanaryError(Exception):
 class Wish:
     """What canaries to make. Empty strings and tuples: choose what suits.
 
-    `public_key` is put into the canaries, so that the operator can log in; `pair` adds a second canary on the first
-    host, so that two of them share a host as well as a network. `timeout_s` is for all of them together.
+    `public_key` is put into the canaries, so that the operator can log in; `pair` adds a second canary where there
+    is only one host, so that there are always two on one network. `timeout_s` is for all of them together.
     """
 
     image: str = ""
@@ -163,7 +163,8 @@ def put_up(
 
 def _names(hosts: Sequence[str], *, pair: bool) -> list[tuple[str, str]]:
     names = [(f"canary-{host}", host) for host in hosts]
-    return [*names, (f"canary-{hosts[0]}-pair", hosts[0])] if pair else names
+    # All canaries share one network: with two computes there is a pair on it already, and every guest costs a small cloud.
+    return [*names, (f"canary-{hosts[0]}-pair", hosts[0])] if pair and len(hosts) == 1 else names
 
 
 def _make_place(connection: Any, run: str, log: Callable[[str], None]) -> _Place:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
+import subprocess
+import sys
 import tarfile
 
 import pytest
@@ -143,3 +146,31 @@ def test_status_of_no_lab(monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
     assert cli.main(["status"]) == 1
     assert capsys.readouterr().out == "the lab is down\n"
+
+
+def _driver(venv):
+    directory = venv / "lib/python3.11/site-packages/oslo_messaging/_drivers"
+    directory.mkdir(parents=True)
+    (venv / "bin").mkdir()
+    (venv / "bin/python").symlink_to(sys.executable)
+    return directory / "amqpdriver.py"
+
+
+def test_replies_are_looked_for_more_often_once(tmp_path, monkeypatch):
+    """Only the pause between two looks for an RPC reply changes, and only once."""
+    monkeypatch.delenv("REHEARSE_LAB_UPSTREAM_RPC", raising=False)
+    driver = _driver(tmp_path)
+    text = "def get():\n    while True:\n        try:\n            pass\n            except queue.Empty:\n                time.sleep(0.5)\n"
+    driver.write_text(text)
+    for _ in range(2):
+        with contextlib.suppress(subprocess.CalledProcessError):  # the fragment is no program to compile
+            host.quicken_rpc(tmp_path)
+        assert text.replace("0.5", "0.02") == driver.read_text()
+
+
+def test_another_driver_is_not_changed_blindly(tmp_path, monkeypatch):
+    """A release that waits in another way is named instead of being left slow unnoticed."""
+    monkeypatch.delenv("REHEARSE_LAB_UPSTREAM_RPC", raising=False)
+    _driver(tmp_path).write_text("nothing known\n")
+    with pytest.raises(host.UnfitError, match=r"adapt lab/host\.py"):
+        host.quicken_rpc(tmp_path)
