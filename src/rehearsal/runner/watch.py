@@ -33,13 +33,14 @@ if TYPE_CHECKING:
     from rehearsal.target.model import Target
 
 FAST_NS = SECOND_NS // 10
-"""Every API on the public VIP over new connections; over kept ones the services in focus."""
-SLOW_NS = SECOND_NS // 2
-"""Kept connections of the services that are not in focus: probing must not become the load that it measures."""
+"""Every API on the public VIP, over new and over kept connections."""
+FOCUS_NS = SECOND_NS // 20
+"""Kept connections of the services that the running step upgrades; they cost no handshake."""
+FOCUS_MOST = 2
+"""A step that concerns more services than this has no focus: probing must not become the load that it measures."""
 INTERNAL_NS = SECOND_NS
 """The internal VIP is the second opinion on the same services; the public one is what users have."""
 FRESH_NS = 2 * SECOND_NS
-ALWAYS_IN_FOCUS = frozenset({"keystone"})
 KEPT, FRESH = "kept", "fresh"
 
 
@@ -63,15 +64,16 @@ class Watch:
         specs = self._renumbered(api_probes(target, services, project_id=project_id))
         declared = [spec for spec in specs if self._declare(spec)]
         self._kept_probes = [spec for spec in declared if spec.lane == "vip-reused" and spec.vip == "public"]
-        self.focus(())
         say(f"prober: {len(declared)} probes of APIs, {self._prober.load_per_s:.0f} requests a second")
 
     def focus(self, services: Iterable[str]) -> None:
-        """Sample kept connections of these services, and of keystone, at 10 Hz; those of all others at 2 Hz."""
-        wanted = ALWAYS_IN_FOCUS | frozenset(services)
+        """Sample kept connections of these services at 20 Hz, those of all others at 10 Hz."""
+        wanted = frozenset(services)
+        if len(wanted) > FOCUS_MOST:
+            wanted = frozenset()
         for spec in self._kept_probes:
             if (spec.service in wanted) != (spec.service in self._focus):
-                self._change_period(spec, FAST_NS if spec.service in wanted else SLOW_NS)
+                self._change_period(spec, FOCUS_NS if spec.service in wanted else FAST_NS)
         self._focus = wanted
 
     def _change_period(self, spec: ProbeSpec, period_ns: int) -> None:
@@ -207,7 +209,7 @@ def _domain(auth: dict[str, Any], of: str) -> dict[str, str]:
 def api_probes(target: Target, services: Iterable[str], *, project_id: str = "") -> list[ProbeSpec]:
     """Return the probes of every API that the plan watches and the target offers; their numbers are not final.
 
-    Per service on the public VIP: `new` at 10 Hz, `reused` at 2 Hz (10 Hz in focus), an authenticated read a second with
+    Per service on the public VIP: `new` and `reused` at 10 Hz (`reused` at 20 Hz in focus), an authenticated read a second with
     a token from before the run and one every two seconds with a fresh token; on the internal VIP each pair at 1 Hz.
     """
     specs: list[ProbeSpec] = []
@@ -223,10 +225,7 @@ def api_probes(target: Target, services: Iterable[str], *, project_id: str = "")
 
 def _public(service: str, project_id: str, where: dict[str, Any]) -> list[ProbeSpec]:
     numbers = itertools.repeat(0)
-    specs = [
-        dataclasses.replace(spec, period_ns=FAST_NS if spec.lane == "vip-new" else SLOW_NS)
-        for spec in lanes.endpoint_probes(numbers, service=service, **where)
-    ]
+    specs = lanes.endpoint_probes(numbers, service=service, period_ns=FAST_NS, **where)
     if service in DEEP:
         specs += [
             lanes.deep_probe(numbers, service=service, token=token, project_id=project_id, period_ns=period_ns, **where)
