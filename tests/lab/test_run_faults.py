@@ -47,7 +47,7 @@ settle_s: 2
 steps:
   - id: pull
     title: Pull what is there
-    command: [osism, apply, -a, pull, common]
+    command: [osism, apply, -a, pull, common//keystone//memcached]
     retag: false
   - id: wait
     title: Wait
