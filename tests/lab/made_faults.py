@@ -112,7 +112,7 @@ FAULTS: dict[str, MadeFault] = {
     ),
     "compute-disabled": MadeFault(
         MANAGER,
-        f"osism manage compute disable --reason maintenance {COMPUTE_0}",
+        f"osism manage compute disable {COMPUTE_0}",
         f"osism manage compute enable {COMPUTE_0}",
         frozenset({("preflight.compute-capacity", COMPUTE_1, "nova")}),
     ),
@@ -134,14 +134,17 @@ FAULTS: dict[str, MadeFault] = {
         CONTROL,
         _freeze("nova_scheduler", "STOP"),
         _freeze("nova_scheduler", "CONT"),
-        frozenset({("preflight.nova-service", CONTROL, "nova")}),
+        frozenset({("preflight.nova-service", CONTROL, "nova_scheduler")}),
         settles_s=80,
     ),
     "agent-frozen": MadeFault(
         COMPUTE_1,
         _freeze("ovn_controller", "STOP"),
         _freeze("ovn_controller", "CONT"),
-        frozenset({("preflight.neutron-agent", COMPUTE_1, "neutron")}),
+        # To neutron the metadata agent of a node is no more alive than the node's ovn-controller.
+        frozenset(
+            ("preflight.neutron-agent", COMPUTE_1, agent) for agent in ("ovn_controller", "neutron_ovn_metadata_agent")
+        ),
         settles_s=90,
     ),
 }

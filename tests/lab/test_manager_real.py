@@ -34,7 +34,9 @@ def test_the_inventory_has_the_clouds_hosts():
     """``osism get hosts`` lists the four nodes."""
     code, text = osism("get", "hosts")
     assert 0 == code, text
-    assert {"lab-manager", CONTROL, "lab-compute-0", "lab-compute-1"} == {row[0] for row in cells(text)[1:] if row[0].strip("-")}
+    assert {"lab-manager", CONTROL, "lab-compute-0", "lab-compute-1"} == {
+        row[0] for row in cells(text)[1:] if row[0].strip("-")
+    }
 
 
 def test_versions_and_labels_agree():
