@@ -59,7 +59,9 @@ def broken(*names):
             made.append(name)
             sh(FAULTS[name].node, FAULTS[name].break_)
         if "agent-frozen" in names:
-            # Neutron asks OVN's agents only when somebody lists them, and forgives the first question that nobody answers.
+            # Neutron asks OVN's agents only when somebody lists them, at most every 37 s, and forgives the first question that
+            # nobody answers.
+            time.sleep(40)
             sh("lab-manager", "openstack --os-cloud admin network agent list")
         time.sleep(max(FAULTS[name].settles_s for name in names))
         yield
