@@ -137,14 +137,4 @@ FAULTS: dict[str, MadeFault] = {
         frozenset({("preflight.nova-service", CONTROL, "nova_scheduler")}),
         settles_s=80,
     ),
-    "agent-frozen": MadeFault(
-        COMPUTE_1,
-        _freeze("ovn_controller", "STOP"),
-        _freeze("ovn_controller", "CONT"),
-        # To neutron the metadata agent of a node is no more alive than the node's ovn-controller.
-        frozenset(
-            ("preflight.neutron-agent", COMPUTE_1, agent) for agent in ("ovn_controller", "neutron_ovn_metadata_agent")
-        ),
-        settles_s=90,
-    ),
 }

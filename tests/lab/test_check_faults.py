@@ -36,7 +36,7 @@ TOGETHER = (
         "compute-disabled",
         "image-of-other-release",
     ),
-    ("nova-service-frozen", "agent-frozen"),
+    ("nova-service-frozen",),
 )
 """Faults on different things are made at once to save time: what is red must still be exactly what each of them names."""
 
@@ -58,11 +58,6 @@ def broken(*names):
         for name in names:
             made.append(name)
             sh(FAULTS[name].node, FAULTS[name].break_)
-        if "agent-frozen" in names:
-            # Neutron asks OVN's agents only when somebody lists them, at most every 37 s, and forgives the first question that
-            # nobody answers.
-            time.sleep(40)
-            sh("lab-manager", "openstack --os-cloud admin network agent list")
         time.sleep(max(FAULTS[name].settles_s for name in names))
         yield
     finally:
