@@ -285,7 +285,9 @@ def test_downtime_and_slow_answers_are_named():
         )
         hole.join()
 
-    run, records, log = rehearse("noisy", 25, "--without", "migrations", "--without", "canaries", meanwhile=meanwhile)
+    run, records, log = rehearse(
+        "noisy", 25, "--keep-going", "--without", "migrations", "--without", "canaries", meanwhile=meanwhile
+    )
     at_step = [each for each in records if each.gate == "step:wait"]
     assert {("inflight.downtime", "", "placement"), ("inflight.slow-answers", "", "glance")} == told(at_step), log
     assert json.loads((run / "results.json").read_text())["outcome"] == "fail"
