@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING
 from lab import cgroups
 from lab import layout
 from lab import releases
+from lab import upstream
 from lab.manager.release import RELEASES as OSISM_RELEASES
+from lab.unfit import UnfitError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,14 +45,6 @@ PACKAGES: tuple[str, ...] = (
     # the virtual environments (libvirt-python is built from source) and the guest image
     "python3", "python3-venv", "python3-dev", "gcc", "libc6-dev", "pkg-config", "libvirt-dev", "e2fsprogs",
 )  # fmt: skip
-
-
-class UnfitError(Exception):
-    """The machine cannot carry the lab; one sentence."""
-
-
-_SLOW_POLL = "            except queue.Empty:\n                time.sleep(0.5)\n"
-_FAST_POLL = "            except queue.Empty:\n                time.sleep(0.02)\n"
 
 
 def check(state: layout.State) -> None:
@@ -187,27 +181,7 @@ def build_environments(state: layout.State, say: Say) -> None:
         )
         (venv / ".complete").touch()
     for release in releases.RELEASES.values():
-        quicken_rpc(release.venv(state))
-
-
-def quicken_rpc(venv: Path) -> None:
-    """Lets oslo.messaging look for an RPC reply every 0.02 s instead of every 0.5 s. The only change to upstream's code.
-
-    With 0.5 s each RPC call costs at least that (upstream's bug 2035113), a live migration takes 25-35 s instead of about 10, and
-    nine of them do not fit into a rehearsal of a quarter of an hour. Nothing that is measured depends on it: API reads make no
-    RPC call, and the gap of a migration is libvirt's and OVN's. REHEARSE_LAB_UPSTREAM_RPC=1 leaves upstream's code alone.
-    """
-    if os.environ.get("REHEARSE_LAB_UPSTREAM_RPC") == "1":
-        return
-    (driver,) = venv.glob("lib/python3*/site-packages/oslo_messaging/_drivers/amqpdriver.py")
-    text = driver.read_text()
-    if text.count(_SLOW_POLL) == 1:
-        fresh = driver.with_suffix(".new")  # a new file: uv's cache shares the old one by a hard link
-        fresh.write_text(text.replace(_SLOW_POLL, _FAST_POLL))
-        fresh.replace(driver)
-        subprocess.run([str(venv / "bin/python"), "-m", "compileall", "-q", str(driver)], check=True)
-    elif text.count(_FAST_POLL) != 1:
-        raise UnfitError(f"{driver} polls for replies in another way than expected; adapt lab/host.py, or set REHEARSE_LAB_UPSTREAM_RPC=1.")
+        upstream.change(release.venv(state))
 
 
 def forget_environments(state: layout.State) -> None:

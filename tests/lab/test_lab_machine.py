@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 import json
-import subprocess
-import sys
 import tarfile
 
 import pytest
@@ -20,6 +17,8 @@ from lab import kolla
 from lab import layout
 from lab import nodes
 from lab import releases
+from lab import upstream
+from lab.unfit import UnfitError
 
 FIRST = """30 20 0:25 / /sys/fs/cgroup ro - tmpfs tmpfs ro,mode=755
 31 30 0:26 / /sys/fs/cgroup/cpu,cpuacct rw,relatime - cgroup cgroup rw,cpu,cpuacct
@@ -148,29 +147,29 @@ def test_status_of_no_lab(monkeypatch, tmp_path, capsys):
     assert capsys.readouterr().out == "the lab is down\n"
 
 
-def _driver(venv):
-    directory = venv / "lib/python3.11/site-packages/oslo_messaging/_drivers"
-    directory.mkdir(parents=True)
+def _environment(venv, monkeypatch, text=None):
+    """An environment that holds only the places that are changed."""
+    monkeypatch.delenv(upstream.VARIABLE, raising=False)
     (venv / "bin").mkdir()
-    (venv / "bin/python").symlink_to(sys.executable)
-    return directory / "amqpdriver.py"
+    (venv / "bin/python").symlink_to("/usr/bin/true")  # the fragments are no programs to compile
+    paths = [venv / "lib/python3.11/site-packages" / each.file for each in upstream.CHANGES]
+    for path, each in zip(paths, upstream.CHANGES, strict=True):
+        path.parent.mkdir(parents=True)
+        path.write_text(f"before\n{each.old}after\n" if text is None else text)
+    return paths
 
 
-def test_replies_are_looked_for_more_often_once(tmp_path, monkeypatch):
-    """Only the pause between two looks for an RPC reply changes, and only once."""
-    monkeypatch.delenv("REHEARSE_LAB_UPSTREAM_RPC", raising=False)
-    driver = _driver(tmp_path)
-    text = "def get():\n    while True:\n        try:\n            pass\n            except queue.Empty:\n                time.sleep(0.5)\n"
-    driver.write_text(text)
+def test_upstream_is_changed_where_it_is_said_and_only_once(tmp_path, monkeypatch):
+    """Only the named places change, and a second time nothing does."""
+    paths = _environment(tmp_path, monkeypatch)
     for _ in range(2):
-        with contextlib.suppress(subprocess.CalledProcessError):  # the fragment is no program to compile
-            host.quicken_rpc(tmp_path)
-        assert text.replace("0.5", "0.02") == driver.read_text()
+        upstream.change(tmp_path)
+        for path, each in zip(paths, upstream.CHANGES, strict=True):
+            assert path.read_text() == f"before\n{each.new}after\n"
 
 
-def test_another_driver_is_not_changed_blindly(tmp_path, monkeypatch):
-    """A release that waits in another way is named instead of being left slow unnoticed."""
-    monkeypatch.delenv("REHEARSE_LAB_UPSTREAM_RPC", raising=False)
-    _driver(tmp_path).write_text("nothing known\n")
-    with pytest.raises(host.UnfitError, match=r"adapt lab/host\.py"):
-        host.quicken_rpc(tmp_path)
+def test_unknown_code_is_not_changed_blindly(tmp_path, monkeypatch):
+    """A release whose code is another is named instead of being left as it is unnoticed."""
+    _environment(tmp_path, monkeypatch, "nothing known\n")
+    with pytest.raises(UnfitError, match=r"adapt that"):
+        upstream.change(tmp_path)
