@@ -40,9 +40,7 @@ PROOFS: dict[str, Proof] = {
     "preflight.haproxy-servers": Proof(("server-in-maintenance",)),
     "preflight.libvirt-answers": Proof(("libvirtd-hung",)),
     "preflight.lock-file": Proof(("lock-file",)),
-    "preflight.neutron-agent": Proof(
-        (), "Neutron asks OVN's agents only when they are listed: proved on literal facts, not on the lab yet."
-    ),
+    "preflight.neutron-agent": Proof(("agent-frozen",)),
     "preflight.nova-service": Proof(("nova-service-frozen",)),
     "preflight.tag-override": Proof(("tag-override",)),
     "preflight.target-image": Proof(("image-missing",)),

@@ -23,6 +23,8 @@ class MadeFault:
     mend: str
     reds: frozenset[tuple[str, str, str]]
     settles_s: float = 0.0
+    ask: str = ""
+    """What must be asked of the cloud before it can notice: a command on the manager, after each quarter of `settles_s`."""
 
 
 def _freeze(container: str, signal: str) -> str:
@@ -136,5 +138,18 @@ FAULTS: dict[str, MadeFault] = {
         _freeze("nova_scheduler", "CONT"),
         frozenset({("preflight.nova-service", CONTROL, "nova_scheduler")}),
         settles_s=80,
+    ),
+    "agent-frozen": MadeFault(
+        COMPUTE_1,
+        _freeze("ovn_controller", "STOP"),
+        _freeze("ovn_controller", "CONT"),
+        # To neutron the metadata agent of a node is no more alive than the node's ovn-controller.
+        frozenset(
+            ("preflight.neutron-agent", COMPUTE_1, agent) for agent in ("ovn_controller", "neutron_ovn_metadata_agent")
+        ),
+        # Neutron asks OVN's agents only when somebody lists them, at most every 37 s, and forgives the first question that
+        # nobody answers; an agent that owes two answers is dead 75 s after its last one.
+        settles_s=160,
+        ask="openstack --os-cloud admin network agent list",
     ),
 }

@@ -12,6 +12,7 @@ from tests.lab.lab_nodes import sh
 from tests.lab.lab_nodes import suite
 from tests.lab.lab_nodes import told
 from tests.lab.made_faults import FAULTS
+from tests.lab.made_faults import MANAGER
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
 
@@ -36,7 +37,7 @@ TOGETHER = (
         "compute-disabled",
         "image-of-other-release",
     ),
-    ("nova-service-frozen",),
+    ("nova-service-frozen", "agent-frozen"),
 )
 """Faults on different things are made at once to save time: what is red must still be exactly what each of them names."""
 
@@ -58,7 +59,12 @@ def broken(*names):
         for name in names:
             made.append(name)
             sh(FAULTS[name].node, FAULTS[name].break_)
-        time.sleep(max(FAULTS[name].settles_s for name in names))
+        quarter_s = max(FAULTS[name].settles_s for name in names) / 4
+        for quarter in range(4):
+            time.sleep(quarter_s)
+            for name in names if quarter < 3 else ():
+                if FAULTS[name].ask:
+                    sh(MANAGER, FAULTS[name].ask)
         yield
     finally:
         for name in reversed(made):

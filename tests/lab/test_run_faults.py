@@ -6,55 +6,23 @@ its canaries; the faults are made afterwards, and the suites are run by hand, as
 
 from __future__ import annotations
 
-import json
 import shutil
-import subprocess
 import sys
-import threading
 import time
 
 import pytest
 
-from rehearsal.claimed import checks_of
-from rehearsal.journal import read_journal
-from tests.lab.lab_nodes import LAB
-from tests.lab.lab_nodes import OUT
-from tests.lab.lab_nodes import ROOT
 from tests.lab.lab_nodes import lab
 from tests.lab.lab_nodes import on
 from tests.lab.lab_nodes import sh
 from tests.lab.lab_nodes import suite
 from tests.lab.lab_nodes import told
 from tests.lab.made_faults import FAULTS
+from tests.lab.small_runs import clean
+from tests.lab.small_runs import facts_of
+from tests.lab.small_runs import rehearse
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
-
-PLAN = """
-name: small
-title: Nothing is replaced
-from_release: "2024.2"
-to_release: "2025.1"
-services: [keystone, placement, glance, neutron, nova]
-defaults:
-  keystone: &calm {longest_s: 2, total_s: 5, slow_longest_s: 15, slow_total_s: 60}
-  placement: *calm
-  glance: {longest_s: 20, total_s: 20, slow_longest_s: 2, slow_total_s: 4}
-  neutron: *calm
-  nova: *calm
-  canaries: {longest_s: 60, total_s: 60}
-baseline_s: 5
-settle_s: 2
-steps:
-  - id: pull
-    title: Pull what is there
-    command: [osism, apply, -a, pull, common//keystone//memcached]
-    retag: false
-  - id: wait
-    title: Wait
-    command: [sleep, "%d"]
-    containers: [keystone_fernet, memcached]
-"""
-
 
 SEEN = {
     "container-old-tag": {"inflight.step-replaced"},
@@ -64,53 +32,8 @@ SEEN = {
     "network-renamed": {"postflight.nothing-lost"},
     "libvirtd-dead": {"postflight.migration"},
     "container-restarted": {"inflight.others-untouched"},
-    "vip-port-blackhole": {"inflight.downtime"},
-    "service-frozen": {"inflight.slow-answers"},
 }
 """Which fault turns which check red in the tests of this file."""
-
-
-def rehearse(name, wait_s, *arguments, meanwhile=None):
-    """Run the small plan on the manager; return its run directory, and every claim by gate."""
-    reports = OUT / name
-    shutil.rmtree(reports, ignore_errors=True)
-    reports.mkdir(parents=True)
-    (reports / "plan.yml").write_text(PLAN % wait_s)
-    command = [
-        sys.executable,
-        "-m",
-        "rehearsal.cli",
-        "run",
-        "--yes",
-        "--plan",
-        str(reports / "plan.yml"),
-        "--reports",
-        str(reports),
-        *arguments,
-    ]
-    with (reports / "run.log").open("w") as log:
-        process = subprocess.Popen(
-            [*LAB, "exec", "lab-manager", "--", *command], cwd=ROOT, stdout=log, stderr=subprocess.STDOUT
-        )
-        try:
-            if meanwhile:
-                meanwhile(reports)
-            process.wait(600)
-        finally:
-            process.terminate()
-            process.wait(120)
-    run = next(path for path in sorted(reports.iterdir()) if (path / "journal").is_dir())
-    records = [
-        each
-        for path in sorted((run / "journal").glob("suite-*.jsonl"))
-        for each in checks_of(record.event for record in read_journal(path))
-    ]
-    return run, records, (reports / "run.log").read_text()
-
-
-def clean(run):
-    """Remove the canaries of a run."""
-    on("lab-manager", sys.executable, "-m", "rehearsal.cli", "clean", str(run), timeout_s=200, check=False)
 
 
 def by_hand(run, name, step=""):
@@ -121,11 +44,6 @@ def by_hand(run, name, step=""):
         "REHEARSE_PLAN": str(run / "plan.yml"),
     }
     return suite(f"suites/{name}", environment=environment | ({"REHEARSE_STEP": step} if step else {}))
-
-
-def facts_of(run, kind):
-    """Return the recorded events of a kind, in order."""
-    return [record.event for record in read_journal(run / "journal" / "runner.jsonl") if record.kind == kind]
 
 
 @pytest.fixture(scope="module")
@@ -264,30 +182,3 @@ def test_a_restarted_bystander_is_named(quiet_run):
     sh("lab-compute-0", "docker restart -t 1 cron")
     records, output = by_hand(quiet_run, "inflight", "wait")
     assert {("inflight.others-untouched", "lab-compute-0", "cron")} == told(records) - already, output
-
-
-def test_downtime_and_slow_answers_are_named():
-    """A port black-holed during a step is downtime of its service, a frozen service is slowness of its own; no other."""
-
-    def meanwhile(reports):
-        deadline = time.monotonic() + 300
-        while time.monotonic() < deadline:
-            journals = list(reports.glob("*/journal/runner.jsonl"))
-            if journals and '"step":"wait"' in journals[0].read_text():
-                break
-            time.sleep(0.5)
-        time.sleep(2)
-        hole = threading.Thread(target=lab, args=("break", "vip-port-blackhole", "placement_api", "--for", "4"))
-        hole.start()
-        sh(
-            "lab-control-0",
-            "docker kill -s STOP glance_api; pids=$(docker top glance_api -eo pid | tail -n +2); kill -STOP $pids; sleep 5; kill -CONT $pids; docker kill -s CONT glance_api",
-        )
-        hole.join()
-
-    run, records, log = rehearse(
-        "noisy", 25, "--keep-going", "--without", "migrations", "--without", "canaries", meanwhile=meanwhile
-    )
-    at_step = [each for each in records if each.gate == "step:wait"]
-    assert {("inflight.downtime", "", "placement"), ("inflight.slow-answers", "", "glance")} == told(at_step), log
-    assert json.loads((run / "results.json").read_text())["outcome"] == "fail"

@@ -20,11 +20,12 @@ def test_every_fault_is_made_by_a_test_on_the_lab():
     from lab import faults
     from tests.lab import test_check_faults
     from tests.lab import test_run_faults
+    from tests.lab import test_run_truth
     from tests.lab.made_faults import FAULTS
 
     made = {(name, check) for name, fault in FAULTS.items() for check, _, _ in fault.reds}
     made |= {(name, red[0]) for name, red in test_check_faults.ONE_BY_ONE.items()}
-    made |= {(name, check) for name, seen in test_run_faults.SEEN.items() for check in seen}
+    made |= {(name, check) for name, seen in (test_run_faults.SEEN | test_run_truth.SEEN).items() for check in seen}
     named = {(name, check.taken_over or check.id) for check in checks.catalogue() for name in check.proof.faults}
     assert set() == named - made
     together = {name for names in test_check_faults.TOGETHER for name in names}

@@ -1,0 +1,117 @@
+"""Small runs on the lab: nothing is replaced, the steps wait or do what is done already; all that is recorded is real."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from rehearsal.claimed import checks_of
+from rehearsal.journal import read_journal
+from tests.lab.lab_nodes import LAB
+from tests.lab.lab_nodes import OUT
+from tests.lab.lab_nodes import ROOT
+from tests.lab.lab_nodes import on
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+REHEARSE = (sys.executable, "-m", "rehearsal.cli")
+
+PLAN = """
+name: small
+title: Nothing is replaced
+from_release: "2024.2"
+to_release: "2025.1"
+services: [keystone, placement, glance, neutron, nova]
+defaults:
+  keystone: &calm {longest_s: 2, total_s: 5, slow_longest_s: 15, slow_total_s: 60}
+  placement: {longest_s: 1, total_s: 1, slow_longest_s: 15, slow_total_s: 60}
+  glance: {longest_s: 20, total_s: 20, slow_longest_s: 2, slow_total_s: 4}
+  neutron: *calm
+  nova: *calm
+  canaries: {longest_s: 60, total_s: 60}
+baseline_s: 5
+settle_s: 2
+steps:
+  - id: pull
+    title: Pull what is there
+    command: [osism, apply, -a, pull, common//keystone//memcached]
+    retag: false
+  - id: wait
+    title: Wait
+    command: [sleep, "%d"]
+    containers: [keystone_fernet, memcached]
+"""
+
+
+def start(name: str, wait_s: float, *arguments: str) -> tuple[subprocess.Popen[bytes], Path]:
+    """Start the small plan on the manager; return the process, and where the run and `run.log` will lie."""
+    reports = OUT / name
+    shutil.rmtree(reports, ignore_errors=True)
+    reports.mkdir(parents=True)
+    plan = reports / "plan.yml"
+    plan.write_text(PLAN % wait_s)
+    return go(reports, "run", "--yes", "--plan", str(plan), "--reports", str(reports), *arguments), reports
+
+
+def go(reports: Path, *arguments: str) -> subprocess.Popen[bytes]:
+    """Start `rehearse` on the manager; what it says is added to `run.log`."""
+    with (reports / "run.log").open("ab") as log:
+        return subprocess.Popen(
+            [*LAB, "exec", "lab-manager", "--", *REHEARSE, *arguments], cwd=ROOT, stdout=log, stderr=subprocess.STDOUT
+        )
+
+
+def rehearse(name, wait_s, *arguments, meanwhile=None):
+    """Run the small plan to its end; return its run directory, every claim of every gate, and what it said."""
+    process, reports = start(name, wait_s, *arguments)
+    try:
+        if meanwhile:
+            meanwhile(reports)
+        process.wait(600)
+    finally:
+        process.terminate()
+        process.wait(120)
+    run = run_in(reports)
+    return run, claims_of(run), (reports / "run.log").read_text()
+
+
+def run_in(reports: Path) -> Path:
+    """Return the run directory."""
+    return next(path for path in sorted(reports.iterdir()) if (path / "journal").is_dir() and not path.is_symlink())
+
+
+def claims_of(run: Path):
+    """Return what became of every claim of every gate of a run."""
+    return [
+        each
+        for path in sorted((run / "journal").glob("suite-*.jsonl"))
+        for each in checks_of(record.event for record in read_journal(path))
+    ]
+
+
+def facts_of(run: Path, kind: str):
+    """Return the recorded events of a kind, in order."""
+    return [record.event for record in read_journal(run / "journal" / "runner.jsonl") if record.kind == kind]
+
+
+def results_of(run: Path):
+    """Return the results as they were written last."""
+    return json.loads((run / "results.json").read_text())
+
+
+def wait_for_step(reports: Path, step: str, timeout_s: float = 400) -> None:
+    """Wait until the command of a step has begun."""
+    deadline = time.monotonic() + timeout_s
+    while not any(f'"step":"{step}"' in path.read_text() for path in reports.glob("*/journal/runner.jsonl")):
+        assert time.monotonic() < deadline, (reports / "run.log").read_text()
+        time.sleep(0.5)
+
+
+def clean(run: Path):
+    """Remove what a run left in the cloud."""
+    return on("lab-manager", *REHEARSE, "clean", str(run), timeout_s=200, check=False)

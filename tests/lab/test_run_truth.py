@@ -1,0 +1,64 @@
+"""Faults of known length during a step: measured with bounds that contain the truth, and told as what they are."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.lab import small_runs
+from tests.lab.lab_nodes import lab
+from tests.lab.lab_nodes import sh
+from tests.lab.lab_nodes import told
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
+
+SEEN = {
+    "vip-port-blackhole": {"inflight.downtime"},
+    "service-frozen": {"inflight.slow-answers"},
+}
+"""Which fault turns which check red in the tests of this file."""
+
+FREEZE_GLANCE = (
+    "docker kill -s STOP glance_api; pids=$(docker top glance_api -eo pid | tail -n +2); kill -STOP $pids; "
+    "sleep 5; kill -CONT $pids; docker kill -s CONT glance_api"
+)
+
+
+def made(*words):
+    """Make a fault that mends itself; return the least and the most that it lasted (ns), by the kernel's clock."""
+    told_ = json.loads(lab("break", *words).stdout)
+    begin, end = told_["begin"], told_["end"]
+    return end["before_ns"] - begin["after_ns"], end["after_ns"] - begin["before_ns"]
+
+
+def test_known_faults_lie_within_what_was_measured():
+    """A hole of 2.0 s is downtime of its service, a pause of 3.0 s silence of its guest, a frozen service slowness; no more."""
+    truth = {}
+
+    def meanwhile(reports):
+        small_runs.wait_for_step(reports, "wait")
+        canary = small_runs.facts_of(small_runs.run_in(reports), "canary-up")[0]
+        with ThreadPoolExecutor() as pool:
+            hole = pool.submit(made, "vip-port-blackhole", "placement_api", "--for", "2.0")
+            pause = pool.submit(made, "guest-paused", canary.server_id, "--for", "3.0")
+            pool.submit(sh, "lab-control-0", FREEZE_GLANCE)
+        truth.update(placement=hole.result(), canaries=pause.result(), canary=canary.canary)
+
+    run, records, log = small_runs.rehearse("truth", 25, "--keep-going", "--without", "migrations", meanwhile=meanwhile)
+    at_step = [each for each in records if each.gate == "step:wait"]
+    assert {("inflight.downtime", "", "placement"), ("inflight.slow-answers", "", "glance")} == told(at_step), log
+
+    results = small_runs.results_of(run)
+    assert results["outcome"] == "fail"
+    charged = {each["service"]: each for each in results["matrix"] if each["step"] == "wait" and each["kind"] == "down"}
+    for service in ("placement", "canaries"):
+        least_ns, most_ns = truth[service]
+        cell = charged[service]
+        assert cell["count"] == 1, cell
+        assert cell["longest"]["certain_ns"] <= most_ns, (truth, cell)
+        assert cell["longest"]["possible_ns"] >= least_ns, (truth, cell)
+        assert cell["longest"]["possible_ns"] - cell["longest"]["certain_ns"] <= 500_000_000, cell
+    silent = {each["canary"] for each in results["windows"] if each["lane"] == "icmp" and each["step"] == "wait"}
+    assert silent == {truth["canary"]}
