@@ -349,6 +349,141 @@ class ProberStopped(Event):
     dropped: int = 0
 
 
+# --- witness.jsonl: what happens on the hosts, as they tell it -----------------------------------------------------
+# Times ending in `wall_ns` are the host's own wall clock: they order what happens on that host; WitnessClock brings
+# them onto the prober's clock. The record's own `t` is when it arrived.
+
+
+@dataclass(frozen=True, slots=True)
+class WitnessBegan(Event):
+    """These hosts are about to be watched, each by one process over one SSH connection."""
+
+    hosts: list[str]
+    vips: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class WitnessSight(Event):
+    """From now on a part of a host is watched, or is not. Nothing is known about what is not watched.
+
+    `part`: host (all of it), docker, haproxy, ovn, vip. `state`: watching, blind (`why` says why), absent (the host has none).
+    `heard_ns`: when a blind host was last heard (prober's clock); 0: never, or not asked.
+    """
+
+    host: str
+    part: str
+    state: str
+    why: str = ""
+    wall_ns: int = 0
+    heard_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class WitnessClock(Event):
+    """A host's wall clock, read between two moments of the prober's clock; and what watching has cost there so far."""
+
+    host: str
+    asked_ns: int
+    answered_ns: int
+    wall_ns: int
+    cpu_ns: int = 0
+    rss_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ContainersSeen(Event):
+    """All containers of a host when watching (re)begins: name, id, status, started_at, finished_at, health."""
+
+    host: str
+    wall_ns: int
+    rows: list[dict[str, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerChanged(Event):
+    """One of Docker's events: start, die, stop, kill, restart, oom, pause, unpause, health_status."""
+
+    host: str
+    name: str
+    action: str
+    wall_ns: int
+    id: str = ""
+    image: str = ""
+    exit_code: int | None = None
+    signal: str = ""
+    health: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ProxiesSeen(Event):
+    """All backends and servers of a host's HAProxy when watching begins or when others are configured.
+
+    Each row: proxy, server (or BACKEND), status, address.
+    """
+
+    host: str
+    wall_ns: int
+    rows: list[list[str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyChanged(Event):
+    """A server (or BACKEND: all of them together) of an HAProxy has another state: between two looks at its table."""
+
+    host: str
+    proxy: str
+    server: str
+    status: str
+    before: str
+    after_wall_ns: int
+    wall_ns: int
+    check: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class VipChanged(Event):
+    """A host holds a virtual address, or does not any more; `first`: as it was when watching began."""
+
+    host: str
+    address: str
+    held: bool
+    wall_ns: int
+    first: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PortMoved(Event):
+    """OVN's southbound database binds a server's port elsewhere, or says that it is up or not; `first`: as it was."""
+
+    host: str  # whose database said so
+    port: str
+    server_id: str
+    before: str
+    chassis: str
+    up: bool | None
+    wall_ns: int
+    first: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ChassisChanged(Event):
+    """A host's ovn-controller registered itself in the southbound database, or is gone from it."""
+
+    host: str  # whose database said so
+    name: str
+    present: bool
+    wall_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class WitnessEnded(Event):
+    """Watching a host was ended on purpose: after this, nothing is known about it."""
+
+    host: str
+    cpu_ns: int = 0
+    rss_bytes: int = 0
+
+
 # --- calibration.jsonl, in a directory of its own, and CalibrationDone also in runner.jsonl ------------------------
 
 

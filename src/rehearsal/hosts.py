@@ -52,6 +52,11 @@ class Ssh:
             stdin=subprocess.DEVNULL,
         )
 
+    def alone(self, host: Host, command: str) -> list[str]:
+        """Return the command line that runs a shell command on a host over a connection that is shared with nobody."""
+        own = ["-T", "-o", "ControlMaster=no", "-o", "ControlPath=none", "-o", f"HostKeyAlias={host.name}"]
+        return ["ssh", "-F", str(self.config), *own, host.address, command]
+
     def close(self) -> None:
         """End the shared connections and forget the files."""
         for path in Path(self._directory.name).iterdir():
