@@ -10,9 +10,7 @@ machine has the same image id on every node, as after a real pull.
 
 from __future__ import annotations
 
-import hashlib
 import io
-import json
 import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +18,7 @@ from typing import TYPE_CHECKING
 from lab import kolla
 from lab import layout
 from lab import releases
+from lab.archive import image as image_archive
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -106,29 +105,13 @@ def archive(release: Release, image: str, version: str, reference: str, content:
         "KOLLA_BASE_DISTRO=debian",
         "KOLLA_BASE_ARCH=x86_64",
     ]
-    config = {
-        "architecture": "amd64",
-        "os": "linux",
-        "created": found["org.opencontainers.image.created"],
-        "config": {
-            "Env": environment,
-            "Entrypoint": ["dumb-init", "--single-child", "--"],
-            "Cmd": ["kolla_start"],
-            "Labels": found,
-        },
-        "rootfs": {"type": "layers", "diff_ids": ["sha256:" + hashlib.sha256(content).hexdigest()]},
-        "history": [{"created": found["org.opencontainers.image.created"], "created_by": "rehearse-lab"}],
+    settings = {
+        "Env": environment,
+        "Entrypoint": ["dumb-init", "--single-child", "--"],
+        "Cmd": ["kolla_start"],
+        "Labels": found,
     }
-    encoded = json.dumps(config, sort_keys=True).encode()
-    name = f"{hashlib.sha256(encoded).hexdigest()}.json"
-    manifest = json.dumps([{"Config": name, "RepoTags": [reference], "Layers": ["layer/layer.tar"]}]).encode()
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for path, data in ((name, encoded), ("layer/layer.tar", content), ("manifest.json", manifest)):
-            entry = tarfile.TarInfo(path)
-            entry.size, entry.mode = len(data), 0o644
-            tar.addfile(entry, io.BytesIO(data))
-    return buffer.getvalue()
+    return image_archive(reference, content, found["org.opencontainers.image.created"], settings)
 
 
 def build(state: layout.State, versions: Mapping[str, Mapping[str, str]]) -> int:

@@ -7,15 +7,14 @@ defaults of the inventory (in the reconciler's), and the programs behind the run
 
 from __future__ import annotations
 
-import hashlib
 import io
-import json
 import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import yaml
 
+from lab import archive
 from lab import catalogue
 from lab import kolla
 from lab import layout
@@ -210,32 +209,14 @@ def build(state: layout.State, measured: Mapping[str, Mapping[str, str]]) -> int
 def _archive(name: str, found: Mapping[str, str], content: bytes, date: str) -> bytes:
     """An image in the format of ``docker save``."""
     created = f"{date[:4]}-{date[4:6]}-{date[6:]}T00:00:00Z"
-    config = json.dumps(
-        {
-            "architecture": "amd64",
-            "os": "linux",
-            "created": created,
-            "config": {
-                "Env": [
-                    f"PATH={VENV}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-                    "LANG=C.UTF-8",
-                    "PYTHONUNBUFFERED=1",
-                    f"PYTHONPATH={PROGRAMS}",
-                ],
-                "Entrypoint": ["dumb-init", "--single-child", "--", "/entrypoint.sh"],
-                "Labels": dict(found),
-            },
-            "rootfs": {"type": "layers", "diff_ids": ["sha256:" + hashlib.sha256(content).hexdigest()]},
-            "history": [{"created": created, "created_by": "rehearse-lab"}],
-        },
-        sort_keys=True,
-    ).encode()
-    config_name = f"{hashlib.sha256(config).hexdigest()}.json"
-    manifest = json.dumps([{"Config": config_name, "RepoTags": [name], "Layers": ["layer/layer.tar"]}]).encode()
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for path, data in ((config_name, config), ("layer/layer.tar", content), ("manifest.json", manifest)):
-            entry = tarfile.TarInfo(path)
-            entry.size, entry.mode = len(data), 0o644
-            tar.addfile(entry, io.BytesIO(data))
-    return buffer.getvalue()
+    settings = {
+        "Env": [
+            f"PATH={VENV}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "LANG=C.UTF-8",
+            "PYTHONUNBUFFERED=1",
+            f"PYTHONPATH={PROGRAMS}",
+        ],
+        "Entrypoint": ["dumb-init", "--single-child", "--", "/entrypoint.sh"],
+        "Labels": dict(found),
+    }
+    return archive.image(name, content, created, settings)
