@@ -83,6 +83,7 @@ MARK = b"RSMP\x01\r\n\x1a"
 _BLOCK = b"RBLK"
 _HEAD = struct.Struct("<4sIII")
 _BODY = struct.Struct("<qI")
+_ONE = np.uint64(1)
 _MOST = 1 << 16  # samples in a block: keeps a reader's memory small
 _LEVEL = 3  # of zlib: the low byte planes are noise, more effort buys nothing
 
@@ -274,7 +275,10 @@ def _fold(values: NDArray[np.int64]) -> NDArray[np.uint64]:
 
 
 def _unfold(values: NDArray[np.uint64]) -> NDArray[np.int64]:
-    return (values >> np.uint64(1)).view(np.int64) ^ -(values & np.uint64(1)).view(np.int64)
+    signs = values & _ONE
+    if not signs.any():
+        return (values >> _ONE).view(np.int64)
+    return (values >> _ONE).view(np.int64) ^ -signs.view(np.int64)
 
 
 def _planes(column: NDArray[Any]) -> bytes:
@@ -288,9 +292,11 @@ def _from_planes(body: bytes, offset: int, length: int) -> tuple[NDArray[np.uint
     if planes > 8:
         raise ValueError("a column has more than eight byte planes")
     end = offset + 1 + planes * length
-    stored = np.frombuffer(body, np.uint8, planes * length, offset + 1).reshape(planes, length)
+    stored = np.frombuffer(body, np.uint8, planes * length, offset + 1)
+    if planes <= 1:  # most columns of most blocks: classes, flags, steps
+        return stored.astype("<u8") if planes else np.zeros(length, "<u8"), end
     column = np.zeros((length, 8), dtype=np.uint8)
-    column[:, :planes] = stored.T
+    column[:, :planes] = stored.reshape(planes, length).T
     return column.view("<u8").reshape(length), end
 
 

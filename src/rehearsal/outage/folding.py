@@ -60,7 +60,7 @@ class _Waiting:
         self._settled_ns = settled_ns
         if not self._pending:
             return None
-        samples = in_order(np.concatenate(self._pending) if len(self._pending) > 1 else self._pending[0])
+        samples = in_order(joined(self._pending))
         count = int(np.searchsorted(samples["sent"], settled_ns, side="right"))
         self._pending = [samples[count:].copy()] if count < len(samples) else []
         return samples[:count] if count else None
@@ -204,6 +204,14 @@ class ProbeFold:
             tally.failed += int(counts[DOWN])
             tally.slow += int(counts[SLOW])
             tally.nothing += int(counts[NOTHING])
+
+
+def joined(parts: Sequence[Samples]) -> Samples:
+    """Return arrays of samples one after the other; `np.concatenate` would look at every field of every array."""
+    if len(parts) == 1:
+        return parts[0]
+    found: Samples = np.concatenate([part.view(f"V{part.dtype.itemsize}") for part in parts]).view(parts[0].dtype)
+    return found
 
 
 def in_order(samples: Samples) -> Samples:

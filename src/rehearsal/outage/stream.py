@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rehearsal.outage.folding import joined
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -31,7 +33,7 @@ class StreamFold:
         *,
         horizon_ns: int,
         shared: dict[int, FloorFold] | None = None,
-        batch: int = 1 << 20,
+        batch: int = 1 << 18,  # small enough for the processor's cache and for memory that is used again
     ) -> None:
         self._folds = folds
         self._shared = shared or {}
@@ -60,16 +62,16 @@ class StreamFold:
         if not self._held:
             return
         settled = None if self._newest_before is None else self._newest_before - self._horizon
-        for block in self._blocks:
-            self._newest = max(self._newest, int(block["done"].max()))
-            for probe, part in split_by_probe(block):
-                fold = self._folds.get(probe)
-                if fold is None:
-                    self.unknown[probe] = self.unknown.get(probe, 0) + len(part)
-                    continue
-                fold.add(part)
-                if probe in self._shared:
-                    self._shared[probe].add(part)
+        batch = joined(self._blocks)
+        self._newest = max(self._newest, int(batch["done"].max()))
+        for probe, part in split_by_probe(batch):
+            fold = self._folds.get(probe)
+            if fold is None:
+                self.unknown[probe] = self.unknown.get(probe, 0) + len(part)
+                continue
+            fold.add(part)
+            if probe in self._shared:
+                self._shared[probe].add(part)
         self._blocks, self._held = [], 0
         if settled is not None:
             for fold in self._folds.values():
