@@ -69,6 +69,22 @@ def test_a_lane_too_rare_for_the_budget_bears_witness_only():
     assert twice.length.possible_ns > 60 * S
 
 
+def test_a_rare_lane_is_a_witness_whatever_the_budget():
+    """Failed writes count from the first to the last that failed; what lies around them, most of a minute, decides nothing."""
+
+    def rare(down, until_s=120):
+        return [Sighting(each.outage, each.period_ns, rare=True) for each in seen(20_000, down, until_s=until_s)]
+
+    once = united(rare([(39 * S, 41 * S)]), budget_ns=45 * S, finest_ns=100 * MS)
+    assert once.count == 1
+    assert once.length.possible_ns < 1 * S
+    twice = united(rare([(39 * S, 61 * S)]), budget_ns=45 * S, finest_ns=100 * MS)
+    assert 19 * S < twice.length.certain_ns <= twice.length.possible_ns < 21 * S
+    shown = united(rare([(39 * S, 61 * S)]))
+    assert shown.length.possible_ns > 60 * S
+    assert united(rare([(99 * S, 130 * S)]), budget_ns=45 * S, finest_ns=100 * MS).length.possible_ns is None
+
+
 def test_outages_of_two_lanes_at_different_times_are_two():
     """What cannot have been at the same time is counted apart and summed."""
     union = united([*seen(100, [(10 * S, 11 * S)]), *seen(100, [(20 * S, 22 * S)], phase_ms=50)])

@@ -100,11 +100,11 @@ class Limited:
             self._probe.tick(seq, due_ns)
 
 
-def take_web(spec, samples=1, *, tokens=None, while_running=None):
-    """Take this many scheduled samples of one web probe, in this process; return what was recorded."""
+def take_web(spec, samples=1, *, tokens=None, while_running=None, kind=WebProbe):
+    """Take this many scheduled samples of one probe of the web, in this process; return what was recorded."""
     loop, kept = Loop(), Kept()
     schedule = Patient.starting(probe=spec.probe, period_ns=spec.period_ns, now_ns=time.monotonic_ns())
-    probe = WebProbe(spec, schedule, loop, kept, tokens or Tokens())
+    probe = kind(spec, schedule, loop, kept, tokens or Tokens())
     limited = Limited(probe, samples)
     loop.add(limited)
 

@@ -21,7 +21,11 @@ from rehearsal.outage import measure
 from rehearsal.outage import merged
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from collections.abc import Iterable
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from rehearsal.history import History
     from rehearsal.history import Probe
@@ -32,7 +36,10 @@ OUTSIDE = ""
 BEFORE = "before"
 MIGRATION = "migration:"
 SHALLOW_LANES = ("vip-new", "vip-reused")
-USER_LANES = (*SHALLOW_LANES, "deep")
+RARE_LANES = ("write",)
+"""Lanes that look a few times a minute, because each look changes something. They are judged by the samples that failed,
+as witnesses of what was seen, and never by what they could have missed: see `union.is_witness`."""
+USER_LANES = (*SHALLOW_LANES, "deep", *RARE_LANES)
 _SLACK_NS = 5_000_000_000
 _LATENCY_BINS = 400
 _MINUTE_NS = 60_000_000_000
@@ -106,8 +113,8 @@ class Observation:
         ]
 
 
-def observe(history: History) -> Observation:
-    """Fold all samples of a recording."""
+def observe(history: History, *, also: Callable[[NDArray[np.void]], None] | None = None) -> Observation:
+    """Fold all samples of a recording. `also` gets every chunk of them, in the order of the store."""
     pieces = pieces_of(history)
     blind = _own_word(history)
     controls = {probe.index for probe in history.probes if _is_off_path(probe)}
@@ -138,7 +145,7 @@ def observe(history: History) -> Observation:
         for key, probes in together.items()
     }
     by_probe = {probe.index: shared[key] for key, probes in together.items() for probe in probes}
-    stream = _stream(history, folds, shared=by_probe)
+    stream = _stream(history, folds, shared=by_probe, also=also)
     seen = tuple(
         Seen(probe, folds[probe.index].finish(probe.ended_ns), own_pieces[probe.index]) for probe in history.probes
     )
@@ -173,10 +180,13 @@ def _stream(
     folds: dict[int, ProbeFold],
     only: set[int] | None = None,
     shared: dict[int, FloorFold] | None = None,
+    also: Callable[[NDArray[np.void]], None] | None = None,
 ) -> StreamFold:
     longest = max((probe.declared.deadline_ns for probe in history.probes), default=0)
     stream = StreamFold(folds, horizon_ns=longest + _SLACK_NS, shared=shared)
     for chunk in history.samples():
+        if also is not None:
+            also(chunk)
         if only is None:
             stream.add(chunk)
         else:

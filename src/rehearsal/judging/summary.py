@@ -312,19 +312,20 @@ def _coarse_lanes(history: History, observation: Observation) -> list[Gap]:
         label for label in dict.fromkeys(piece.label for piece in observation.pieces) if label not in {BEFORE, OUTSIDE}
     ]
     found = []
-    for service in dict.fromkeys(seen.probe.service for seen in observation.seen if seen.probe.lane == "deep"):
-        named: dict[str, list[Any]] = {}
-        for seen in observation.of_service(service):
-            if seen.probe.lane == "deep":
-                named.setdefault(seen.probe.name, []).append(seen)
-        best = {
-            label: min(
-                (floor for floor in (lane_floor(same, label) for same in named.values()) if floor is not None),
-                default=None,
-            )
-            for label in labels
-        }
-        found += _coarse(history, service, f"Authenticated reads of {service}", best)
+    for lane, what in (("deep", "Authenticated reads of"), ("write", "Writing through the API of")):
+        for service in dict.fromkeys(seen.probe.service for seen in observation.seen if seen.probe.lane == lane):
+            named: dict[str, list[Any]] = {}
+            for seen in observation.of_service(service):
+                if seen.probe.lane == lane:
+                    named.setdefault(seen.probe.name, []).append(seen)
+            best = {
+                label: min(
+                    (floor for floor in (lane_floor(same, label) for same in named.values()) if floor is not None),
+                    default=None,
+                )
+                for label in labels
+            }
+            found += _coarse(history, service, f"{what} {service}", best)
     for service in dict.fromkeys(joint.service for joint in observation.joints):
         for vip in vips_of(observation, service)[1:]:
             floors = {label: vip_floor(observation, service, vip, label) for label in labels}

@@ -16,6 +16,7 @@ from rehearsal.judging import budgets
 from rehearsal.judging.observation import BEFORE
 from rehearsal.judging.observation import MIGRATION
 from rehearsal.judging.observation import OUTSIDE
+from rehearsal.judging.observation import RARE_LANES
 from rehearsal.judging.observation import USER_LANES
 from rehearsal.judging.union import Sighting
 from rehearsal.judging.union import evidence
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 _DETAIL_SLACK_NS = 2_000_000_000  # a detail is written soon after its sample was done
 _LAG_NS = 250_000_000
+_WITH_TOKEN = ("deep", "write")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,8 @@ class Trouble:
     @property
     def sightings(self) -> list[Sighting]:
         """Its outages, with how often its lane looks."""
-        return [Sighting(outage, self.period_ns) for outage in self.outages]
+        rare = self.seen.probe.lane in RARE_LANES
+        return [Sighting(outage, self.period_ns, rare) for outage in self.outages]
 
     @property
     def from_ns(self) -> int:
@@ -161,7 +164,7 @@ class _Makers:
     def charged_service(self, seen: Seen, kind: str, window: Sequence[Outage]) -> str:
         """A refusal that only keystone's token filter made is keystone's, whatever service was asked."""
         service = seen.probe.service
-        if kind != "down" or seen.probe.lane != "deep":
+        if kind != "down" or seen.probe.lane not in _WITH_TOKEN:
             return service
         details = self._details.get(seen.probe.declared.probe, [])
         low = bisect.bisect_left(details, (window[0].first_bad_ns, ""))

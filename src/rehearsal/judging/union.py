@@ -26,10 +26,11 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """An outage as one lane saw it, and how often that lane looks (ns)."""
+    """An outage as one lane saw it, and how often that lane looks (ns). `rare`: too seldom to bound anything."""
 
     outage: Outage
     period_ns: int
+    rare: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,7 @@ def united(sightings: Iterable[Sighting], *, budget_ns: int | None = None, fines
             fresh.append(outage)
             if is_witness(sighting, budget_ns, finest_ns):
                 extents.append(evidence(outage))
+                censored = censored or (sighting.rare and outage.first_good_ns is None)
             else:
                 extents.append(extent(outage))
                 censored = censored or outage.is_censored
@@ -80,7 +82,14 @@ def united(sightings: Iterable[Sighting], *, budget_ns: int | None = None, fines
 
 
 def is_witness(sighting: Sighting, budget_ns: int | None, finest_ns: int) -> bool:
-    """True for a single failed sample of a lane that is too slow for the budget, where there is a faster lane."""
+    """True for a single failed sample of a lane that is too slow for the budget, where there is a faster lane.
+
+    The rare lanes (writing) are witnesses always: their bounds, most of a minute apart, would leave every budget
+    undecided after a single failed write. Two failed writes in a row are charged from the one to the other. What such
+    a lane cannot see is not proven, and is named so.
+    """
+    if sighting.rare and finest_ns:
+        return True
     if budget_ns is None or not sighting.outage.is_blip:
         return False
     return 2 * sighting.period_ns > max(budget_ns, 4 * finest_ns)

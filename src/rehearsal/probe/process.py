@@ -1,7 +1,7 @@
 """The first process of the prober: takes orders on stdin, probes the web, writes everything.
 
 Orders and answers are JSON, one object a line; every order is answered in turn, `{"ok": true, ...}` or
-`{"ok": false, "error": "one sentence"}`. Orders: declare, retire, period, token, credentials, stop. The end of stdin
+`{"ok": false, "error": "one sentence"}`. Orders: allow, declare, retire, period, token, credentials, stop. The end of stdin
 (the runner died) and SIGTERM mean stop: nothing new is sent, what is in flight is waited for, everything is written.
 """
 
@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from rehearsal.events import AddressAllowed
 from rehearsal.events import PeriodChanged
 from rehearsal.events import ProbeDeclared
 from rehearsal.events import ProberBeat
@@ -53,6 +54,7 @@ from rehearsal.probe.spec import numeric_address
 from rehearsal.probe.spec import spec_from
 from rehearsal.probe.tokens import Tokens
 from rehearsal.probe.web import WebProbe
+from rehearsal.probe.writing import WriteProbe
 from rehearsal.samples import SampleStoreError
 from rehearsal.samples import SampleStoreWriter
 from rehearsal.samples import read_chunks
@@ -86,8 +88,8 @@ class Prober:
         self._loop = Loop()
         self._tokens = Tokens()
         self._specs: dict[int, ProbeSpec] = {}
-        self._web: dict[int, WebProbe] = {}
-        self._closing: list[WebProbe] = []
+        self._web: dict[int, WebProbe | WriteProbe] = {}
+        self._closing: list[WebProbe | WriteProbe] = []
         self._pulses = Pulses()
         self._beaten = 0
         self._precedence = precedence
@@ -160,6 +162,7 @@ class Prober:
         try:
             order = json.loads(line)
             obey = {
+                "allow": self._allow,
                 "declare": self._declare,
                 "retire": self._retire,
                 "period": self._period,
@@ -176,6 +179,19 @@ class Prober:
     def _answer(self, answer: dict[str, Any]) -> None:
         with contextlib.suppress(OSError):
             os.write(1, json.dumps(answer).encode() + b"\n")
+
+    def _allow(self, order: dict[str, Any]) -> dict[str, Any]:
+        address, why = order["address"], str(order.get("why", ""))
+        try:
+            host = ipaddress.ip_address(address if isinstance(address, str) else "")
+        except ValueError:
+            raise ProbeRefused(f"{address!r} is no numeric address: one address can be allowed, no network") from None
+        if host.is_multicast or host.is_unspecified or str(host) == "255.255.255.255":
+            raise ProbeRefused(f"{host} is no unicast address")
+        if self._allowed:  # else everything is allowed already
+            self._allowed.append(ipaddress.ip_network(host))
+        self.recording.event_now(AddressAllowed(str(host), why))
+        return {}
 
     def _declare(self, order: dict[str, Any]) -> dict[str, Any]:
         spec = spec_from(order["probe"], allowed=self._allowed)
@@ -198,7 +214,8 @@ class Prober:
                 probe=spec.probe, period_ns=spec.period_ns, now_ns=time.monotonic_ns(), seq=seq
             )
             try:
-                probe = WebProbe(spec, schedule, self._loop, self.recording, self._tokens)
+                kind = WriteProbe if spec.lane == "write" else WebProbe
+                probe = kind(spec, schedule, self._loop, self.recording, self._tokens)
             except OSError as error:  # ssl.SSLError is one: certificates that cannot be read
                 raise ProbeRefused(f"probe {spec.name}: cannot read the certificates: {error}") from None
             self._announce(spec)

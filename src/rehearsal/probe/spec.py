@@ -19,13 +19,15 @@ from urllib.parse import urlsplit
 from rehearsal.probe.answers import DEEP
 from rehearsal.probe.answers import ISSUE
 from rehearsal.probe.answers import SHALLOW
+from rehearsal.probe.writes import WRITES
+from rehearsal.probe.writes import is_tag
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from rehearsal.probe.answers import Answer
 
-WEB_LANES = frozenset({"vip-new", "vip-reused", "deep", "backend-new", "backend-reused", "control"})
+WEB_LANES = frozenset({"vip-new", "vip-reused", "deep", "backend-new", "backend-reused", "write", "control"})
 REACH_LANES = frozenset({"icmp", "tcp", "udp"})
 
 MOST_SAMPLES_PER_S = 3000.0
@@ -53,7 +55,9 @@ class ProbeSpec:
     answer        key into the tables of good answers: `nova`, `deep:nova`, `issue`; default by lane and service
     token         name of the token that the read carries
     issues        name of the token that this probe obtains, with the credentials of the same name
-    project_id    for paths that need it
+    project_id    for paths and bodies that need it
+    user_id       whose credential the write lane makes at keystone
+    tag           what the names of everything that the write lane makes begin with: `rehearse-<run>-write`
     keep_alive_s  how long the server keeps an idle connection (default 10, HAProxy's)
     tls_ns        deadline of the TLS handshake (default 5 s)
     size_bytes    length of an echo request's data (default 56)
@@ -79,6 +83,11 @@ class ProbeSpec:
     def samples_per_s(self) -> float:
         """The load that this probe adds."""
         return SECOND_NS / self.period_ns
+
+    @property
+    def requests_per_s(self) -> float:
+        """How often it asks: a write is a create and a delete."""
+        return self.samples_per_s * (2 if self.lane == "write" else 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +162,7 @@ def check_load(specs: Iterable[ProbeSpec]) -> float:
     """Return the load of all probes together (samples per second). Raises ProbeRefused above the caps."""
     specs = list(specs)
     total = sum(spec.samples_per_s for spec in specs)
-    connections = sum(spec.samples_per_s for spec in specs if spec.lane in WEB_LANES and not is_reused(spec))
+    connections = sum(spec.requests_per_s for spec in specs if spec.lane in WEB_LANES and not is_reused(spec))
     if total > MOST_SAMPLES_PER_S:
         raise ProbeRefused(f"{total:.0f} samples a second would exceed the cap of {MOST_SAMPLES_PER_S:.0f}")
     if connections > MOST_CONNECTIONS_PER_S:
@@ -230,6 +239,8 @@ def web_settings(spec: ProbeSpec) -> WebSettings:
 
 
 def _answer(spec: ProbeSpec) -> Answer:
+    if spec.lane == "write":
+        return _create(spec)
     default = f"deep:{spec.service}" if spec.lane == "deep" else spec.service
     if spec.settings.get("issues"):
         default = "issue"
@@ -242,3 +253,15 @@ def _answer(spec: ProbeSpec) -> Answer:
             f"probe {spec.name}: no good answer is declared for {key!r}; known: {', '.join(sorted(table))}"
         )
     return table[name]
+
+
+def _create(spec: ProbeSpec) -> Answer:
+    if spec.service not in WRITES:
+        raise ProbeRefused(
+            f"probe {spec.name}: nothing that could be made is declared for {spec.service!r}; known: {', '.join(sorted(WRITES))}"
+        )
+    if not is_tag(str(spec.settings.get("tag", ""))):
+        raise ProbeRefused(
+            f"probe {spec.name}: settings.tag must carry the run, or nobody could remove what a failed delete leaves"
+        )
+    return WRITES[spec.service].create

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from rehearsal.probe.response import Response
     from rehearsal.probe.schedule import Schedule
     from rehearsal.probe.spec import ProbeSpec
+    from rehearsal.probe.spec import WebSettings
     from rehearsal.probe.tokens import Tokens
 
 _KEPT_RACE = 0.9  # of the keep-alive time: an idle connection that breaks later was closed by the server's own rules
@@ -72,6 +73,31 @@ class Sample:
     def phase(self, name: str) -> None:
         """Note when a phase ended."""
         self.phases.append(f"{name} {(monotonic_ns() - self.sent_ns) / 1e6:.0f} ms")
+
+
+def connected(
+    where: WebSettings, terms: ssl.SSLContext | None, loop: Loop, sample: Sample
+) -> Generator[Wait, int, Connection]:
+    """Open a connection, with TLS if there are terms, by deadlines that count from `sample.sent_ns`. Raises Broken."""
+    sock = open_socket(where.family, kept=where.reused)
+    connection = Connection(sock)
+    try:
+        yield from connecting(sock, where.address, sample.sent_ns + where.connect_ns)
+        sample.phase("connect")
+        if terms is not None:
+            loop.forget(sock.fileno())
+            try:
+                connection.sock = terms.wrap_socket(sock, server_hostname=where.name, do_handshake_on_connect=False)
+            except ssl.SSLError as error:
+                raise tls_broken_by(error) from None
+            except OSError as error:
+                raise broken_by(error, SampleClass.RST_ON_CONNECT) from None
+            yield from shaking_hands(connection.sock, sample.sent_ns + where.tls_ns)
+            sample.phase("tls")
+    except Broken:
+        connection.close(loop)
+        raise
+    return connection
 
 
 class WebProbe:
@@ -138,7 +164,7 @@ class WebProbe:
         try:
             request = self._request(sample)
             if connection is None:
-                connection = yield from self._connected(sample)
+                connection = yield from connected(self._where, self._tls, self._loop, sample)
             until_ns = sample.sent_ns + self.spec.deadline_ns
             yield from asking(connection.sock, request, until_ns, kept=kept is not None)
             sample.asked_stalled_ns = self._loop.stalled_ns
@@ -171,30 +197,6 @@ class WebProbe:
             body = self._tokens.credentials(where.issues)
             lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
         return "\r\n".join([*lines, "", ""]).encode("ascii") + body
-
-    def _connected(self, sample: Sample) -> Generator[Wait, int, Connection]:
-        where = self._where
-        sock = open_socket(where.family, kept=where.reused)
-        connection = Connection(sock)
-        try:
-            yield from connecting(sock, where.address, sample.sent_ns + where.connect_ns)
-            sample.phase("connect")
-            if self._tls is not None:
-                self._loop.forget(sock.fileno())
-                try:
-                    connection.sock = self._tls.wrap_socket(
-                        sock, server_hostname=where.name, do_handshake_on_connect=False
-                    )
-                except ssl.SSLError as error:
-                    raise tls_broken_by(error) from None
-                except OSError as error:
-                    raise broken_by(error, SampleClass.RST_ON_CONNECT) from None
-                yield from shaking_hands(connection.sock, sample.sent_ns + where.tls_ns)
-                sample.phase("tls")
-        except Broken:
-            connection.close(self._loop)
-            raise
-        return connection
 
     def _take_idle(self) -> tuple[Connection | None, int]:
         """Return the connection that was used last and is still open, and how many the server had closed meanwhile."""
