@@ -20,7 +20,7 @@ from tests.target.repository import make_repository
 if TYPE_CHECKING:
     from pathlib import Path
 
-EVERYTHING = frozenset({"probes", "canaries", "migrations", "suites"})
+EVERYTHING = frozenset({"probes", "canaries", "migrations", "suites", "witness"})
 
 
 class Small:

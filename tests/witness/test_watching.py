@@ -119,7 +119,7 @@ def test_a_host_out_of_reach_is_told_once_with_ssh_s_own_words(witness, journal,
 
 
 def test_nothing_stays_on_the_host_if_the_runner_is_killed(tmp_path, journal):
-    """kill -9 of the process that watches: its pipes close, and the program on the host ends by itself."""
+    """The process that watches is killed with -9: its pipes close, and the program on the host ends by itself."""
     script = f"""
         import sys, time
         from pathlib import Path

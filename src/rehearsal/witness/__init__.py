@@ -6,6 +6,7 @@ watched is recorded as such, with its reason.
 
 from __future__ import annotations
 
+from rehearsal.witness.watching import COMMAND
 from rehearsal.witness.watching import Witness
 
-__all__ = ["Witness"]
+__all__ = ["COMMAND", "Witness"]
