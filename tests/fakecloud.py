@@ -44,6 +44,7 @@ class FakeCloud:
             kind: {}
             for kind in (
                 "projects", "users", "servers", "keypairs", "networks", "subnets", "routers", "ports", "ips", "security_groups",
+                "images", "server_groups", "credentials", "volumes",
             )
         }  # fmt: skip
         self.keep("projects", self.own)
@@ -86,15 +87,19 @@ class Connection:
 
     def __init__(self, cloud: FakeCloud, project_id: str = "") -> None:
         self.cloud, self.project_id = cloud, project_id or cloud.own.id
-        self.session = SimpleNamespace(get_project_id=lambda: self.project_id, get_user_id=lambda: "admin-user")
+        self.session = SimpleNamespace(
+            get_project_id=lambda: self.project_id,
+            get_user_id=lambda: "admin-user",
+            get_token=lambda: "a-token-of-somebody",
+        )
         self.identity, self.compute = Identity(self), Compute(self)
-        self.network, self.image = Network(self), Image(self)
+        self.network, self.image, self.block_storage = Network(self), Image(self), BlockStorage(self)
 
     def connect_as(self, project_id: str, **_: Any) -> Connection:
         return Connection(self.cloud, project_id)
 
     def has_service(self, _: str) -> bool:
-        return False
+        return bool(self.cloud.things["volumes"])
 
 
 class Api:
@@ -164,12 +169,39 @@ class Identity(Api):
     def assign_project_role_to_user(self, **_: Any) -> None:
         self.cloud.called()
 
+    def credentials(self) -> list[Thing]:
+        return self.find("credentials")
+
+    def get_credential(self, key: str) -> Thing:
+        return self.get("credentials", key)
+
+    def delete_credential(self, key: str, **_: Any) -> None:
+        self.drop("credentials", key)
+
 
 class Image(Api):
     def images(self) -> list[Thing]:
-        return [
-            Thing(id="i", name="canary", status="active", size=16_000_000, min_ram=128, min_disk=0, disk_format="raw")
-        ]
+        offered = Thing(
+            id="i", name="canary", status="active", size=16_000_000, min_ram=128, min_disk=0, disk_format="raw"
+        )
+        return [offered, *self.find("images")]
+
+    def get_image(self, key: str) -> Thing:
+        return self.get("images", key)
+
+    def delete_image(self, key: str, **_: Any) -> None:
+        self.drop("images", key)
+
+
+class BlockStorage(Api):
+    def volumes(self, **_: Any) -> list[Thing]:
+        return self.find("volumes")
+
+    def get_volume(self, key: str) -> Thing:
+        return self.get("volumes", key)
+
+    def delete_volume(self, key: str, **_: Any) -> None:
+        self.drop("volumes", key)
 
 
 class Compute(Api):
@@ -226,6 +258,15 @@ class Compute(Api):
 
     def get_server_console_output(self, *_: Any, **__: Any) -> dict[str, str]:
         return {"output": "the last line of the console"}
+
+    def server_groups(self, **_: Any) -> list[Thing]:
+        return self.find("server_groups")
+
+    def get_server_group(self, key: str) -> Thing:
+        return self.get("server_groups", key)
+
+    def delete_server_group(self, key: str, **_: Any) -> None:
+        self.drop("server_groups", key)
 
     def keypairs(self) -> list[Thing]:
         return self.find("keypairs")

@@ -118,6 +118,44 @@ def test_clean_leaves_what_was_there_before(port: int) -> None:
     assert cloud.names() == before
 
 
+@pytest.mark.parametrize("with_project", [True, False])
+def test_what_writes_left_behind_is_found_by_its_name_also_without_its_project(port: int, with_project: bool) -> None:
+    """Whatever the write lane could not delete goes with `clean`, also if the project that it belonged to is gone."""
+    cloud = FakeCloud()
+    if with_project:
+        canary.put_up(Connection(cloud), RUN, wish(port), quiet, quiet)
+    kinds = {
+        "images": "name",
+        "server_groups": "name",
+        "security_groups": "name",
+        "volumes": "name",
+        "credentials": "type",
+    }
+    for kind, called in kinds.items():
+        cloud.keep(kind, cloud.thing(**{called: name_of(RUN, "write-7"), "project_id": "a project that is gone"}))
+        cloud.keep(kind, cloud.thing(**{called: "somebody's", "project_id": "p"}))
+    assert find_runs(Connection(cloud))[RUN] >= len(kinds)
+
+    assert clean(Connection(cloud), RUN, quiet, wait_s=5).left == []
+
+    assert not [text for text in cloud.names() if "rehearse" in text]
+    assert [len(cloud.things[kind]) for kind in kinds] == [1] * len(kinds)
+    assert RUN not in find_runs(Connection(cloud))
+
+
+def test_only_a_user_of_their_own_writes(port: int) -> None:
+    """The write lane gets the canaries' own user and project; where there is no such project, nobody."""
+    cloud = FakeCloud()
+    found = canary.put_up(Connection(cloud), RUN, wish(port), quiet, quiet)
+    own = next(project for project in cloud.things["projects"].values() if project.name == name_of(RUN))
+    assert found.author is not None
+    assert found.author.project_id == own.id
+    assert found.author.token not in repr(found)
+    cloud = FakeCloud()
+    cloud.forbid_projects = True
+    assert canary.put_up(Connection(cloud), RUN, wish(port), quiet, quiet).author is None
+
+
 @pytest.mark.parametrize("forbid", [False, True])
 def test_a_runner_killed_at_any_call_leaves_nothing_after_clean(port: int, forbid: bool) -> None:
     """Whichever call a runner died in, `clean` of all runs, knowing nothing, brings back the cloud as it was."""

@@ -75,14 +75,28 @@ class Canary:
     boot_id: str
     beacon_port: int
     facts_port: int
+    udp: bool = False  # its beacon echoes datagrams
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """The canaries' ordinary user in the canaries' own project, as whom the write lane writes. The token stays in memory."""
+
+    user_id: str
+    project_id: str
+    token: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Canaries:
-    """What came of a wish: those that answer, and a sentence for each that was wanted and does not."""
+    """What came of a wish: those that answer, and a sentence for each that was wanted and does not.
+
+    `author` None: there is no project of their own, in which alone something may be written.
+    """
 
     up: tuple[Canary, ...]
     missing: dict[str, str]
+    author: Author | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,10 +169,23 @@ def put_up(
     up = _wait_answers(place, ground, active, ends_s, missing)
     for canary, heard in up:
         record(up_event(canary))
-        record(BeaconHeard(canary.name, heard.boot_id, heard.facts))
+        record(heard_event(canary.name, heard))
     for reason in missing.values():
         log(reason)
-    return Canaries(tuple(canary for canary, _ in up), missing)
+    return Canaries(tuple(canary for canary, _ in up), missing, _author(place))
+
+
+def _author(place: _Place) -> Author | None:
+    if place.user is place.admin:
+        return None
+    session = place.user.session
+    try:
+        token = session.get_token()
+        redact.remember(token)
+        return Author(str(session.get_user_id()), place.project_id, token)
+    except CLOUD_ERRORS as error:
+        place.log(f"keystone gives the canaries' user no token: {sentence(error)}")
+        return None
 
 
 def _names(hosts: Sequence[str], *, pair: bool) -> list[tuple[str, str]]:
@@ -217,10 +244,15 @@ def _make_user(connection: Any, run: str, project: Any, roles: dict[str, Any]) -
 
 
 def _widen_quota(connection: Any, project_id: str, log: Callable[[str], None]) -> None:
-    """A new project's default quota (10 servers) is too small for a canary on each of many hosts."""
+    """A new project's default quota (10 servers) is too small for a canary on each of many hosts.
+
+    Nor may what failed deletes of the write lane leave behind fill a quota: that would look like a fault of the service.
+    """
     try:
-        connection.compute.update_quota_set(project_id, instances=-1, cores=-1, ram=-1)
-        connection.network.update_quota(project_id, floating_ips=-1, ports=-1)
+        connection.compute.update_quota_set(project_id, instances=-1, cores=-1, ram=-1, server_groups=-1)
+        connection.network.update_quota(
+            project_id, floating_ips=-1, ports=-1, security_groups=-1, security_group_rules=-1
+        )
     except CLOUD_ERRORS as error:
         log(f"the canaries' quota stays at its default: {sentence(error)}")
 
@@ -278,8 +310,12 @@ def _make_key(place: _Place, wish: Wish) -> str:
     if not wish.public_key:
         return ""
     name = name_of(place.run, "key")
-    if not any(pair.name == name for pair in place.admin.compute.keypairs()):
-        place.admin.compute.create_keypair(name=name, public_key=wish.public_key)
+    try:
+        if not any(pair.name == name for pair in place.admin.compute.keypairs()):
+            place.admin.compute.create_keypair(name=name, public_key=wish.public_key)
+    except CLOUD_ERRORS as error:
+        place.log(f"nobody will be able to log in to the canaries, nova does not take the key: {sentence(error)}")
+        return ""
     return name
 
 
@@ -395,7 +431,7 @@ def _wait_answers(
             canary = Canary(
                 name=each.name, server_id=each.server_id, host=each.host, address=each.address, fixed_ip=each.fixed_ip,
                 network=str(ground.network.name), boot_id=heard.boot_id, beacon_port=settings.echo_port,
-                facts_port=settings.facts_port,
+                facts_port=settings.facts_port, udp=heard.facts.get("udp") is True,
             )  # fmt: skip
             answered.append((canary, heard))
             waiting.remove(each)
@@ -422,6 +458,7 @@ def up_event(canary: Canary) -> CanaryUp:
     return CanaryUp(
         canary=canary.name, server_id=canary.server_id, host=canary.host, address=canary.address, fixed_ip=canary.fixed_ip,
         network=canary.network, boot_id=canary.boot_id, beacon_port=canary.beacon_port, facts_port=canary.facts_port,
+        udp=canary.udp,
     )  # fmt: skip
 
 
@@ -430,7 +467,7 @@ def of_event(event: CanaryUp) -> Canary:
     return Canary(
         name=event.canary, server_id=event.server_id, host=event.host, address=event.address, fixed_ip=event.fixed_ip,
         network=event.network, boot_id=event.boot_id, beacon_port=event.beacon_port,
-        facts_port=event.facts_port or event.beacon_port + 1,
+        facts_port=event.facts_port or event.beacon_port + 1, udp=event.udp,
     )  # fmt: skip
 
 
@@ -441,10 +478,13 @@ def listen(canary: Canary, record: Callable[[Event], object], *, timeout_s: floa
     except beacon.BeaconSilentError as error:
         record(BeaconHeard(canary.name, "", {"error": str(error)}))
         return None
-    record(
-        BeaconHeard(canary.name, heard.boot_id, {**heard.facts, "asked_ns": heard.asked_ns, "told_ns": heard.told_ns})
-    )
+    record(heard_event(canary.name, heard))
     return heard
+
+
+def heard_event(name: str, heard: beacon.Heard) -> BeaconHeard:
+    """Return the record of what a canary told, with when it was asked and when it had told (ns)."""
+    return BeaconHeard(name, heard.boot_id, {**heard.facts, "asked_ns": heard.asked_ns, "told_ns": heard.told_ns})
 
 
 def belongs_to(description: str | None, run: str) -> bool:

@@ -70,6 +70,11 @@ def find_runs(connection: Any) -> dict[str, int]:
     for user in connection.identity.users():
         if run_of(user.name):
             found[run_of(user.name)] = found.get(run_of(user.name), 0) + 1
+    for listing in _WRITTEN:
+        with contextlib.suppress(*CLOUD_ERRORS):  # not every cloud has the service, not every account may list there
+            for thing in listing(connection, "", None):
+                run = run_of(thing.name)
+                found[run] = found.get(run, 0) + 1
     return dict(sorted(found.items()))
 
 
@@ -86,22 +91,19 @@ def clean(connection: Any, run: str | None, log: Callable[[str], None], *, wait_
     except CLOUD_ERRORS as error:
         cleaned.left.append(f"everything: the cloud does not say what there is: {sentence(error)}")
         return cleaned
-    listings = (
-        _server_things,
-        _address_things,
-        _router_things,
-        _port_things,
-        _network_things,
-        _group_things,
-        _key_things,
+    listings: tuple[tuple[Callable[[Any, str, str | None], list[_Thing]], list[str]], ...] = (
+        *((listing, scope) for listing in (_server_things, _address_things, _router_things, _port_things)),
+        *((listing, scope) for listing in (_network_things, _group_things, _key_things)),
+        # Last, so that a write that was under way when its lane ended is over.
+        *((listing, [""]) for listing in _WRITTEN),
     )
-    for listing in listings:
+    for listing, where in listings:
         things: list[_Thing] = []
-        for project_id in dict.fromkeys(scope):
+        for project_id in dict.fromkeys(where):
             try:
                 things += listing(connection, project_id, run)
             except CLOUD_ERRORS as error:
-                if status_of(error) != _GONE:
+                if status_of(error) != _GONE and not (listing in _WRITTEN and status_of(error) == _FORBIDDEN):
                     cleaned.left.append(
                         f"{listing.__name__.strip('_').replace('_', ' ')}: cannot be listed: {sentence(error)}"
                     )
@@ -210,6 +212,43 @@ def _key_things(connection: Any, project_id: str, run: str | None) -> list[_Thin
         return []  # key pairs belong to accounts, not to projects: ours are listed once
     api = connection.compute
     return _things("key pair", api.keypairs(), run, (api.delete_keypair, api.get_keypair))
+
+
+# --- what the write lane left behind: found by name, wherever it is, also if its project is gone ----------------------
+
+
+def _image_things(connection: Any, _: str, run: str | None) -> list[_Thing]:
+    api = connection.image
+    return _things("image", api.images(), run, (api.delete_image, api.get_image))
+
+
+def _server_group_things(connection: Any, _: str, run: str | None) -> list[_Thing]:
+    api = connection.compute
+    found = api.server_groups(all_projects=True)
+    return _things("server group", found, run, (api.delete_server_group, api.get_server_group))
+
+
+def _credential_things(connection: Any, _: str, run: str | None) -> list[_Thing]:
+    # A credential has no name: the write lane gives it as its type.
+    api = connection.identity
+    calls = (api.delete_credential, api.get_credential)
+    return [_Thing("credential", each.type, each.id, *calls) for each in api.credentials() if _ours(run, each.type)]
+
+
+def _secgroup_things(connection: Any, _: str, run: str | None) -> list[_Thing]:
+    api = connection.network
+    found = [each for each in api.security_groups() if run_of(each.name)]
+    return _things("security group", found, run, (api.delete_security_group, api.get_security_group))
+
+
+def _volume_things(connection: Any, _: str, run: str | None) -> list[_Thing]:
+    if not connection.has_service("block-storage"):
+        return []
+    api = connection.block_storage
+    return _things("volume", api.volumes(all_projects=True), run, (api.delete_volume, api.get_volume))
+
+
+_WRITTEN = (_secgroup_things, _server_group_things, _image_things, _credential_things, _volume_things)
 
 
 def _identity_things(connection: Any, projects: list[Any], run: str | None, cleaned: Cleaned) -> list[_Thing]:

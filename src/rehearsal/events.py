@@ -36,11 +36,13 @@ class RunBegan(Event):
     plan_sha256: str
     target: dict[str, Any]
     utc_offset: str = ""  # of this host's local time, as `+01:00`; for people only
+    parts: list[str] = field(default_factory=list)  # what this attempt carries out; empty: not recorded
+    rates: dict[str, float] = field(default_factory=dict)  # Hz by lane, as ordered and as usual
 
 
 @dataclass(frozen=True, slots=True)
 class RunEnded(Event):
-    """Why it ended: finished, gate, interrupted, error."""
+    """Why it ended: finished, calibration, gate, step, hold, interrupted, error."""
 
     reason: str
     detail: str = ""
@@ -48,7 +50,7 @@ class RunEnded(Event):
 
 @dataclass(frozen=True, slots=True)
 class PhaseBegan(Event):
-    """preflight, canaries, baseline, migrations-<occasion>, steps, postflight, clean-up."""
+    """calibration, preflight, canaries, baseline, migrations-<occasion>, steps, postflight, clean-up."""
 
     phase: str
 
@@ -163,6 +165,7 @@ class CanaryUp(Event):
     boot_id: str
     beacon_port: int
     facts_port: int = 0
+    udp: bool = False  # its beacon echoes datagrams and counts them
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,10 +268,18 @@ class ProberStarted(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class AddressAllowed(Event):
+    """From now on this address may be probed as well, for this reason; until then a probe of it would have been refused."""
+
+    address: str
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ProbeDeclared(Event):
     """A measurement definition. `probe` is the number in the sample store.
 
-    `lane`: vip-new, vip-reused, deep, backend-new, backend-reused, icmp, tcp, udp, control.
+    `lane`: vip-new, vip-reused, deep, write, backend-new, backend-reused, icmp, tcp, udp, control.
     `service`: keystone, nova, ... or `canary` for lanes that reach a guest; `canary` names which.
     """
 
@@ -338,6 +349,22 @@ class SampleDetail(Event):
     maker: str = ""  # lb | web-server | token-filter | service | unknown
     request_id: str = ""  # as the service returned it
     request_id_sent: str = ""  # as the prober sent it: the service logs it as the global request id
+
+
+@dataclass(frozen=True, slots=True)
+class DatagramsLost(Event):
+    """Which way datagrams of the lane udp were lost between two that came back, by the count that the far side sends back.
+
+    `there` (on the way to the guest) and `back` sum up to `lost`; both -1: the guest did not count, or began to count anew.
+    `from_ns`, `to_ns`: when the last before and the first after them that came back were sent.
+    """
+
+    probe: int
+    from_ns: int
+    to_ns: int
+    lost: int
+    there: int = -1
+    back: int = -1
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,9 @@ from rehearsal.runner.progress import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from collections.abc import Iterable
 
+    from rehearsal.canary import Author
     from rehearsal.canary import Canary
     from rehearsal.canary import Wish
     from rehearsal.events import Event
@@ -31,6 +33,7 @@ class Guests:
         self._record = record
         self._watch = watch
         self.up: tuple[Canary, ...] = ()
+        self.author: Author | None = None
         self.number = 0
 
     def put_up(self, connection: Any, wish: Wish) -> None:
@@ -49,6 +52,14 @@ class Guests:
             self._watch.note("warning", f"No canary {name}: {reason}")
         self._watch.reach(self.up)
         say(f"canaries: {len(self.up)} answer")
+        self.author = made.author
+
+    def let_write(self, target: Target, services: Iterable[str]) -> None:
+        """Let the prober write as the canaries' user, if there is one: nowhere else is anything written."""
+        if self.author is not None:
+            self._watch.write(target, services, self.author)
+        elif self.up:
+            self._watch.note("warning", "Nothing is written through the APIs: the canaries have no project of their own.")
 
     def migrate_all(self, connection: Any, occasion: str, target: Target) -> None:
         """Live-migrate each canary once, one after the other, sampled more closely meanwhile."""
