@@ -64,10 +64,10 @@ def test_the_server_counts_as_many_requests_as_there_are_samples(tmp_path, probe
     running = prober()
     numbers = itertools.count(1)
     where = {"url": server.url, "address": "127.0.0.1", "vip": "public"}
-    for spec in lanes.endpoint_probes(numbers, service="nova", period_ns=30 * MS, **where):
+    for spec in lanes.endpoint_probes(numbers, service="nova", new_hz=33, reused_hz=33, **where):
         running.declare(spec)
     running.token("kept", "token-of-the-test")
-    running.declare(lanes.deep_probe(numbers, service="nova", period_ns=50 * MS, **where))
+    running.declare(lanes.deep_probe(numbers, service="nova", hz=20, **where))
     time.sleep(0.8)
     assert running.stop() == 0
     found = samples_by_probe(tmp_path)

@@ -10,13 +10,19 @@ from typing import Any
 
 from rehearsal import plan as plans
 from rehearsal.cli import usage
+from rehearsal.probe.rates import USUAL
+from rehearsal.probe.rates import rates_of
+from rehearsal.probe.spec import MOST_CONNECTIONS_PER_S
+from rehearsal.probe.spec import MOST_SAMPLES_PER_S
 from rehearsal.redact import redact
 from rehearsal.redact import redact_text
+from rehearsal.runner.declared import load_planned
 from rehearsal.target import discover
 from rehearsal.target import options as target_options
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Mapping
 
     from rehearsal.plan import BudgetSpec
     from rehearsal.plan import PlanSpec
@@ -33,6 +39,7 @@ def add_commands(commands: Any) -> None:
     plan = commands.add_parser("plan", help="print the steps for this cloud, with their budgets")
     usage.add_plan(plan)
     target_options.add_arguments(plan)
+    usage.add_rates(plan)
     plan.add_argument("--check", action="store_true", help="only read the plan; no cloud is needed")
     plan.set_defaults(carry_out=show_plan)
 
@@ -86,8 +93,30 @@ def show_plan(options: argparse.Namespace) -> int:
         print(f"{path}: {spec.title}, {len(spec.steps)} steps, no mistake found.")
         return 0
     target = usage.usable_target(options)
-    print("\n".join(plan_lines(usage.plan_of(options, target))))
+    spec = usage.plan_of(options, target)
+    print("\n".join([*plan_lines(spec), *probing_lines(spec, target, usage.rates_from(options))]))
     return 0
+
+
+def probing_lines(
+    plan: PlanSpec, target: Target, given: Mapping[str, float], without: frozenset[str] = frozenset()
+) -> list[str]:
+    """Return how often each lane asks, and what all of them together ask of this cloud at most, as lines for people."""
+    rates = rates_of({**plan.rates, **given})
+    lines = ["probing, each lane's rate for each service, API server or canary:"]
+    for name, usual in USUAL.items():
+        source = "--rate" if name in given else "plan" if name in plan.rates else "usual"
+        lines.append(f"  {name:<20} {rates[name]:>7.3g} Hz  {usual.lane} ({source})")
+    most = load_planned(plan, target, rates, without=without)
+    lines += [
+        f"  together at most {most}",
+        (
+            f"  cap: {MOST_SAMPLES_PER_S:.0f} requests and packets/s, {MOST_CONNECTIONS_PER_S:.0f} new connections/s"
+            f"{'' if not most.excess() else '; THIS PLAN IS ABOVE IT'}"
+        ),
+        "",
+    ]
+    return lines
 
 
 def plan_lines(plan: PlanSpec) -> list[str]:
@@ -113,6 +142,8 @@ def step_lines(number: int, step: StepSpec) -> list[str]:
     lines = [f"{number:>3}. {step.id}: {step.title}", f"     $ {shlex.join(step.command)}"]
     if step.hold:
         lines.append(f"     hold point: {step.hold}")
+    if step.focus is not None:
+        lines.append(f"     sampled faster meanwhile: {', '.join(step.focus) or 'nothing'}")
     if step.containers:
         where = f" on {', '.join(step.hosts)}" if step.hosts else ""
         lines.append(f"     replaces {', '.join(step.containers)}{where}")

@@ -17,9 +17,11 @@ from rehearsal.cli import usage
 from rehearsal.cli.after import make_report
 from rehearsal.cli.after import write_report
 from rehearsal.cli.inspect import plan_lines
+from rehearsal.cli.inspect import probing_lines
 from rehearsal.cli.inspect import target_lines
 from rehearsal.runner import rundir
 from rehearsal.runner.course import Course
+from rehearsal.runner.declared import load_planned
 from rehearsal.runner.gateonly import gate_only
 from rehearsal.runner.interrupts import Interrupts
 from rehearsal.runner.orders import PARTS
@@ -27,16 +29,20 @@ from rehearsal.runner.orders import NotConfirmed
 from rehearsal.runner.orders import Orders
 from rehearsal.runner.orders import chosen_steps
 from rehearsal.runner.orders import confirm_run
+from rehearsal.runner.past import read_past
 from rehearsal.runner.progress import say
 from rehearsal.target import options as target_options
+from rehearsal.target.keys import public_key_of
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
+    from collections.abc import Mapping
 
     from rehearsal.plan import PlanSpec
     from rehearsal.runner.course import Stopped
     from rehearsal.runner.rundir import RunDirectory
+    from rehearsal.target import Target
 
 
 def add_commands(commands: Any) -> None:
@@ -59,6 +65,7 @@ def add_commands(commands: Any) -> None:
         choices=PARTS,
         help="leave this out (then it is not proven); may be repeated",
     )
+    usage.add_rates(run)
     run.add_argument("--jobs", type=int, default=0, metavar="N", help="processes for the pre- and post-flight suites")
     canary = run.add_argument_group("canaries")
     canary.add_argument("--canary-image", default="", metavar="NAME", help="image (default: chosen by its name)")
@@ -76,7 +83,7 @@ def add_commands(commands: Any) -> None:
         gate.set_defaults(carry_out=only_gate, suite=suite)
 
 
-def _orders(options: argparse.Namespace, mode: str) -> Orders:
+def _orders(options: argparse.Namespace, target: Target, mode: str, earlier: Mapping[str, float]) -> Orders:
     if options.jobs < 0:
         raise usage.UsageError("--jobs is a number of processes, 0 or more.")
     return Orders(
@@ -94,7 +101,9 @@ def _orders(options: argparse.Namespace, mode: str) -> Orders:
             flavor=options.canary_flavor,
             outer_network=options.canary_network,
             hosts=tuple(options.canary_host),
+            public_key=public_key_of(target.operator_key),
         ),
+        rates={**earlier, **usage.rates_from(options)},
         argv=tuple(options.argv),
     )
 
@@ -106,18 +115,26 @@ def run_plan(options: argparse.Namespace) -> int:
         run = rundir.find_run(options.resume, usage.reports_of(options))
         if not run.plan.exists() or not run.runner_journal.exists():
             raise usage.UsageError(f"{run.path} is no run that can go on: it has no plan.yml or no journal.")
-        plan, mode = plans.load_plan(run.plan), options.mode or _earlier_mode(run)
+        past = read_past(run)
+        plan, mode, rates = plans.load_plan(run.plan), options.mode or past.mode, past.rates
     else:
-        run, plan, mode = None, usage.plan_of(options, target), options.mode or "rehearsal"
-    orders = _orders(options, mode)
+        run, plan, mode, rates = None, usage.plan_of(options, target), options.mode or "rehearsal", {}
+    orders = _orders(options, target, mode, rates)
     try:
         chosen = chosen_steps(plan, orders)
     except ValueError as error:
         raise usage.UsageError(str(error)) from error
     if options.dry_run:
-        print("\n".join([*target_lines(target), "", *plan_lines(plan.model_copy(update={"steps": list(chosen)}))]))
+        shown = plan.model_copy(update={"steps": list(chosen)})
+        probing = probing_lines(plan, target, orders.rates, orders.without)
+        print("\n".join([*target_lines(target), "", *plan_lines(shown), *probing]))
         print("Nothing was done (--dry-run).")
         return 0
+    if excess := load_planned(plan, target, orders.rates_for(plan), without=orders.without).excess():
+        raise usage.UsageError(
+            f"Probing would be too much for this cloud: {excess} Ask less often (--rate LANE=HZ, or rates: in the plan), "
+            "or make fewer canaries (--canary-host); `rehearse plan` shows what each lane costs."
+        )
     try:
         confirm_run(target, plan, orders, len(chosen))
     except NotConfirmed as refusal:
@@ -130,12 +147,6 @@ def run_plan(options: argparse.Namespace) -> int:
         stopped = Course(run, plan, target, orders, interrupts).go()
         with interrupts.held():
             return conclude(run, stopped)
-
-
-def _earlier_mode(run: RunDirectory) -> str:
-    from rehearsal.runner.past import read_past  # noqa: PLC0415 - only a resumed run has a past
-
-    return read_past(run).mode
 
 
 def new_run(options: argparse.Namespace, plan: PlanSpec) -> RunDirectory:
@@ -184,7 +195,7 @@ def conclude(run: RunDirectory, stopped: Stopped | None) -> int:
         if stopped is not None:
             say(stopped.sentence)
             for number, command in enumerate(stopped.next_commands):
-                say(f"{'to go on' if number == 0 else 'to go on in spite of this gate'}: {command}")
+                say(f"{'to go on' if number == 0 else 'to go on in spite of it'}: {command}")
     return results.outcome.exit_code
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from typing import NoReturn
 
 from rehearsal import plan as plans
+from rehearsal.probe import rates
 from rehearsal.runner import rundir
 from rehearsal.target import Target
 from rehearsal.target import discover
@@ -49,6 +50,26 @@ def add_plan(parser: argparse.ArgumentParser) -> None:
         dest="variables",
         help="change a variable of the plan; may be repeated",
     )
+
+
+def add_rates(parser: argparse.ArgumentParser) -> None:
+    """Add the option that changes how often a lane asks."""
+    parser.add_argument(
+        "--rate",
+        action="append",
+        default=[],
+        metavar="LANE=HZ",
+        dest="rates",
+        help="how often a lane asks, before what the plan says; may be repeated (lanes: see `rehearse plan`)",
+    )
+
+
+def rates_from(options: argparse.Namespace) -> dict[str, float]:
+    """Return what `--rate` says. Raises UsageError."""
+    try:
+        return dict(rates.from_word(word) for word in options.rates)
+    except rates.RateRefused as refusal:
+        raise UsageError(f"--rate: {refusal} {refusal.remedy}") from refusal
 
 
 def add_reports(parser: argparse.ArgumentParser) -> None:

@@ -23,6 +23,7 @@ from rehearsal.plan.shapes import PlanError
 from rehearsal.plan.shapes import PlanSpec
 from rehearsal.plan.shapes import StepSpec
 from rehearsal.plan.shapes import Strict
+from rehearsal.probe import rates
 
 At = tuple[str | int, ...]
 Lines = dict[At, int]
@@ -161,6 +162,7 @@ def _references(plan: PlanSpec, file: str, lines: Lines) -> list[Mistake]:
         for name in (*plan.services, CANARIES)
         if name not in plan.defaults
     ]
+    complaints += _rates(plan)
     seen: set[str] = set()
     for number, step in enumerate(plan.steps):
         at = ("steps", number)
@@ -184,12 +186,23 @@ def _references(plan: PlanSpec, file: str, lines: Lines) -> list[Mistake]:
     return [Mistake(file, _line(lines, at), sentence, remedy) for at, sentence, remedy in complaints]
 
 
+def _rates(plan: PlanSpec) -> list[Complaint]:
+    found: list[Complaint] = []
+    for name, hz in plan.rates.items():
+        try:
+            rates.checked(name, hz)
+        except rates.RateRefused as refusal:
+            found.append((("rates", name), f"rates: {refusal}", refusal.remedy))
+    return found
+
+
 def _unknown_names(step: StepSpec, at: At, services: set[str]) -> list[Complaint]:
     return [
         ((*at, key), f"Step {step.id}: {name!r} in {key} is unknown.", _one_of(allowed))
         for key, given, allowed in (
             ("services", step.services, services),
             ("disturbs", list(step.disturbs), services),
+            ("focus", step.focus or [], services - {CANARIES}),
             ("gates", step.gates, set(GATES)),
             ("containers", step.containers, expected.container_names()),
         )

@@ -50,6 +50,7 @@ class StepSpec(Strict):
     `for_each`: a group; the step is repeated for each of its hosts, which the command names as `{host}`.
     `migrate`: an occasion name: canaries are live-migrated after this step (e.g. `mixed`); `migrate_after` says after
     which repetition of a `for_each` step.
+    `focus`: services that are sampled faster while it runs; without it, its `services` (see `PlanSpec.focus_of`).
     """
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
@@ -67,12 +68,14 @@ class StepSpec(Strict):
     migrate: str = Field(default="", pattern=r"^[a-z0-9-]*$")
     migrate_after: Literal["first", "each", "last"] = "last"
     environment: dict[str, str] = {}
+    focus: list[str] | None = None
 
 
 class PlanSpec(Strict):
     """A whole plan. `defaults` are budgets by service for every step that does not name the service itself.
 
-    `variables` may stand in commands as `{name}`; `rehearse run --set name=value` changes them.
+    `variables` may stand in commands as `{name}`; `rehearse run --set name=value` changes them. `rates`: how often a lane
+    asks (Hz), where that is not as usual (`probe.rates`); `rehearse run --rate LANE=HZ` comes before it.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")
@@ -86,7 +89,18 @@ class PlanSpec(Strict):
     baseline_s: float = Field(default=60, ge=0)
     settle_s: float = Field(default=5, ge=0)
     blind_share: float = Field(default=0.1, ge=0, le=1)  # of a step; blindness beyond it counts as possible downtime
+    rates: dict[str, float] = {}
+    focus_most: int = Field(default=2, ge=0)  # probing must not become the load that it measures
     steps: list[StepSpec] = Field(min_length=1)
+
+    def focus_of(self, step: StepSpec) -> frozenset[str]:
+        """Return the services that are sampled faster while a step runs: none if more than `focus_most` would be.
+
+        What a step itself names as its focus is taken as it is.
+        """
+        if step.focus is not None:
+            return frozenset(step.focus)
+        return frozenset(step.services) if len(set(step.services)) <= self.focus_most else frozenset()
 
 
 @dataclass(frozen=True, slots=True)

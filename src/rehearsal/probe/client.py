@@ -67,6 +67,10 @@ class Prober:
         """Let a probe begin. Raises ProberError if it is refused."""
         self.load_per_s = self._order({"op": "declare", "probe": spec.to_dict()})["load_per_s"]
 
+    def allow(self, address: str, why: str) -> None:
+        """Let one more address be probed, for a reason that is recorded. Raises ProberError if it is no unicast address."""
+        self._order({"op": "allow", "address": address, "why": why})
+
     def retire(self, probe: int, reason: str = "") -> None:
         """Let a probe end. Raises ProberError."""
         self._order({"op": "retire", "probe": probe, "reason": reason})

@@ -1,6 +1,7 @@
-"""Which probes an endpoint or a canary gets: lanes, rates and deadlines, as declared data.
+"""Which probes an endpoint, an API server behind it or a canary gets: lanes and deadlines, as declared data.
 
-Numbers of probes are given by the caller, who knows which are taken.
+Numbers of probes are given by the caller, who knows which are taken; how often a lane asks is in `rates`. A probe whose
+packets go to an IPv6 address says so in its name (`… v6`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from urllib.parse import urlsplit
 from rehearsal.probe.answers import DEEP
 from rehearsal.probe.answers import ISSUE
 from rehearsal.probe.answers import SHALLOW
+from rehearsal.probe.rates import USUAL
+from rehearsal.probe.rates import period_ns as period_of
 from rehearsal.probe.spec import SECOND_NS
 from rehearsal.probe.spec import ProbeSpec
 
@@ -20,13 +23,9 @@ if TYPE_CHECKING:
 
 SHALLOW_SOFT_NS = 2 * SECOND_NS
 DEEP_SOFT_NS = 5 * SECOND_NS
-HARD_NS = 10 * SECOND_NS
-FAST_NS = SECOND_NS // 10
-DEEP_NS = SECOND_NS
-ISSUE_NS = 30 * SECOND_NS
-ICMP_NS = SECOND_NS // 50
-ICMP_MIGRATION_NS = SECOND_NS // 100
-ECHO_NS = SECOND_NS // 20
+HARD_NS = 20 * SECOND_NS
+"""HAProxy gives up on a backend that is switched off after 10 s and asks another: what is answered then is late, not lost."""
+ECHO_HARD_NS = 10 * SECOND_NS
 
 
 def services_known() -> frozenset[str]:
@@ -42,30 +41,55 @@ def endpoint_probes(  # noqa: PLR0913 - all by keyword
     address: str,
     vip: str,
     cafile: str = "",
-    lane: str = "vip",
-    period_ns: int = FAST_NS,
-    soft_ns: int = SHALLOW_SOFT_NS,
-    deadline_ns: int = HARD_NS,
+    new_hz: float = USUAL["vip-new"].hz,
+    reused_hz: float = USUAL["vip-reused"].hz,
 ) -> list[ProbeSpec]:
-    """Return the pair of shallow probes, over `new` and over `reused` connections, for one service behind one address.
+    """Return the pair of shallow probes, over `new` and over `reused` connections, for one service at one VIP.
 
-    `url` is the endpoint of the catalog; only its scheme, host and port count. `lane` is `vip` or `backend`.
+    `url` is the endpoint of the catalog; only its scheme, host and port count.
     """
-    where = vip or lane
+    return _pair(numbers, "vip", service, vip, url, address, cafile, {"new": new_hz, "reused": reused_hz})
+
+
+def backend_probes(  # noqa: PLR0913 - all by keyword
+    numbers: Iterator[int],
+    *,
+    service: str,
+    server: str,
+    url: str,
+    address: str,
+    cafile: str = "",
+    new_hz: float = USUAL["backend-new"].hz,
+    reused_hz: float = USUAL["backend-reused"].hz,
+) -> list[ProbeSpec]:
+    """Return the pair of shallow probes that ask one API server past HAProxy; `server` is HAProxy's name for it."""
+    where = f"backend {server}"
+    return _pair(numbers, "backend", service, where, url, address, cafile, {"new": new_hz, "reused": reused_hz})
+
+
+def _pair(  # noqa: PLR0913, PLR0917 - the facts of two probes
+    numbers: Iterator[int],
+    lane: str,
+    service: str,
+    where: str,
+    url: str,
+    address: str,
+    cafile: str,
+    rates: dict[str, float],
+) -> list[ProbeSpec]:
     return [
-        ProbeSpec(
-            probe=next(numbers),
+        _web(
+            next(numbers),
             name=f"{service} {where} {connection}",
             lane=f"{lane}-{connection}",
             service=service,
             target=_root(url) + SHALLOW[service].path,
-            period_ns=period_ns,
-            deadline_ns=deadline_ns,
-            soft_ns=soft_ns,
-            vip=vip,
+            hz=hz,
+            soft_ns=SHALLOW_SOFT_NS,
+            vip=where if lane == "vip" else "",
             settings={"address": address, "cafile": cafile},
         )
-        for connection in ("new", "reused")
+        for connection, hz in rates.items()
     ]
 
 
@@ -79,20 +103,17 @@ def deep_probe(  # noqa: PLR0913 - all by keyword
     token: str = "kept",  # noqa: S107 - the name of a token, not a token
     cafile: str = "",
     project_id: str = "",
-    period_ns: int = DEEP_NS,
-    soft_ns: int = DEEP_SOFT_NS,
-    deadline_ns: int = HARD_NS,
+    hz: float = USUAL["deep"].hz,
 ) -> ProbeSpec:
     """Return the authenticated read of one service; `token` names the token it carries (`kept` or `fresh`)."""
-    return ProbeSpec(
-        probe=next(numbers),
+    return _web(
+        next(numbers),
         name=f"{service} {vip} deep {token}",
         lane="deep",
         service=service,
         target=_root(url) + DEEP[service].path.replace("{project_id}", project_id),
-        period_ns=period_ns,
-        deadline_ns=deadline_ns,
-        soft_ns=soft_ns,
+        hz=hz,
+        soft_ns=DEEP_SOFT_NS,
         vip=vip,
         settings={"address": address, "cafile": cafile, "token": token},
     )
@@ -106,20 +127,30 @@ def issue_probe(  # noqa: PLR0913 - all by keyword
     vip: str,
     token: str = "fresh",  # noqa: S107 - the name of a token, not a token
     cafile: str = "",
-    period_ns: int = ISSUE_NS,
+    hz: float = USUAL["token-issue"].hz,
 ) -> ProbeSpec:
     """Return the probe that lets keystone issue a token, which reads named after `token` then carry."""
-    return ProbeSpec(
-        probe=next(numbers),
+    return _web(
+        next(numbers),
         name=f"keystone {vip} token issue",
         lane="deep",
         service="keystone",
         target=_root(url) + ISSUE.path,
-        period_ns=period_ns,
-        deadline_ns=HARD_NS,
+        hz=hz,
         soft_ns=DEEP_SOFT_NS,
         vip=vip,
         settings={"address": address, "cafile": cafile, "issues": token},
+    )
+
+
+def _web(probe: int, *, name: str, hz: float, settings: dict[str, Any], **fields: Any) -> ProbeSpec:
+    return ProbeSpec(
+        probe=probe,
+        name=_named(name, settings["address"]),
+        period_ns=period_of(hz),
+        deadline_ns=HARD_NS,
+        settings=settings,
+        **fields,
     )
 
 
@@ -129,18 +160,22 @@ def canary_probes(  # noqa: PLR0913 - all by keyword
     canary: str,
     address: str,
     beacon_port: int,
-    icmp_ns: int = ICMP_NS,
-    tcp_ns: int = ECHO_NS,
+    icmp_hz: float = USUAL["icmp"].hz,
+    tcp_hz: float = USUAL["tcp"].hz,
+    udp_hz: float = 0.0,
 ) -> list[ProbeSpec]:
-    """Return the probes that reach a canary: ICMP and an established TCP flow to its beacon."""
+    """Return the probes that reach a canary at one of its addresses: ICMP and an established TCP flow to its beacon.
+
+    With `udp_hz`, datagrams as well, for a beacon that echoes and counts them.
+    """
     common: dict[str, Any] = {"service": "canary", "canary": canary}
     return [
         ProbeSpec(
             probe=next(numbers),
-            name=f"{canary} icmp",
+            name=_named(f"{canary} icmp", address),
             lane="icmp",
             target=address,
-            period_ns=icmp_ns,
+            period_ns=period_of(icmp_hz),
             deadline_ns=SECOND_NS,
             soft_ns=SECOND_NS,
             settings={"address": address},
@@ -148,16 +183,37 @@ def canary_probes(  # noqa: PLR0913 - all by keyword
         ),
         ProbeSpec(
             probe=next(numbers),
-            name=f"{canary} tcp",
+            name=_named(f"{canary} tcp", address),
             lane="tcp",
             target=f"{address} port {beacon_port}",
-            period_ns=tcp_ns,
-            deadline_ns=HARD_NS,
+            period_ns=period_of(tcp_hz),
+            deadline_ns=ECHO_HARD_NS,
             soft_ns=SHALLOW_SOFT_NS,
             settings={"address": address, "port": beacon_port},
             **common,
         ),
+        *(
+            [
+                ProbeSpec(
+                    probe=next(numbers),
+                    name=_named(f"{canary} udp", address),
+                    lane="udp",
+                    target=f"{address} port {beacon_port}",
+                    period_ns=period_of(udp_hz),
+                    deadline_ns=SECOND_NS,
+                    soft_ns=SECOND_NS,
+                    settings={"address": address, "port": beacon_port},
+                    **common,
+                )
+            ]
+            if udp_hz
+            else []
+        ),
     ]
+
+
+def _named(name: str, address: str) -> str:
+    return f"{name} v6" if ":" in address and not name.endswith(" v6") else name
 
 
 def _root(url: str) -> str:

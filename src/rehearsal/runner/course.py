@@ -33,9 +33,11 @@ from rehearsal.events import StepBegan
 from rehearsal.events import StepEnded
 from rehearsal.journal import Journal
 from rehearsal.redact import redact_text
+from rehearsal.runner import backends
 from rehearsal.runner import steps as commands
 from rehearsal.runner import stepshell
 from rehearsal.runner import suites
+from rehearsal.runner import trust
 from rehearsal.runner.guests import Guests
 from rehearsal.runner.interrupts import Interrupted
 from rehearsal.runner.orders import NotConfirmed
@@ -92,7 +94,7 @@ class Course:
         self.past = read_past(run) if run.runner_journal.exists() else Past()
         self.journal = Journal(run.runner_journal)
         self.connection: Any = None
-        self.watch = Watch(run, self.record, self.past.probes)
+        self.watch = Watch(run, self.record, self.past.probes, orders.rates_for(plan))
         self.guests = Guests(run.run, self.record, self.watch)
         self.guests.number = self.past.migration_count
         self.ssh = hosts.Ssh(target)
@@ -167,6 +169,8 @@ class Course:
                 plan_sha256=plans.sha256(self.run.plan),
                 target=self.target.to_dict(),
                 utc_offset=stepshell.utc_offset(),
+                parts=self.orders.parts,
+                rates=self.orders.rates_for(self.plan) if "probes" in self.orders.parts else {},
             )
         )
         for part in sorted(self.orders.without):
@@ -180,7 +184,26 @@ class Course:
         except CloudError as error:
             self.note("error", f"The cloud's API cannot be used: {error}")
 
+    def _calibrate(self) -> None:
+        """Prove the measuring instrument before anything is decided with it, once a run."""
+        if "calibration" not in self.orders.parts or self.past.calibrated:
+            return
+        with self.phase("calibration"):
+            found = trust.calibration(self.run)
+            self.record(found)
+            say(f"calibration: {Outcome(found.outcome).shown}: {found.sentence}")
+            if found.outcome == Outcome.OK:
+                return
+            again = self._resume_command()
+            raise Stopped(
+                "calibration",
+                f"The prober on this machine cannot be trusted now: {found.sentence}. Nothing was upgraded. "
+                "Let the machine come to rest, see `rehearse calibrate`, and go on.",
+                (again, f"{again} --without calibration"),
+            )
+
     def _forward(self) -> None:
+        self._calibrate()
         self._connect()
         chosen = chosen_steps(self.plan, self.orders)
         begun = bool(self.past.step_attempts)
@@ -208,9 +231,12 @@ class Course:
     def _raise_watch(self) -> None:
         with self.phase("canaries"):
             if "probes" not in self.orders.without:
-                self.watch.start(self.target, self.connection, self.plan.services)
+                found = backends.find(self.target, self.plan.services, self.ssh)
+                self.watch.start(self.target, self.connection, self.plan.services, found)
             if "canaries" not in self.orders.without:
                 self.guests.put_up(self.connection, self.orders.wish)
+                if "writes" not in self.orders.without:
+                    self.guests.let_write(self.target, self.plan.services)
 
     def _baseline(self, *, again: bool) -> None:
         with self.phase("baseline"):
@@ -263,7 +289,7 @@ class Course:
         if end is None:
             if step.gates:  # where nothing is claimed, nothing needs to be compared
                 self._facts(f"step:{step.id}:before", fresh=False)
-            self.watch.focus(step.services)
+            self.watch.focus(self.plan.focus_of(step))
             end = self._command(step)
         self.watch.look_after()
         if step.gates:

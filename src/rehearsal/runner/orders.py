@@ -8,6 +8,7 @@ from dataclasses import field
 from typing import TYPE_CHECKING
 
 from rehearsal.canary import Wish
+from rehearsal.probe.rates import rates_of
 from rehearsal.target.options import Options
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from rehearsal.plan import StepSpec
     from rehearsal.target.model import Target
 
-PARTS = ("probes", "canaries", "migrations", "suites")
+PARTS = ("calibration", "probes", "canaries", "migrations", "suites", "witness")
 """What `--without` can leave out. What is left out is not proven, and the report says so."""
 
 
@@ -25,7 +26,10 @@ class NotConfirmed(Exception):  # noqa: N818 - a decision, no error
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """The orders for one attempt at a run. Steps are named by id; empty means from the first, until the last."""
+    """The orders for one attempt at a run. Steps are named by id; empty means from the first, until the last.
+
+    `rates`: Hz by lane (`--rate`); what is not named is as the plan says, else as usual.
+    """
 
     mode: str = "rehearsal"
     from_step: str = ""
@@ -37,7 +41,18 @@ class Orders:
     jobs: int = 0
     options: Options = field(default_factory=Options)
     wish: Wish = field(default_factory=Wish)
+    rates: dict[str, float] = field(default_factory=dict)
     argv: tuple[str, ...] = ()
+
+    @property
+    def parts(self) -> list[str]:
+        """What is carried out. A prober that does not run needs no calibration."""
+        left_out = self.without | ({"calibration"} if "probes" in self.without else set())
+        return [part for part in PARTS if part not in left_out]
+
+    def rates_for(self, plan: PlanSpec) -> dict[str, float]:
+        """Return how often every lane asks (Hz)."""
+        return rates_of({**plan.rates, **self.rates})
 
 
 def chosen_steps(plan: PlanSpec, orders: Orders) -> tuple[StepSpec, ...]:

@@ -7,6 +7,7 @@ from dataclasses import field
 from typing import TYPE_CHECKING
 
 from rehearsal import journal
+from rehearsal.events import CalibrationDone
 from rehearsal.events import CanaryGone
 from rehearsal.events import CanaryUp
 from rehearsal.events import GateDecided
@@ -40,6 +41,8 @@ class Past:
     migrations: dict[str, str] = field(default_factory=dict)
     probes: dict[str, int] = field(default_factory=dict)
     migration_count: int = 0
+    calibrated: bool = False
+    rates: dict[str, float] = field(default_factory=dict)
 
     def step_done(self, step: str) -> bool:
         """Return whether the step's command was seen to end well."""
@@ -72,6 +75,7 @@ def _note(past: Past, event: object) -> None:
         case RunBegan():
             past.attempts = max(past.attempts, event.attempt)
             past.mode = event.mode
+            past.rates = event.rates
         case StepBegan():
             past.step_attempts[event.step] = max(event.attempt, past.step_attempts.get(event.step, 0))
             past.open_steps.add(event.step)
@@ -82,6 +86,14 @@ def _note(past: Past, event: object) -> None:
             past.gates[event.gate] = event.action
         case PhaseEnded():
             past.phases[event.phase] = event.outcome
+        case _:
+            _note_more(past, event)
+
+
+def _note_more(past: Past, event: object) -> None:
+    match event:
+        case CalibrationDone():
+            past.calibrated = past.calibrated or event.outcome == Outcome.OK
         case CanaryUp():
             past.canaries[event.canary] = event
         case CanaryGone():

@@ -50,6 +50,15 @@ class RunDirectory:
         return self.path / "journal" / "runner.jsonl"
 
     @property
+    def witness_journal(self) -> Path:
+        """What happened on the hosts, as they told it."""
+        return self.path / "journal" / "witness.jsonl"
+
+    def calibration(self, number: int) -> Path:
+        """The recording of the prober's calibration, the first or a later one."""
+        return self.path / ("calibration" if number == 1 else f"calibration-{number}")
+
+    @property
     def logs(self) -> Path:
         """Output of steps, suites and the prober."""
         return self.path / "logs"

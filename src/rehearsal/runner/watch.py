@@ -6,74 +6,88 @@ The prober is another process. If it dies the run goes on, but from then on noth
 from __future__ import annotations
 
 import dataclasses
-import itertools
-import socket
 from typing import TYPE_CHECKING
 from typing import Any
-from urllib.parse import urlsplit
 
 from rehearsal.cloud import CLOUD_ERRORS
 from rehearsal.cloud import sentence
 from rehearsal.events import Note
-from rehearsal.probe import lanes
-from rehearsal.probe.answers import DEEP
 from rehearsal.probe.client import Prober
 from rehearsal.probe.client import ProberError
-from rehearsal.probe.spec import SECOND_NS
+from rehearsal.probe.load import load_of_specs
+from rehearsal.probe.rates import MIGRATION
+from rehearsal.probe.rates import period_ns
+from rehearsal.runner import declared
+from rehearsal.runner.declared import FRESH
+from rehearsal.runner.declared import KEPT
 from rehearsal.runner.progress import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from collections.abc import Iterable
+    from collections.abc import Mapping
+    from collections.abc import Sequence
 
+    from rehearsal.canary import Author
     from rehearsal.canary import Canary
     from rehearsal.events import Event
     from rehearsal.probe.spec import ProbeSpec
+    from rehearsal.runner.backends import Backends
     from rehearsal.runner.rundir import RunDirectory
     from rehearsal.target.model import Target
 
-FAST_NS = SECOND_NS // 10
-"""Every API on the public VIP, over new and over kept connections."""
-FOCUS_NS = SECOND_NS // 20
-"""Kept connections of the services that the running step upgrades; they cost no handshake."""
-FOCUS_MOST = 2
-"""A step that concerns more services than this has no focus: probing must not become the load that it measures."""
-INTERNAL_NS = SECOND_NS
-"""The internal VIP is the second opinion on the same services; the public one is what users have."""
-FRESH_NS = 2 * SECOND_NS
-KEPT, FRESH = "kept", "fresh"
-
 
 class Watch:
-    """The prober of one attempt. `numbers` are those that earlier attempts gave to probes of the same name."""
+    """The prober of one attempt. `numbers` are those that earlier attempts gave to probes of the same name.
 
-    def __init__(self, run: RunDirectory, record: Callable[[Event], object], numbers: dict[str, int]) -> None:
+    `rates`: Hz by lane, all of them (`probe.rates.rates_of`).
+    """
+
+    def __init__(
+        self,
+        run: RunDirectory,
+        record: Callable[[Event], object],
+        numbers: Mapping[str, int],
+        rates: Mapping[str, float],
+    ) -> None:
         self._run = run
         self._record = record
         self._numbers = dict(numbers)
+        self._rates = rates
         self._prober: Prober | None = None
         self._canary_probes: dict[str, list[ProbeSpec]] = {}
-        self._kept_probes: list[ProbeSpec] = []
+        self._api_probes: list[ProbeSpec] = []
         self._focus: frozenset[str] = frozenset()
         self._reported_dead = False
 
-    def start(self, target: Target, connection: Any, services: Iterable[str]) -> None:
-        """Start the prober and declare every API probe. Raises ProberError if it cannot be started."""
-        self._prober = Prober.start(self._run.path, self._run.logs / "prober.log")
+    def start(self, target: Target, connection: Any, services: Sequence[str], backends: Backends) -> None:
+        """Start the prober and declare every API probe. Raises ProberError if it cannot be started.
+
+        What the target and HAProxy declare may be probed, and nothing else.
+        """
+        for reason in backends.missing:
+            self.note("warning", reason)
+        specs = declared.api_probes(target, services, self._rates)
+        past = declared.backend_probes(target, backends.servers, self._rates)
+        self._prober = Prober.start(
+            self._run.path, self._run.logs / "prober.log", allowed=declared.networks_of([*specs, *past])
+        )
         project_id = self._hand_over_tokens(connection)
-        specs = self._renumbered(api_probes(target, services, project_id=project_id))
-        declared = [spec for spec in specs if self._declare(spec)]
-        self._kept_probes = [spec for spec in declared if spec.lane == "vip-reused" and spec.vip == "public"]
-        say(f"prober: {len(declared)} probes of APIs, {self._prober.load_per_s:.0f} requests a second")
+        if project_id:
+            specs = declared.api_probes(target, services, self._rates, project_id=project_id)
+        self._api_probes = [spec for spec in self._renumbered([*specs, *past]) if self._declare(spec)]
+        say(
+            f"prober: {len(self._api_probes)} probes of APIs, {len(past)} of them past HAProxy: "
+            f"{load_of_specs(self._api_probes)}"
+        )
 
     def focus(self, services: Iterable[str]) -> None:
-        """Sample kept connections of these services at 20 Hz, those of all others at 10 Hz."""
+        """Sample these services as fast as the rates of the focus say, all others as usual."""
         wanted = frozenset(services)
-        if len(wanted) > FOCUS_MOST:
-            wanted = frozenset()
-        for spec in self._kept_probes:
-            if (spec.service in wanted) != (spec.service in self._focus):
-                self._change_period(spec, FOCUS_NS if spec.service in wanted else FAST_NS)
+        for spec in self._api_probes:
+            hz = declared.focused(spec, self._rates)
+            if hz is not None and (spec.service in wanted) != (spec.service in self._focus):
+                self._change_period(spec, period_ns(hz) if spec.service in wanted else spec.period_ns)
         self._focus = wanted
 
     def _change_period(self, spec: ProbeSpec, period_ns: int) -> None:
@@ -119,16 +133,31 @@ class Watch:
         return True
 
     def reach(self, canaries: Iterable[Canary]) -> None:
-        """Declare the probes that reach the canaries."""
+        """Declare the probes that reach the canaries, whose addresses are those that the cloud's API gave them."""
         if self._prober is None:
             return
         for each in canaries:
-            specs = self._renumbered(
-                lanes.canary_probes(
-                    itertools.repeat(0), canary=each.name, address=each.address, beacon_port=each.beacon_port
-                )
-            )
+            specs = self._renumbered(declared.canary_probes(each, self._rates))
+            try:
+                for address in dict.fromkeys(str(spec.settings["address"]) for spec in specs):
+                    self._prober.allow(address, f"canary {each.name}")
+            except ProberError as error:
+                self.note("error", f"Canary {each.name} may not be probed: {error}")
+                continue
             self._canary_probes[each.name] = [spec for spec in specs if self._declare(spec)]
+
+    def write(self, target: Target, services: Iterable[str], author: Author) -> None:
+        """Declare the write lane, which writes as this author; it ends before the canaries' project is removed."""
+        if self._prober is None:
+            return
+        try:
+            self._prober.token(declared.WRITER, author.token)
+        except ProberError as error:
+            self.note("warning", f"Nothing is written: {error}")
+            return
+        specs = self._renumbered(declared.write_probes(target, services, self._rates, author, self._run.run))
+        self._canary_probes[""] = [spec for spec in specs if self._declare(spec)]
+        say(f"writing: {len(specs)} APIs, something cheap is created and deleted in the canaries' project")
 
     def leave(self, canary: str, reason: str) -> None:
         """Retire the probes of a canary before it goes away: its silence is then no outage."""
@@ -141,15 +170,16 @@ class Watch:
                 self.note("warning", f"Probe {spec.name} was not retired: {error}")
 
     def leave_all(self, reason: str) -> None:
-        """Retire the probes of every canary."""
+        """Retire the probes of every canary, and those that write in the canaries' project."""
         for name in list(self._canary_probes):
             self.leave(name, reason)
 
     def closer(self, canary: str, *, close: bool) -> None:
-        """Sample a canary's ICMP probe at 100 Hz while it migrates, at 50 Hz otherwise."""
+        """Sample a canary's ICMP probes as the rates say for migrations, or as usual again."""
         for spec in self._canary_probes.get(canary, []):
-            if spec.lane == "icmp":
-                self._change_period(spec, lanes.ICMP_MIGRATION_NS if close else lanes.ICMP_NS)
+            hz = self._rates.get(f"{MIGRATION}{spec.lane}")
+            if hz is not None:
+                self._change_period(spec, period_ns(hz) if close else spec.period_ns)
 
     def look_after(self) -> None:
         """Note once if the prober died."""
@@ -204,49 +234,3 @@ def _domain(auth: dict[str, Any], of: str) -> dict[str, str]:
     if auth.get(f"{of}_domain_id"):
         return {"id": auth[f"{of}_domain_id"]}
     return {"name": auth.get(f"{of}_domain_name") or auth.get("domain_name") or "Default"}
-
-
-def api_probes(target: Target, services: Iterable[str], *, project_id: str = "") -> list[ProbeSpec]:
-    """Return the probes of every API that the plan watches and the target offers; their numbers are not final.
-
-    Per service on the public VIP: `new` and `reused` at 10 Hz (`reused` at 20 Hz in focus), an authenticated read a second with
-    a token from before the run and one every two seconds with a fresh token; on the internal VIP each pair at 1 Hz.
-    """
-    specs: list[ProbeSpec] = []
-    for service in sorted(set(services) & lanes.services_known()):
-        for interface in ("public", "internal"):
-            endpoint = target.endpoint(service, interface)
-            address = address_of(target, endpoint.url) if endpoint else ""
-            if endpoint and address:
-                where = {"url": endpoint.url, "address": address, "vip": interface, "cafile": target.cacert}
-                specs += _public(service, project_id, where) if interface == "public" else _internal(service, where)
-    return specs
-
-
-def _public(service: str, project_id: str, where: dict[str, Any]) -> list[ProbeSpec]:
-    numbers = itertools.repeat(0)
-    specs = lanes.endpoint_probes(numbers, service=service, period_ns=FAST_NS, **where)
-    if service in DEEP:
-        specs += [
-            lanes.deep_probe(numbers, service=service, token=token, project_id=project_id, period_ns=period_ns, **where)
-            for token, period_ns in ((KEPT, lanes.DEEP_NS), (FRESH, FRESH_NS))
-        ]
-    if service == "keystone":
-        specs.append(lanes.issue_probe(numbers, token=FRESH, **where))
-    return specs
-
-
-def _internal(service: str, where: dict[str, Any]) -> list[ProbeSpec]:
-    return lanes.endpoint_probes(itertools.repeat(0), service=service, period_ns=INTERNAL_NS, **where)
-
-
-def address_of(target: Target, url: str) -> str:
-    """Return the numeric address behind an endpoint: its VIP's, else what the name resolves to; empty if nothing does."""
-    host = urlsplit(url).hostname or ""
-    for vip in target.vips:
-        if host in {vip.name, vip.address}:
-            return vip.address
-    try:
-        return str(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0])
-    except OSError:
-        return ""

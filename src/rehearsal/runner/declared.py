@@ -1,0 +1,221 @@
+"""Which probes a run declares: from the target, its API servers, the canaries and the rates. Numbers are not final.
+
+Every address comes from the operator's own configuration, from keystone's catalog or from HAProxy's configuration; those of
+canaries come from the cloud's API when they are made. The prober refuses all others.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+from typing import Any
+
+from rehearsal.naming import description_of
+from rehearsal.naming import name_of
+from rehearsal.probe import lanes
+from rehearsal.probe.answers import DEEP
+from rehearsal.probe.load import Load
+from rehearsal.probe.load import load_of
+from rehearsal.probe.rates import FOCUS
+from rehearsal.probe.rates import MIGRATION
+from rehearsal.probe.rates import period_ns
+from rehearsal.probe.writes import WRITES
+from rehearsal.probe.writing import write_probe
+from rehearsal.runner.backends import GROUPS
+from rehearsal.target.addresses import address_of
+from rehearsal.target.addresses import addresses_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from collections.abc import Mapping
+    from collections.abc import Sequence
+
+    from rehearsal.canary import Author
+    from rehearsal.canary import Canary
+    from rehearsal.plan import PlanSpec
+    from rehearsal.probe.spec import ProbeSpec
+    from rehearsal.target.balancer import Server
+    from rehearsal.target.model import Target
+
+KEPT, FRESH = "kept", "fresh"
+"""Names of the tokens that reads carry: issued before the run, issued again and again during it."""
+WRITER = "writer"
+"""The token of the canaries' own user, as whom something is written."""
+
+
+# --- APIs ------------------------------------------------------------------------------------------------------------
+
+
+def api_probes(
+    target: Target, services: Iterable[str], rates: Mapping[str, float], *, project_id: str = ""
+) -> list[ProbeSpec]:
+    """Return the probes of every API that the plan watches and the target offers.
+
+    Per service on the public VIP: `new` and `reused`, an authenticated read with a token from before the run and one with
+    a fresh token; on the internal VIP each pair. An endpoint with addresses of both families has a pair for each.
+    """
+    specs: list[ProbeSpec] = []
+    for service in sorted(set(services) & lanes.services_known()):
+        for interface in ("public", "internal"):
+            endpoint = target.endpoint(service, interface)
+            if endpoint is None:
+                continue
+            for number, address in enumerate(addresses_of(target, endpoint.url)):
+                vip = interface if number == 0 else f"{interface} v6"
+                where = {"url": endpoint.url, "address": address, "vip": vip, "cafile": target.cacert}
+                kind = "vip" if interface == "public" else "internal"
+                specs += lanes.endpoint_probes(
+                    itertools.repeat(0),
+                    service=service,
+                    new_hz=rates[f"{kind}-new"],
+                    reused_hz=rates[f"{kind}-reused"],
+                    **where,
+                )
+                if vip == "public":
+                    specs += _reads(service, project_id, where, rates)
+    return specs
+
+
+def _reads(service: str, project_id: str, where: dict[str, Any], rates: Mapping[str, float]) -> list[ProbeSpec]:
+    numbers = itertools.repeat(0)
+    specs = []
+    if service in DEEP:
+        specs += [
+            lanes.deep_probe(numbers, service=service, token=token, project_id=project_id, hz=hz, **where)
+            for token, hz in ((KEPT, rates["deep"]), (FRESH, rates["deep-fresh"]))
+        ]
+    if service == "keystone":
+        specs.append(lanes.issue_probe(numbers, token=FRESH, hz=rates["token-issue"], **where))
+    return specs
+
+
+def backend_probes(
+    target: Target, servers: Mapping[str, Sequence[Server]], rates: Mapping[str, float]
+) -> list[ProbeSpec]:
+    """Return the pair of probes of every API server past HAProxy. They explain; what users lose is seen at the VIP."""
+    return [
+        spec
+        for service in sorted(set(servers) & lanes.services_known())
+        for server in servers[service]
+        for spec in lanes.backend_probes(
+            itertools.repeat(0),
+            service=service,
+            server=server.name,
+            url=server.url,
+            address=server.address,
+            cafile=target.cacert,
+            new_hz=rates["backend-new"],
+            reused_hz=rates["backend-reused"],
+        )
+    ]
+
+
+def focused(spec: ProbeSpec, rates: Mapping[str, float]) -> float | None:
+    """Return how often a probe asks while its service is in focus (Hz); None if the focus does not concern it."""
+    if spec.lane.startswith("vip-") and not spec.vip.startswith("public"):
+        return None
+    return rates.get(f"{FOCUS}{spec.lane}")
+
+
+# --- canaries --------------------------------------------------------------------------------------------------------
+
+
+def canary_probes(canary: Canary, rates: Mapping[str, float]) -> list[ProbeSpec]:
+    """Return the probes that reach a canary, for each of its addresses."""
+    return [
+        spec
+        for address in addresses_of_canary(canary)
+        for spec in lanes.canary_probes(
+            itertools.repeat(0),
+            canary=canary.name,
+            address=address,
+            beacon_port=canary.beacon_port,
+            icmp_hz=rates["icmp"],
+            tcp_hz=rates["tcp"],
+            udp_hz=rates["udp"] if canary.udp else 0.0,
+        )
+    ]
+
+
+def write_probes(
+    target: Target, services: Iterable[str], rates: Mapping[str, float], author: Author, run: str
+) -> list[ProbeSpec]:
+    """Return the write lane of every API on the public VIP that an ordinary user can write to."""
+    specs = []
+    for service in sorted(set(services) & set(WRITES)):
+        endpoint = target.endpoint(service, "public")
+        address = address_of(target, endpoint.url) if endpoint else ""
+        if endpoint is not None and address:
+            specs.append(
+                write_probe(
+                    itertools.repeat(0),
+                    service=service,
+                    url=endpoint.url,
+                    address=address,
+                    vip="public",
+                    token=WRITER,
+                    tag=name_of(run, "write"),
+                    description=description_of(run),
+                    user_id=author.user_id,
+                    project_id=author.project_id,
+                    cafile=target.cacert,
+                    period_ns=period_ns(rates["write"]),
+                )
+            )
+    return specs
+
+
+def addresses_of_canary(canary: Canary) -> tuple[str, ...]:
+    """Return the addresses at which a canary can be reached from outside."""
+    return (canary.address,)
+
+
+# --- addresses -------------------------------------------------------------------------------------------------------
+
+
+def networks_of(specs: Iterable[ProbeSpec]) -> list[str]:
+    """Return the addresses that these probes ask, as networks of one address each, for `Prober.start(allowed=...)`.
+
+    Never empty, because an empty list would allow everything: `0.0.0.0/32` is no address that can be probed.
+    """
+    addresses = sorted({str(spec.settings["address"]) for spec in specs})
+    return [f"{address}/{128 if ':' in address else 32}" for address in addresses] or ["0.0.0.0/32"]
+
+
+# --- load ------------------------------------------------------------------------------------------------------------
+
+
+def load_declared(
+    specs: Sequence[ProbeSpec], rates: Mapping[str, float], *, focus: frozenset[str] = frozenset()
+) -> Load:
+    """Return the load of declared probes while some services are in focus."""
+    return load_of(
+        (spec.lane, hz if spec.service in focus and (hz := focused(spec, rates)) is not None else spec.samples_per_s)
+        for spec in specs
+    )
+
+
+def load_planned(plan: PlanSpec, target: Target, rates: Mapping[str, float], *, without: frozenset[str]) -> Load:
+    """Return the most that probing this plan can ask of this cloud, before anything was looked up.
+
+    As many API servers as HAProxy can have are counted for each service, a canary on every compute (two at least), the
+    services of the widest focus, and one canary that migrates.
+    """
+    if "probes" in without:
+        return Load()
+    specs = api_probes(target, plan.services, rates)
+    services = sorted({spec.service for spec in specs})
+    controllers = next((found for group in GROUPS if (found := target.in_group(group))), ())
+    backends = [(f"backend-{how}", service) for service in services for _ in controllers for how in ("new", "reused")]
+    loads = [
+        load_declared(specs, rates, focus=focus)
+        + load_of((lane, rates[f"{FOCUS}{lane}" if service in focus else lane]) for lane, service in backends)
+        for focus in {frozenset(), *(plan.focus_of(step) for step in plan.steps)}
+    ]
+    most = max(loads, key=lambda load: load.samples_per_s)
+    if "canaries" in without:
+        return most
+    count = max(2, len(target.in_group("compute")))
+    guests = load_of([(lane, rates[lane]) for lane in ("icmp", "tcp", "udp") for _ in range(count)])
+    writes = load_of([("write", rates["write"]) for service in services if service in WRITES])
+    return most + guests + writes + Load(packets_per_s=rates[f"{MIGRATION}icmp"] - rates["icmp"])
