@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rehearsal import events
+from rehearsal.judging import trust
 from rehearsal.judging import words
 from rehearsal.judging.losses import blind_share
 from rehearsal.judging.observation import absences
@@ -87,6 +88,7 @@ def _remarks(history: History, observation: Observation, dropped: int, blind: in
         found.append("No prober ran: nothing was measured.")
     if history.last.ended_ns is not None and any(run.stopped is None for run in history.prober_runs):
         found.append("The prober died: what came after its last sign of life is unknown.")
+    found += trust.remarks(history)
     if dropped:
         found.append(f"The prober dropped {words.plural(dropped, 'sample')}, because it was too far behind.")
     if blind > _BLIND_MOST:

@@ -12,6 +12,7 @@ from typing import Any
 from rehearsal import events
 from rehearsal.judging import budgets
 from rehearsal.judging import course
+from rehearsal.judging import trust
 from rehearsal.judging import words
 from rehearsal.judging.differences import compared
 from rehearsal.judging.differences import strange
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 _RANK = {Outcome.FAIL: 0, Outcome.UNKNOWN: 1, Outcome.OK: 2}
 _ENDS = {
     "interrupted": "the run was interrupted",
+    "calibration": "the run stopped before anything was upgraded",
     "gate": "the run stopped at a gate",
     "step": "the run stopped because a step did not end well",
     "hold": "the run stopped at a hold point that nobody confirmed",
@@ -94,6 +96,7 @@ def findings(history: History, judged: Judged) -> list[Finding]:
     ]
     found += _of_differences(history, judged)
     found += _of_the_prober(history, judged)
+    found += trust.findings(history)
     found += [
         Finding(course.outcome_of(outcome), f"phase:{phase}", f"{phase.capitalize()} did not end well.")
         for phase, _, ended_ns, outcome in history.phases
