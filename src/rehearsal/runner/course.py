@@ -20,6 +20,7 @@ from typing import Any
 import rehearsal
 from rehearsal import hosts
 from rehearsal import plan as plans
+from rehearsal import witness
 from rehearsal.cloud import CloudError
 from rehearsal.cloud import connect
 from rehearsal.events import CloudFacts
@@ -50,6 +51,7 @@ from rehearsal.runner.watch import Watch
 from rehearsal.target import discover
 from rehearsal.target import options as target_options
 from rehearsal.verdict import Outcome
+from rehearsal.witness import Witness
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -98,6 +100,7 @@ class Course:
         self.guests = Guests(run.run, self.record, self.watch)
         self.guests.number = self.past.migration_count
         self.ssh = hosts.Ssh(target)
+        self.witness = Witness(run.witness_journal, self.note)
         self._seen: tuple[float, list[HostFacts]] | None = None
 
     # --- recording ---------------------------------------------------------------------------------------------------
@@ -105,6 +108,7 @@ class Course:
     def record(self, event: Event) -> None:
         """Write one event of the runner."""
         self.journal.write(event)
+        self.witness.heard(event)
 
     def note(self, level: str, text: str) -> None:
         """Record and show something that the reader of the report should know."""
@@ -204,6 +208,7 @@ class Course:
 
     def _forward(self) -> None:
         self._calibrate()
+        self._watch_hosts()
         self._connect()
         chosen = chosen_steps(self.plan, self.orders)
         begun = bool(self.past.step_attempts)
@@ -227,6 +232,17 @@ class Course:
             self._cloud_facts("after")
             if "suites" not in self.orders.without:
                 self._gate("postflight", "postflight", expect="to")
+
+    def _watch_hosts(self) -> None:
+        if "witness" in self.orders.without or not self.target.hosts:
+            return
+        commands = {host.name: self.ssh.alone(host, witness.COMMAND) for host in self.target.hosts}
+        self.witness.start(commands, [vip.address for vip in self.target.vips])
+        say(f"witness: one process on each of {len(commands)} hosts; a host's HAProxy is asked once a second")
+
+    def _stop_witness(self) -> None:
+        if cost := self.witness.stop():
+            say(cost)
 
     def _raise_watch(self) -> None:
         with self.phase("canaries"):
@@ -471,7 +487,7 @@ class Course:
             say(f"stopping: {stopped.sentence}")
         self.record(PhaseBegan("clean-up"))
         outcome = Outcome.OK
-        for work in (self._remove_canaries, self.watch.stop, self.ssh.close):
+        for work in (self._remove_canaries, self.watch.stop, self._stop_witness, self.ssh.close):
             try:
                 work()
             except Exception as error:  # noqa: BLE001 - the others must still be done
