@@ -19,6 +19,7 @@ from rehearsal.judge import judge
 from rehearsal.outage import derive
 from rehearsal.sampleclass import SampleClass
 from rehearsal.verdict import Outcome
+from tests import wrong_rules
 from tests.synthetic import Scenario
 from tests.synthetic import ScriptedMigration
 from tests.synthetic import Trouble
@@ -59,6 +60,7 @@ def test_trap_07_nanoseconds_survive_store_and_load(tmp_path):
     assert (stored.last_good_ns, stored.first_bad_ns) == (outage.last_good_ns, outage.first_bad_ns)
     assert (stored.last_bad_ns, stored.first_good_ns) == (outage.last_bad_ns, outage.first_good_ns)
     assert stored.length.certain_ns <= 300_000_000 <= stored.length.possible_ns
+    assert wrong_rules.in_whole_seconds(stored.first_bad_ns, stored.first_good_ns) == 0
 
 
 def test_a_runner_that_was_killed_leaves_what_it_wrote(tmp_path):

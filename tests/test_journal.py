@@ -77,8 +77,8 @@ def test_secrets_do_not_reach_the_file(tmp_path: Path) -> None:
     assert "SecretSecret" not in path.read_text()
 
 
-def test_journals_of_a_run_are_merged_by_monotonic_time(tmp_path: Path) -> None:
-    """Wall time plays no part in the order (trap 23)."""
+def test_trap_23_journals_of_a_run_are_merged_by_monotonic_time(tmp_path: Path) -> None:
+    """Wall time plays no part in the order."""
     (tmp_path / "journal").mkdir()
     for name, t, w in [("b", 1, 900), ("a", 2, 100), ("c", 3, 500)]:
         line = {"t": t, "w": w, "kind": "note", "level": "info", "text": name}

@@ -16,6 +16,7 @@ from rehearsal.results_json import from_json
 from rehearsal.results_json import to_json
 from rehearsal.sampleclass import SampleClass
 from rehearsal.verdict import Outcome
+from tests import wrong_rules
 from tests.synthetic import START_NS
 from tests.synthetic import WALL_NS
 from tests.synthetic import Scenario
@@ -127,6 +128,7 @@ def test_trap_17_a_short_outage_is_not_excused(judged):
         troubles=(Trouble("keystone", 80, 80.5),), steps=steps_with(longest_s=0.1, slow_longest_s=1), deep_hz=0
     )
     assert cell(results, "keystone", "keystone").outcome is Outcome.FAIL
+    assert wrong_rules.within_grace(0.5, 0.1)
 
 
 def test_trap_31_no_verdict_uses_a_rounded_figure(judged):
@@ -136,6 +138,7 @@ def test_trap_31_no_verdict_uses_a_rounded_figure(judged):
     below = judged(troubles=troubles, steps=steps_with(longest_s=(certain_ns - 1) / S, slow_longest_s=9))
     exact = judged(troubles=troubles, steps=steps_with(longest_s=certain_ns / S, slow_longest_s=9))
     assert cell(below, "keystone", "keystone").outcome is Outcome.FAIL
+    assert wrong_rules.rounded_fits(certain_ns, certain_ns - 1)
     assert cell(exact, "keystone", "keystone").outcome is Outcome.UNKNOWN
 
 
@@ -150,6 +153,7 @@ def test_trap_41_many_blips_fail_by_their_count(judged):
     steps = (dataclasses.replace(long[0], disturbs={"keystone": allowed}), long[1])
     loss = cell(judged(troubles=blips, steps=steps, http_hz=20.0), "keystone", "keystone")
     assert loss.total.certain_ns == 0
+    assert wrong_rules.total_fits(loss.total, allowed["total_s"])
     assert loss.count == 30
     assert loss.outcome is Outcome.FAIL
     assert "30 outages; 20 are allowed (contract)" in loss.reason
@@ -163,6 +167,7 @@ def test_trap_42_a_budget_between_the_bounds_is_unknown_and_says_what_would_deci
         "keystone",
     )
     assert loss.longest.certain_ns <= 2.05 * S < loss.longest.possible_ns
+    assert wrong_rules.point_fits(loss.longest, 2.05)
     assert loss.outcome is Outcome.UNKNOWN
     assert "would decide" in loss.reason
 
@@ -231,7 +236,9 @@ def test_slow_answers_without_a_budget_may_last_as_long_as_downtime(judged):
 
 def test_trap_22_lanes_are_not_counted_twice(judged):
     """Public and internal VIP, new and reused connections: one outage of the service, as long as it was."""
-    loss = cell(judged(troubles=(Trouble("nova", 120, 121.5),), vips=("internal", "public"), deep_hz=0), "nova", "nova")
+    results = judged(troubles=(Trouble("nova", 120, 121.5),), vips=("internal", "public"), deep_hz=0)
+    assert wrong_rules.sum_over_lanes_s(results.windows) > 5
+    loss = cell(results, "nova", "nova")
     assert loss.count == 1
     assert contains(loss.total, 1.5)
     assert loss.total.possible_ns < 1.5 * S + 0.3 * S
@@ -273,6 +280,7 @@ def test_trap_37_a_refusal_of_the_token_filter_is_charged_to_keystone(tmp_path):
             line = {"t": at_ns(second + 0.5), "w": 0, "kind": "sample-detail", "seq": second, **detail}
             journal.write(json.dumps(line) + "\n")
     results = judge(load(run_dir))
+    assert wrong_rules.charged_by_url(results.windows) == {"nova"}
     assert cell(results, "nova", "nova").count == 0
     assert cell(results, "nova", "keystone").count == 1
 
@@ -294,6 +302,7 @@ def test_trap_19_missing_data_has_no_number(judged):
     canaries = cell(results, "nova", "canaries")
     assert canaries.samples == 0
     assert canaries.floor_ns is None
+    assert wrong_rules.missing_is_a_number(canaries.floor_ns) == 2.718
     assert canaries.outcome is Outcome.UNKNOWN
 
 
@@ -430,7 +439,9 @@ def test_a_gap_in_a_migration_is_charged_to_the_migration(judged):
 )
 def test_trap_39_completed_is_not_enough(judged, fields, outcome, reason):
     """Completed, host changed, ACTIVE, same boot id, window closed: all of them, and what was not seen is unknown."""
-    results = judged(migrations=(ScriptedMigration("m1", "canary-0", 155, 160, **fields),))
+    migration = ScriptedMigration("m1", "canary-0", 155, 160, **fields)
+    assert wrong_rules.completed_is_fine(migration.status) is ("status" not in fields)
+    results = judged(migrations=(migration,))
     assert results.migrations[0].outcome is outcome
     assert reason in results.migrations[0].reason
     assert results.outcome is outcome
@@ -460,6 +471,7 @@ def test_a_migration_beyond_its_budget_fails(judged):
 def test_trap_14_a_run_that_starts_in_an_outage_is_unknown(judged):
     """Left-censored within the budget's reach: unknown, not ok."""
     results = judged(troubles=(Trouble("nova", 0, 0.5),))
+    assert not wrong_rules.no_failure_is_ok(results.windows)
     assert cell(results, "before", "nova").outcome is Outcome.UNKNOWN
     assert "began or ended in the middle" in cell(results, "before", "nova").reason
 
@@ -478,6 +490,7 @@ def test_trap_21_one_flaky_control_proves_nothing(judged, both):
     flaky = tuple(Trouble(f"control 198.51.100.{number}", 118, 126) for number in ((1, 2) if both else (1,)))
     results = judged(off_path=("198.51.100.1", "198.51.100.2"), troubles=(Trouble("nova", 120, 121.5), *flaky))
     loss = cell(results, "nova", "nova")
+    assert wrong_rules.blind_if_any([True, both])
     assert loss.count == (0 if both else 1)
     assert bool(results.quality.blind) is both
     if both:
@@ -492,11 +505,15 @@ def test_trap_23_a_step_of_the_wall_clock_does_no_harm(judged):
     assert cell(jumped, "nova", "nova") == cell(plain, "nova", "nova")
     assert jumped.outcome is plain.outcome
     assert len(jumped.clock_pairs) > len(plain.clock_pairs)
+    window = next(each for each in jumped.windows if each.service == "nova")
+    by_wall_s = wrong_rules.by_wall_clock_s(jumped.clock_pairs, window.first_bad_ns, window.first_good_ns)
+    assert abs(by_wall_s) > 3000
 
 
 def test_trap_24_a_prober_that_died_makes_the_run_unknown_and_says_when(judged):
     """After its last sign of life everything is unknown, and the finding says when that was."""
     results = judged(prober_dies_s=125.0)
+    assert wrong_rules.no_failure_is_ok(results.windows)
     assert results.outcome is Outcome.UNKNOWN
     assert "died 12" in about(results, "prober")[0].sentence
     assert cell(results, "keystone", "keystone").outcome is Outcome.OK
@@ -509,6 +526,7 @@ def test_trap_26_sigstop_is_blindness_and_unknown_and_no_outage(judged):
     """Two seconds of SIGSTOP are no outage; the floor grows, and a budget below it is undecided."""
     results = judged(stalls=((120.0, 122.0),))
     assert results.windows == []
+    assert wrong_rules.no_failure_is_ok(results.windows)
     loss = cell(results, "nova", "keystone")
     assert loss.floor_ns >= 2 * S
     assert loss.outcome is Outcome.UNKNOWN
@@ -648,12 +666,10 @@ def containers(label, host="control-0", **images):
 
 def test_trap_40_an_old_image_is_found_although_everything_runs(judged):
     """A container that a finished step should have brought to the new image and that still runs the old one fails."""
-    results = judged(
-        more=(
-            (60, containers("before", keystone="k:1", nova_api="n:1")),
-            (153, containers("after", keystone="k:2", nova_api="n:1")),
-        )
-    )
+    before = containers("before", keystone="k:1", nova_api="n:1")
+    after = containers("after", keystone="k:2", nova_api="n:1")
+    assert wrong_rules.same_states(before, after)
+    results = judged(more=((60, before), (153, after)))
     assert results.outcome is Outcome.FAIL
     assert "nova_api on control-0 (registry.example.test/kolla/n:1)" in results.sentence
     (image,) = [each for each in results.differences if each.kind == "image"]

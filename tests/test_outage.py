@@ -14,6 +14,7 @@ from rehearsal.outage import merged
 from rehearsal.sampleclass import SampleClass
 from rehearsal.samples import BLIND
 from rehearsal.samples import SAMPLE
+from tests import wrong_rules
 
 MS = 1_000_000
 S = 1000 * MS
@@ -52,6 +53,7 @@ def seconds(ns):
 def test_trap_01_a_timeout_longer_than_the_outage_does_not_hide_it(lasts_s, cls, took):
     """Packets dropped for a while are an outage with bounds that contain the truth, whatever the deadline is."""
     samples = sampled(40, bad=[(10.05, 10.05 + lasts_s)], cls=cls, took=took)
+    assert wrong_rules.patient_failures(samples, (10.05, 10.05 + lasts_s), timeout_s=20) == []
     (outage,) = derive(samples, period_ns=PERIOD).outages
     assert outage.certain_ns <= lasts_s * S <= outage.possible_ns
     assert outage.possible_ns - lasts_s * S <= 2 * PERIOD + ANSWER
@@ -62,6 +64,7 @@ def test_trap_01_a_timeout_longer_than_the_outage_does_not_hide_it(lasts_s, cls,
 def test_trap_02_the_onset_is_when_the_request_was_sent():
     """A request that stalls for 5 s before it fails puts the onset at its sending, not at its end."""
     samples = sampled(20, bad=[(10, 10.05)], cls=SampleClass.TIMEOUT_TTFB, took=5 * S)
+    assert wrong_rules.onset_when_caught_ns(samples) == 15 * S
     (outage,) = derive(samples, period_ns=PERIOD).outages
     assert outage.first_bad_ns == 10 * S
     assert outage.last_good_ns == 10 * S - PERIOD
@@ -69,7 +72,9 @@ def test_trap_02_the_onset_is_when_the_request_was_sent():
 
 def test_trap_03_one_failed_sample_is_an_outage():
     """A single failed sample between good ones is an outage, a blip, with a certain length of 0."""
-    (outage,) = derive(sampled(5, bad=[(2, 2.05)]), period_ns=PERIOD).outages
+    samples = sampled(5, bad=[(2, 2.05)])
+    assert wrong_rules.outages_of_two_and_more(samples) == []
+    (outage,) = derive(samples, period_ns=PERIOD).outages
     assert outage.is_blip
     assert outage.certain_ns == 0
     assert outage.possible_ns == 2 * PERIOD + ANSWER
@@ -78,6 +83,7 @@ def test_trap_03_one_failed_sample_is_an_outage():
 def test_trap_04_spans_and_sums_are_told_apart():
     """1 s down, 3 s up, 1 s down are two windows of 1 s, 2 s in total."""
     outages = derive(sampled(10, bad=[(2, 3), (6, 7)]), period_ns=PERIOD).outages
+    assert wrong_rules.span_s(outages) > 4.5
     assert len(join(outages)) == 2
     for outage in outages:
         assert outage.certain_ns <= 1 * S <= outage.possible_ns
@@ -89,6 +95,7 @@ def test_trap_04_three_flaps_are_one_window_with_three_numbers():
     outages = derive(sampled(10, bad=[(2, 2.3), (2.6, 2.9), (3.2, 3.5)]), period_ns=PERIOD).outages
     (window,) = join(outages)
     assert len(window) == 3
+    assert wrong_rules.span_s(outages) > 1.3
     assert sum(outage.certain_ns for outage in window) <= 0.9 * S <= sum(outage.possible_ns for outage in window)
     span = window[-1].first_good_ns - window[0].last_good_ns
     assert 1.5 * S <= span <= 1.5 * S + 2 * PERIOD + ANSWER
@@ -98,6 +105,7 @@ def test_trap_04_three_flaps_are_one_window_with_three_numbers():
 def test_trap_05_losses_are_located_and_not_only_counted():
     """Two lost packets 60 s apart are two blips, not one outage of 0.4 s."""
     samples = sampled(120, period=200 * MS, bad=[(30, 30.1), (90, 90.1)], cls=SampleClass.NO_REPLY, took=S)
+    assert wrong_rules.losses_times_interval_s(samples, 0.2) == 0.4
     windows = join(derive(samples, period_ns=200 * MS).outages)
     assert [len(window) for window in windows] == [1, 1]
     assert [window[0].first_bad_ns for window in windows] == [30 * S, 90 * S]
@@ -108,6 +116,7 @@ def test_trap_06_counting_goes_on_after_a_long_loss():
     """14, 3 and 3 s of loss are three outages of 14, 3 and 3 s."""
     bad = [(10, 24), (30, 33), (40, 43)]
     samples = sampled(50, period=20 * MS, bad=bad, cls=SampleClass.NO_REPLY, took=S)
+    assert wrong_rules.losses_until_the_counter_stops_s(samples, 0.02) == 12.6
     outages = derive(samples, period_ns=20 * MS).outages
     assert [round(seconds(outage.point_to_ns - outage.point_from_ns)) for outage in outages] == [14, 3, 3]
 
@@ -117,6 +126,7 @@ def test_trap_13_different_errors_are_one_outage():
     samples = sampled(5, bad=[(2, 2.3)])
     bad = np.flatnonzero(samples["sample_class"])
     samples["sample_class"][bad] = [SampleClass.REFUSED, SampleClass.RST_MIDSTREAM, SampleClass.HTTP_5XX_LB]
+    assert wrong_rules.split_by_error(samples) == 3
     (outage,) = derive(samples, period_ns=PERIOD).outages
     assert dict(outage.classes) == {
         SampleClass.REFUSED: 1,
@@ -127,7 +137,9 @@ def test_trap_13_different_errors_are_one_outage():
 
 def test_trap_14_a_run_that_starts_in_an_outage_is_censored():
     """Without a good sample before it, an outage has no onset and no upper bound."""
-    (outage,) = derive(sampled(5, bad=[(0, 2)]), period_ns=PERIOD).outages
+    samples = sampled(5, bad=[(0, 2)])
+    assert wrong_rules.from_first_bad_to_first_good_s(samples) == 2
+    (outage,) = derive(samples, period_ns=PERIOD).outages
     assert outage.last_good_ns is None
     assert outage.possible_ns is None
     assert outage.certain_ns >= 1.8 * S
@@ -136,6 +148,7 @@ def test_trap_14_a_run_that_starts_in_an_outage_is_censored():
 def test_trap_15_a_run_that_ends_in_an_outage_is_censored_and_loses_nothing():
     """Without a good sample after it, an outage has no end; every sample of it counts."""
     samples = sampled(5, bad=[(3, 9)])
+    assert wrong_rules.closed_outages(samples) == []
     trace = derive(samples, period_ns=PERIOD)
     (outage,) = trace.outages
     assert outage.first_good_ns is None
@@ -148,6 +161,7 @@ def test_trap_16_a_cancelled_sample_proves_nothing():
     """A sample that the stop of the run cancelled neither ends an outage nor makes one."""
     samples = sampled(5, bad=[(3, 9)])
     samples["sample_class"][-1] = SampleClass.CANCELLED_BY_STOP
+    assert not wrong_rules.cancelled_is_good(samples)[-1]
     trace = derive(samples, period_ns=PERIOD)
     assert trace.nothing == 1
     assert trace.outages[0].first_good_ns is None
@@ -162,12 +176,15 @@ def test_trap_17_there_is_no_shortest_outage():
     (outage,) = derive(sampled(5, bad=[(2.05, 2.35)]), period_ns=PERIOD).outages
     assert outage.certain_ns <= 300 * MS <= outage.possible_ns
     assert outage.point_to_ns - outage.point_from_ns == 300 * MS
+    assert wrong_rules.at_least_a_second_s(0.3) == 1
 
 
 def test_trap_25_a_gap_is_neither_up_nor_down():
     """3 s without a sample are no outage, but one of 3 s could have passed unseen."""
+    samples = sampled(10, without=[(4, 7)])
+    assert wrong_rules.share_good(samples) == 1
     trace = derive(
-        sampled(10, without=[(4, 7)]),
+        samples,
         period_ns=PERIOD,
         begin_ns=0,
         end_ns=10 * S,
@@ -187,6 +204,7 @@ def test_trap_26_a_stalled_prober_is_blind_and_sees_no_outage():
     samples["done"][stalled] = 6 * S + ANSWER
     samples["flags"][stalled] = BLIND
     samples["sample_class"][np.flatnonzero(stalled)[:3]] = SampleClass.TIMEOUT_TTFB
+    assert len(wrong_rules.outages_of_two_and_more(samples)) == 1
     trace = derive(samples, period_ns=PERIOD, stretches=[(0, 10 * S)])
     assert trace.outages == ()
     assert trace.nothing == 3

@@ -148,8 +148,8 @@ def test_sixty_probes_at_twenty_hertz_need_under_ten_bytes_a_sample(tmp_path):
     assert path.stat().st_size / (3 * 1200) <= 9.6
 
 
-def test_a_short_outage_survives_store_and_load(tmp_path):
-    """Trap 7: a window of 0.3 s keeps its four instants to the nanosecond."""
+def test_trap_07_a_short_outage_survives_store_and_load(tmp_path):
+    """A window of 0.3 s keeps its four instants to the nanosecond."""
     samples = regular(1, 40)
     samples["sample_class"][10:16] = 32
     found = samples_by_probe(stored(tmp_path / "samples" / "p.smp", samples).parent.parent)[0]

@@ -26,9 +26,9 @@ def test_the_worst_wins(outcomes: list[Outcome]) -> None:
 
 
 @given(certain=LENGTHS, width=LENGTHS, budget=LENGTHS)
-def test_a_budget_inside_the_bounds_is_unknown(certain: int, width: int, budget: int) -> None:
-    """Trap 42: a verdict that the resolution does not support is unknown; there are no grace constants."""
-    outcome = against_budget(certain, certain + width, budget)
+def test_trap_42_a_budget_inside_the_bounds_is_unknown(certain: int, width: int, budget: int) -> None:
+    """A verdict that the resolution does not support is unknown; there are no grace constants."""
+    outcome = against_budget(certain, certain + width, budget_ns=budget)
     assert (outcome is Outcome.FAIL) == (certain > budget)
     assert (outcome is Outcome.OK) == (certain + width <= budget)
 
@@ -36,7 +36,7 @@ def test_a_budget_inside_the_bounds_is_unknown(certain: int, width: int, budget:
 @given(certain=LENGTHS, budget=LENGTHS)
 def test_an_open_end_is_never_ok(certain: int, budget: int) -> None:
     """An outage that the recording does not see the end of cannot pass."""
-    assert against_budget(certain, None, budget) is not Outcome.OK
+    assert against_budget(certain, None, budget_ns=budget) is not Outcome.OK
 
 
 @pytest.mark.parametrize(("outcome", "code"), [(Outcome.OK, 0), (Outcome.FAIL, 1), (Outcome.UNKNOWN, 2)])

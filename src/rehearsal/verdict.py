@@ -40,7 +40,7 @@ def worst(outcomes: Iterable[Outcome]) -> Outcome:
     return Outcome.OK
 
 
-def against_budget(certain_ns: int, possible_ns: int | None, budget_ns: int) -> Outcome:
+def against_budget(certain_ns: int, possible_ns: int | None, *, budget_ns: int) -> Outcome:
     """Judge a length known between two bounds (ns) against a budget (ns).
 
     ok if even the possible length fits, fail if even the certain length does not, otherwise unknown: the resolution

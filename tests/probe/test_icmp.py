@@ -17,6 +17,7 @@ from rehearsal.probe.schedule import Schedule
 from rehearsal.probe.spec import ProbeSpec
 from rehearsal.sampleclass import SampleClass
 from rehearsal.samples import BLIND
+from tests import wrong_rules
 from tests.probe.taking import MS
 from tests.probe.taking import Kept
 
@@ -80,26 +81,28 @@ def test_a_fitting_reply_is_good():
         lambda payload: b"",
     ],
 )
-def test_a_reply_with_another_payload_is_ignored(spoil):
-    """Trap 28: identifier and sequence fit, the payload does not: the host is not alive."""
+def test_trap_28_a_reply_with_another_payload_is_ignored(spoil):
+    """Identifier and sequence fit, the payload does not: the host is not alive."""
     probe, kept, wire = probing()
     probe.tick(0, time.monotonic_ns())
-    probe.hear(reply(spoil(wire.sent[0][2])), TOKEN)
+    heard = reply(spoil(wire.sent[0][2]))
+    assert wrong_rules.same_identifier_and_sequence(Wire.identifier, 0, Wire.identifier, heard.sequence)
+    probe.hear(heard, TOKEN)
     assert kept.rows == []
     probe.pending.expire(time.monotonic_ns() + 2000 * MS)
     assert kept.classes == [SampleClass.NO_REPLY]
 
 
-def test_a_reply_with_another_sequence_is_ignored():
-    """Trap 28: the payload fits, the sequence number in the head does not."""
+def test_trap_28_a_reply_with_another_sequence_is_ignored():
+    """The payload fits, the sequence number in the head does not."""
     probe, kept, wire = probing()
     probe.tick(0, time.monotonic_ns())
     probe.hear(reply(wire.sent[0][2], sequence=1), TOKEN)
     assert kept.rows == []
 
 
-def test_a_late_reply_inside_the_deadline_is_good_and_one_after_it_is_not():
-    """Trap 29: "no answer yet" is no loss; a reply after the deadline is counted, not turned into a success."""
+def test_trap_29_a_late_reply_inside_the_deadline_is_good_and_one_after_it_is_not():
+    """That there is no answer yet is no loss; a reply after the deadline is counted, not turned into a success."""
     probe, kept, wire = probing(soft_ns=500 * MS)
     sent = time.monotonic_ns()
     for seq in range(3):
@@ -107,6 +110,7 @@ def test_a_late_reply_inside_the_deadline_is_good_and_one_after_it_is_not():
     probe.hear(reply(wire.sent[0][2], sequence=0, arrived=sent + 400 * MS), TOKEN)
     probe.hear(reply(wire.sent[1][2], sequence=1, arrived=sent + 800 * MS), TOKEN)
     assert kept.classes == [SampleClass.OK, SampleClass.SLOW_OK]
+    assert wrong_rules.no_answer_yet(kept.rows[0].sent, 20 * MS, kept.rows[0].done)
     probe.pending.expire(sent + 1500 * MS)
     probe.hear(reply(wire.sent[2][2], sequence=2, arrived=sent + 1600 * MS), TOKEN)
     assert kept.classes == [SampleClass.OK, SampleClass.SLOW_OK, SampleClass.NO_REPLY]
@@ -143,8 +147,8 @@ def test_a_late_tick_is_flagged():
 
 
 @given(st.integers(-(10**18), 10**18), st.integers(10**9, 10**15))
-def test_a_step_of_the_wall_clock_moves_no_sample(step, now):
-    """Trap 23: whatever the wall clock does between arrival and reading, the moment is never after the reading."""
+def test_trap_23_a_step_of_the_wall_clock_moves_no_sample(step, now):
+    """Whatever the wall clock does between arrival and reading, the moment is never after the reading."""
     wall = 1_800_000_000_000_000_000
     moment = icmp.arrived_ns(wall, wall + step, now)
     assert moment <= now
@@ -205,8 +209,8 @@ def test_loopback_answers(family):
 
 
 @pytest.mark.parametrize("step_s", [3600, -3600])
-def test_a_real_reply_keeps_its_moment_when_the_wall_clock_is_set(step_s, monkeypatch):
-    """Trap 23: the clock is set by an hour while a reply waits in the socket; it is timed within its true limits."""
+def test_trap_23_a_real_reply_keeps_its_moment_when_the_wall_clock_is_set(step_s, monkeypatch):
+    """The clock is set by an hour while a reply waits in the socket; it is timed within its true limits."""
     try:
         echo = EchoSocket(socket.AF_INET, TOKEN)
         before = time.monotonic_ns()

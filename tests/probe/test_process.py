@@ -21,6 +21,7 @@ from rehearsal.sampleclass import SampleClass
 from rehearsal.samples import BLIND
 from rehearsal.samples import FRESH
 from rehearsal.samples import samples_by_probe
+from tests import wrong_rules
 from tests.probe.farside import HAPROXY_503
 from tests.probe.farside import answer
 from tests.probe.taking import MS
@@ -58,8 +59,11 @@ def tcp_spec(port, **changes):
     return icmp_spec(**{**values, "settings": {"address": "127.0.0.1", "port": port}, **changes})
 
 
-def test_the_server_counts_as_many_requests_as_there_are_samples(tmp_path, prober, far_side):
-    """Trap 34: what was on the wire is what is in the store, over new, kept and authenticated lanes together."""
+def test_trap_34_the_server_counts_as_many_requests_as_there_are_samples(tmp_path, prober, far_side):
+    """What was on the wire is what is in the store, over new, kept and authenticated lanes together."""
+    twice = far_side()
+    assert wrong_rules.fallen_through(twice.url) == 1
+    assert len(twice.requests) == 2
     server = far_side(lambda connection, nth: answer(200, '{"version": {"id": "v2.1"}, "servers": []}'))
     running = prober()
     numbers = itertools.count(1)
@@ -80,8 +84,8 @@ def test_the_server_counts_as_many_requests_as_there_are_samples(tmp_path, probe
         assert path.is_dir() or b"token-of-the-test" not in path.read_bytes()
 
 
-def test_a_stopped_prober_is_blind_and_not_an_outage(tmp_path, prober, far_side, echo):
-    """Trap 26: SIGSTOP for 2 s leaves a blind interval and flagged samples, and no failed sample."""
+def test_trap_26_a_stopped_prober_is_blind_and_not_an_outage(tmp_path, prober, far_side, echo):
+    """SIGSTOP for 2 s leaves a blind interval and flagged samples, and no failed sample."""
     server = far_side()
     running = prober()
     running.declare(web_spec(server.url))
@@ -108,14 +112,15 @@ def test_a_stopped_prober_is_blind_and_not_an_outage(tmp_path, prober, far_side,
     assert max(beat.dropped for beat in journal(tmp_path, events.ProberBeat)) > 50
 
 
-def test_a_stop_during_an_outage_keeps_every_sample(tmp_path, prober, far_side):
-    """Trap 15: stopped while the service is down, the recording ends with its failures; nothing sent is missing."""
+def test_trap_15_a_stop_during_an_outage_keeps_every_sample(tmp_path, prober, far_side):
+    """Stopped while the service is down, the recording ends with its failures; nothing sent is missing."""
     server = far_side(lambda connection, nth: HAPROXY_503.encode())
     running = prober()
     running.declare(web_spec(server.url, period_ns=20 * MS))
     time.sleep(0.5)
     assert running.stop() == 0
     samples = samples_by_probe(tmp_path)[1]
+    assert wrong_rules.closed_outages(samples) == []
     assert classes(samples) == {SampleClass.HTTP_5XX_LB}
     assert len(samples) == len(server.requests)
     assert samples["seq"].tolist() == list(range(len(samples)))
@@ -125,8 +130,8 @@ def test_a_stop_during_an_outage_keeps_every_sample(tmp_path, prober, far_side):
     assert details[0].request_id_sent.startswith("req-")
 
 
-def test_samples_in_flight_at_the_stop_are_cancelled_and_recorded(tmp_path, prober, far_side):
-    """Trap 16: what has no answer when the prober must end counts as unknown."""
+def test_trap_16_samples_in_flight_at_the_stop_are_cancelled_and_recorded(tmp_path, prober, far_side):
+    """What has no answer when the prober must end counts as unknown."""
     server = far_side(lambda connection, nth: time.sleep(5))
     running = prober()
     running.declare(web_spec(server.url, deadline_ns=20 * S, soft_ns=S))
@@ -161,8 +166,8 @@ def test_sigterm_drains_and_sigint_is_not_for_the_prober(tmp_path, prober, far_s
     assert journal(tmp_path, events.ProberStopped)[0].reason == "SIGTERM"
 
 
-def test_a_killed_prober_leaves_its_samples_and_no_word_of_its_end(tmp_path, prober, far_side):
-    """Trap 24: after kill -9 the samples so far are readable, no ProberStopped exists, and the runner can tell."""
+def test_trap_24_a_killed_prober_leaves_its_samples_and_no_word_of_its_end(tmp_path, prober, far_side):
+    """After kill -9 the samples so far are readable, no ProberStopped exists, and the runner can tell."""
     running = prober()
     running.declare(web_spec(far_side().url, period_ns=20 * MS))
     time.sleep(1.5)
@@ -270,8 +275,8 @@ def test_a_broken_flow_reconnects_in_the_open(tmp_path, prober, echo):
     assert not after["flags"][-1] & FRESH
 
 
-def test_a_gap_of_a_datagram_flow_is_seen_to_the_period(tmp_path, prober):
-    """Trap 30: 0.9 s without datagrams across a second boundary is 0.9 s of failed samples, not one bad second."""
+def test_trap_30_a_gap_of_a_datagram_flow_is_seen_to_the_period(tmp_path, prober):
+    """0.9 s without datagrams across a second boundary is 0.9 s of failed samples, not one bad second."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as beacon:
         beacon.bind(("127.0.0.1", 0))
         beacon.settimeout(0.05)
@@ -279,7 +284,7 @@ def test_a_gap_of_a_datagram_flow_is_seen_to_the_period(tmp_path, prober):
         port = beacon.getsockname()[1]
         running.declare(tcp_spec(port, probe=7, lane="udp", period_ns=10 * MS, deadline_ns=2 * S))
         began = time.monotonic()
-        swallowed = set()
+        swallowed, returned_s = set(), []
         while time.monotonic() - began < 1.8:
             try:
                 data, sender = beacon.recvfrom(2048)
@@ -289,7 +294,9 @@ def test_a_gap_of_a_datagram_flow_is_seen_to_the_period(tmp_path, prober):
                 swallowed.add(int(data.split()[3]))
             else:
                 beacon.sendto(data, sender)
+                returned_s.append(time.monotonic() - began)
         running.stop()
+    assert wrong_rules.quiet_seconds(returned_s) == []
     samples = samples_by_probe(tmp_path)[7]
     lost = samples[samples["sample_class"] == SampleClass.NO_REPLY]
     assert swallowed

@@ -9,6 +9,7 @@ from rehearsal.probe.schedule import CATCH_UP
 from rehearsal.probe.schedule import Schedule
 from rehearsal.probe.schedule import first_due_ns
 from rehearsal.probe.schedule import phase_ns
+from tests import wrong_rules
 
 PERIODS = st.integers(2_000_000, 10**10)
 NOWS = st.integers(10**9, 10**15)
@@ -44,12 +45,14 @@ def test_a_changed_period_starts_within_one_new_period(now, period, changed):
 
 
 @given(period=PERIODS, count=st.integers(2, 60))
-def test_probes_with_equal_periods_do_not_beat_against_each_other(period, count):
-    """Trap 38: phases of any number of neighbouring probes are spread over the period."""
+def test_trap_38_probes_with_equal_periods_do_not_beat_against_each_other(period, count):
+    """Phases of any number of neighbouring probes are spread over the period."""
     phases = sorted(phase_ns(probe, period) for probe in range(1, count + 1))
     assert all(0 <= phase < period for phase in phases)
     gaps = [later - earlier for earlier, later in itertools.pairwise(phases)]
     assert min(gaps) > 0.3 * period / count
+    assert wrong_rules.most_at_once([0] * count, period // 10) == count
+    assert wrong_rules.most_at_once(phases, period // 10) <= 0.1 * count / 0.3 + 1
 
 
 def test_the_grid_is_fixed():

@@ -22,6 +22,7 @@ from rehearsal.sampleclass import SampleClass
 from rehearsal.sampleflags import BLIND
 from rehearsal.samples import SAMPLE
 from rehearsal.samples import samples_by_probe
+from tests import wrong_rules
 
 MS = 1_000_000
 S = 1000 * MS
@@ -128,8 +129,8 @@ def test_replies_that_fit_are_good():
 
 @given(place=st.integers(4, 63), bit=st.integers(0, 7))
 @settings(deadline=None, max_examples=60)
-def test_a_reply_with_any_other_bit_is_ignored(place, bit):
-    """Trap 28: from the identifier to the last byte of the payload, nothing may differ."""
+def test_trap_28_a_reply_with_any_other_bit_is_ignored(place, bit):
+    """From the identifier to the last byte of the payload, nothing may differ."""
     volley, recorded = volley_of()
     fire_round(volley, 0)
     words, lengths, sources = requests(volley, 0)
@@ -140,12 +141,14 @@ def test_a_reply_with_any_other_bit_is_ignored(place, bit):
     assert sorted(recorded.classes) == ["NO_REPLY", "OK", "OK"]
 
 
-def test_a_reply_from_another_address_or_of_another_length_is_ignored():
-    """Trap 28: everything fits but the source; everything fits but there is more of it."""
+def test_trap_28_a_reply_from_another_address_or_of_another_length_is_ignored():
+    """Everything fits but the source; everything fits but there is more of it."""
     volley, _ = volley_of()
     fire_round(volley, 0)
     words, lengths, sources = requests(volley, 0)
     sources[0] += 1
+    mine = volley._where.echo.identifier, 0
+    assert wrong_rules.same_identifier_and_sequence(*mine, *mine)  # it knows neither sources nor lengths
     lengths[1] += 8
     volley.hear(words, lengths, sources, np.full(3, soon(volley), np.int64))
     assert volley.in_flight() == 2
@@ -187,8 +190,8 @@ def test_slow_replies_are_degraded():
     assert recorded.classes == ["SLOW_OK"] * 3
 
 
-def test_after_a_stall_a_few_rounds_are_sent_late_and_flagged():
-    """Trap 26: 2 s late, whole rounds are given up and counted, the rest is sent and flagged BLIND."""
+def test_trap_26_after_a_stall_a_few_rounds_are_sent_late_and_flagged():
+    """2 s late, whole rounds are given up and counted, the rest is sent and flagged BLIND."""
     now = time.monotonic_ns() - 3 * S
     volley, recorded = volley_of(now=now)
     fire_round(volley, 0)

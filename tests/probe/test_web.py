@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import http.client
 import socket
 import threading
 import time
 
 import pytest
+import urllib3
+from keystoneauth1 import noauth
+from keystoneauth1 import session
 
 from rehearsal.probe import web
 from rehearsal.probe.tokens import Tokens
@@ -12,6 +16,7 @@ from rehearsal.sampleclass import CountsAs
 from rehearsal.sampleclass import SampleClass
 from rehearsal.samples import FOLLOW_UP
 from rehearsal.samples import FRESH
+from tests import wrong_rules
 from tests.probe.farside import HAPROXY_503
 from tests.probe.farside import NOVA_ROOT
 from tests.probe.farside import answer
@@ -25,6 +30,34 @@ from tests.probe.taking import web_spec
 
 def replying(reply):
     return lambda connection, nth: reply
+
+
+def statuses_of_urllib3(url):
+    """Ask twice over one kept connection, as a pool does; what broke in between is repeated silently."""
+    with urllib3.PoolManager() as pool:
+        return [pool.request("GET", url).status for _ in range(2)]
+
+
+def ask_twice(port, *, pause_s):
+    """Ask twice over one connection, with nothing but the standard library."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection.request("GET", "/")
+    connection.getresponse().read()
+    time.sleep(pause_s)
+    try:
+        connection.request("GET", "/")
+        connection.getresponse()
+    except ConnectionError as error:
+        raise http.client.HTTPException from error
+    finally:
+        connection.close()
+
+
+def status_of_glance_by_sdk(url):
+    """Ask as openstacksdk asks glance: a 503 is asked for again (five times there), only the last answer is told."""
+    asking = session.Session(auth=noauth.NoAuth())
+    again = {"status_code_retries": 5, "status_code_retry_delay": 0.01}
+    return asking.get(url, authenticated=False, raise_exc=False, **again).status_code
 
 
 def test_a_good_answer_is_ok(far_side):
@@ -63,24 +96,26 @@ def test_every_request_names_run_probe_and_sample(far_side):
         (b"SSH-2.0-OpenSSH_9.2\r\n", SampleClass.BODY_MISMATCH),
     ],
 )
-def test_each_answer_has_its_class(far_side, reply, expected):
-    """Trap 9: answers of different meaning get different classes, and no redirect is followed."""
+def test_trap_09_each_answer_has_its_class(far_side, reply, expected):
+    """Answers of different meaning get different classes, and no redirect is followed."""
     server = far_side(replying(reply))
     kept = take_web(web_spec(server.url), 1)
     assert kept.classes == [expected]
     assert len(server.requests) == 1
 
 
-def test_a_closed_port_is_refused():
-    """Trap 9: nobody listens."""
+def test_trap_09_a_closed_port_is_refused():
+    """Nobody listens."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
-        kept = take_web(web_spec(f"http://127.0.0.1:{sock.getsockname()[1]}"), 1)
+        url = f"http://127.0.0.1:{sock.getsockname()[1]}"
+        kept = take_web(web_spec(url), 1)
+        assert wrong_rules.status_or_500(url) == 500
     assert kept.classes == [SampleClass.REFUSED]
 
 
-def test_a_lost_syn_is_a_timeout_although_the_kernel_would_try_again():
-    """Traps 1 and 9: a SYN is lost, the one that the kernel sends 1 s later would be answered: the sample fails."""
+def test_trap_01_a_lost_syn_is_a_timeout_although_the_kernel_would_try_again():
+    """A SYN is lost, the one that the kernel sends 1 s later would be answered: the sample fails."""
     with socket.socket() as sock, socket.socket() as filling:
         sock.bind(("127.0.0.1", 0))
         sock.listen(0)
@@ -103,18 +138,19 @@ def test_a_lost_syn_is_a_timeout_although_the_kernel_would_try_again():
     assert kept.classes == [SampleClass.TIMEOUT_CONNECT]
 
 
-def test_a_reset_before_the_request_is_told_from_one_after_it(far_side, tls):
-    """Trap 9: RST while connecting and RST after the request are two classes."""
+def test_trap_09_a_reset_before_the_request_is_told_from_one_after_it(far_side, tls):
+    """RST while connecting and RST after the request are two classes."""
     cafile, terms = tls
     early = far_side(tls=terms, on_accept=lambda connection: (connection.recv(1), reset(connection)))
     late = far_side(lambda connection, nth: reset(connection))
     kept = take_web(web_spec(early.url, settings={"cafile": cafile}), 1)
     assert kept.classes == [SampleClass.RST_ON_CONNECT]
     assert take_web(web_spec(late.url), 1).classes == [SampleClass.RST_MIDSTREAM]
+    assert wrong_rules.status_or_500(late.url) == wrong_rules.status_or_500(early.url) == 500
 
 
-def test_a_connection_that_ends_in_the_middle_of_the_answer_is_no_short_success(far_side):
-    """Trap 9: fewer bytes than announced is EOF, as is an end without any answer."""
+def test_trap_09_a_connection_that_ends_in_the_middle_of_the_answer_is_no_short_success(far_side):
+    """Fewer bytes than announced is EOF, as is an end without any answer."""
 
     def cut(connection, nth):
         connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 900\r\n\r\n" + NOVA_ROOT.encode())
@@ -123,8 +159,8 @@ def test_a_connection_that_ends_in_the_middle_of_the_answer_is_no_short_success(
     assert take_web(web_spec(far_side(replying(None)).url), 1).classes == [SampleClass.EOF_MIDBODY]
 
 
-def test_tls_failures_are_told_apart(far_side, tls, tmp_path):
-    """Trap 9: a bad certificate is TLS_CERT, a server without TLS is TLS_ALERT, a mute one is TIMEOUT_TLS."""
+def test_trap_09_tls_failures_are_told_apart(far_side, tls, tmp_path):
+    """A bad certificate is TLS_CERT, a server without TLS is TLS_ALERT, a mute one is TIMEOUT_TLS."""
     cafile, terms = tls
     good = far_side(tls=terms)
     assert take_web(web_spec(good.url, settings={"cafile": cafile}), 1).classes == [SampleClass.OK]
@@ -155,8 +191,8 @@ def test_http_1_1_is_asked_for_where_h2_is_offered(far_side, tls):
     assert agreed == ["http/1.1"]
 
 
-def test_a_missing_token_is_the_probers_fault(far_side):
-    """Trap 9: what the prober itself lacks says nothing about the service, and nothing is sent."""
+def test_trap_09_a_missing_token_is_the_probers_fault(far_side):
+    """What the prober itself lacks says nothing about the service, and nothing is sent."""
     server = far_side()
     kept = take_web(web_spec(server.url, lane="deep", settings={"token": "kept"}), 1)
     assert kept.classes == [SampleClass.LOCAL_FAULT]
@@ -167,8 +203,8 @@ def test_a_missing_token_is_the_probers_fault(far_side):
 # --- slow answers ----------------------------------------------------------------------------------------------------
 
 
-def test_a_slow_answer_is_degraded_and_stamped_when_it_was_asked(far_side):
-    """Trap 2: a late answer is SLOW_OK with the moment it was asked, and keeps no later sample waiting."""
+def test_trap_02_a_slow_answer_is_degraded_and_stamped_when_it_was_asked(far_side):
+    """A late answer is SLOW_OK with the moment it was asked, and keeps no later sample waiting."""
 
     def first_is_slow(connection, nth):
         if len(server.requests) == 1:
@@ -193,22 +229,24 @@ def test_an_answer_that_never_comes_is_a_timeout_at_the_hard_deadline(far_side):
     assert kept.rows[0].done - kept.rows[0].sent >= 400 * MS
 
 
-def test_an_answer_waiting_in_the_socket_is_heard(far_side):
-    """Trap 27: a prober that was stopped past the deadline finds the answer and calls it no timeout."""
-    server = far_side()
+def test_trap_27_an_answer_waiting_in_the_socket_is_heard(far_side):
+    """A prober that was stopped past the deadline finds the answer and calls it no timeout."""
+    stopped = threading.Event()
+    server = far_side(lambda connection, nth: answer() if stopped.wait(5) else None)
 
     def stop_the_world(loop):
         def stall():
             if not server.requests:
                 loop.call_at(time.monotonic_ns() + MS // 5, stall)
                 return
+            stopped.set()
             time.sleep(0.5)
 
         stall()
 
     kept = take_web(web_spec(server.url, deadline_ns=300 * MS, soft_ns=0), 1, while_running=stop_the_world)
-    assert SampleClass.TIMEOUT_TTFB not in kept.classes
     assert kept.rows[0].sample_class is SampleClass.OK
+    assert wrong_rules.over_time(kept.rows[0], 300 * MS)
 
 
 # --- kept connections ------------------------------------------------------------------------------------------------
@@ -229,12 +267,13 @@ def test_kept_connections_are_kept(far_side):
     assert len(server.requests) == 5
 
 
-def test_a_reset_second_request_fails_and_is_not_silently_repeated(far_side):
-    """Trap 10: a request reset on a kept connection fails; the only other request is the recorded follow-up."""
+def test_trap_10_a_reset_second_request_fails_and_is_not_silently_repeated(far_side):
+    """A request reset on a kept connection fails; the only other request is the recorded follow-up."""
 
     def reset_second(connection, nth):
         return answer() if nth == 0 else reset(connection)
 
+    assert statuses_of_urllib3(far_side(reset_second).url) == [200, 200]
     server = far_side(reset_second)
     kept = take_web(reused(server, period_ns=300 * MS), 2)
     assert kept.classes == [SampleClass.OK, SampleClass.RST_MIDSTREAM, SampleClass.OK]
@@ -260,11 +299,16 @@ def test_a_broken_connection_is_told_from_a_broken_service(far_side):
     assert "follow-up: new-connection-failed" in kept.messages
 
 
-def test_an_idle_connection_closed_by_the_server_is_no_failure(far_side):
-    """Trap 12: the server closes an idle connection by its own rules: closed-idle, a new one is opened in the open."""
-    server = far_side(
-        lambda connection, nth: (connection.sendall(answer()), time.sleep(0.02), None)[2]
-    )  # answers as if it would keep the connection, then closes it
+def test_trap_12_an_idle_connection_closed_by_the_server_is_no_failure(far_side):
+    """The server closes an idle connection by its own rules: closed-idle, a new one is opened in the open."""
+
+    def close_after_answering(connection, nth):  # as if it would keep the connection
+        connection.sendall(answer())
+        time.sleep(0.02)
+
+    with pytest.raises(http.client.HTTPException):
+        ask_twice(far_side(close_after_answering).port, pause_s=0.2)
+    server = far_side(close_after_answering)
     kept = take_web(reused(server, period_ns=100 * MS), 3)
     assert kept.classes == [SampleClass.OK] * 3
     assert all(row.flags & FRESH for row in kept.rows)
@@ -272,8 +316,8 @@ def test_an_idle_connection_closed_by_the_server_is_no_failure(far_side):
     assert len(server.requests) == 3
 
 
-def test_an_idle_connection_that_breaks_at_the_keep_alive_limit_proves_nothing(far_side, monkeypatch):
-    """Trap 12: when the server's close crosses the request, at the end of the keep-alive time, it is CLOSED_IDLE."""
+def test_trap_12_an_idle_connection_that_breaks_at_the_keep_alive_limit_proves_nothing(far_side, monkeypatch):
+    """When the server's close crosses the request, at the end of the keep-alive time, it is CLOSED_IDLE."""
 
     def close_second(connection, nth):
         return answer() if nth == 0 else reset(connection)
@@ -322,9 +366,11 @@ def with_token():
         (answer(200, "{}"), SampleClass.BODY_MISMATCH),
     ],
 )
-def test_unauthorised_and_missing_are_down_on_deep_reads(far_side, reply, expected):
-    """Trap 8: 200 to 499 is not good: a deep read wants its own answer."""
-    kept = take_web(deep(far_side(replying(reply))), 1, tokens=with_token())
+def test_trap_08_unauthorised_and_missing_are_down_on_deep_reads(far_side, reply, expected):
+    """200 to 499 is not good: a deep read wants its own answer."""
+    server = far_side(replying(reply))
+    assert wrong_rules.below_500_is_ok(wrong_rules.status_or_500(server.url))
+    kept = take_web(deep(server), 1, tokens=with_token())
     assert kept.classes == [expected]
     assert expected.counts_as is CountsAs.DOWN
 
@@ -349,9 +395,12 @@ def test_keystone_issues_the_token_that_reads_then_carry(far_side):
     assert keystone.requests[0].startswith(b"POST /v3/auth/tokens HTTP/1.1\r\n")
 
 
-def test_no_answer_is_asked_for_twice(far_side):
-    """Trap 11: a 503 is one failed sample, and the server counts one request for it."""
-    server = far_side(replying(answer(503, "{}", retry_after="0")))
+def test_trap_11_no_answer_is_asked_for_twice(far_side):
+    """A 503 is one failed sample, and the server counts one request for it."""
+    away = answer(503, "{}", retry_after="0")
+    patient = far_side(lambda connection, nth: away if len(patient.requests) == 1 else answer())
+    assert status_of_glance_by_sdk(patient.url) == 200
+    server = far_side(replying(away))
     kept = take_web(web_spec(server.url), 3)
     assert kept.classes == [SampleClass.HTTP_5XX_BACKEND] * 3
     assert len(server.requests) == 3
@@ -377,36 +426,41 @@ def test_no_answer_is_asked_for_twice(far_side):
         (HAPROXY_503.replace("cache-c", "server: x\r\ncache-c").encode(), SampleClass.HTTP_5XX_BACKEND, "web-server"),
     ],
 )
-def test_who_made_a_bad_answer_is_named(far_side, reply, expected, maker):
-    """Trap 35: the load balancer's page, a stray web server's and the service's own are told apart, and all are down."""
-    kept = take_web(web_spec(far_side(replying(reply)).url), 1)
+def test_trap_35_who_made_a_bad_answer_is_named(far_side, reply, expected, maker):
+    """The load balancer's page, a stray web server's and the service's own are told apart, and all are down."""
+    server = far_side(replying(reply))
+    assert wrong_rules.status_or_500(server.url) == int(reply.split()[1])  # and says nothing of who made it
+    kept = take_web(web_spec(server.url), 1)
     assert kept.classes == [expected]
     assert kept.details[0]["maker"] == maker
     assert expected.counts_as is CountsAs.DOWN
 
 
-def test_a_root_document_without_a_request_id_is_good(far_side):
-    """Trap 36: most root documents carry no request id; its absence proves nothing."""
-    server = far_side(replying(answer(200, NOVA_ROOT, server="uWSGI")))
+def test_trap_36_a_root_document_without_a_request_id_is_good(far_side):
+    """Most root documents carry no request id; its absence proves nothing."""
+    reply = answer(200, NOVA_ROOT, server="uWSGI")
+    assert wrong_rules.made_by_the_balancer(reply)
+    server = far_side(replying(reply))
     assert take_web(web_spec(server.url), 1).classes == [SampleClass.OK]
 
 
-def test_the_token_filters_503_is_charged_to_keystone(far_side):
-    """Trap 37: with keystone down, nova's deep read is down, and the maker is the token filter."""
+def test_trap_37_the_token_filters_503_is_charged_to_keystone(far_side):
+    """With keystone down, nova's deep read is down, and the maker is the token filter."""
     reply = answer(
         503,
         '{"message": "The server is currently unavailable. Please try again at a later time.<br /><br />\\n'
         'The Keystone service is temporarily unavailable.\\n\\n", "code": "503 Service Unavailable"}',
         x_openstack_request_id="req-2",
     )
+    assert not wrong_rules.made_by_the_balancer(reply)  # so it would be charged to nova
     kept = take_web(deep(far_side(replying(reply))), 1, tokens=with_token())
     assert kept.classes == [SampleClass.HTTP_5XX_BACKEND]
     assert kept.details[0]["maker"] == "token-filter"
     assert kept.details[0]["request_id"] == "req-2"
 
 
-def test_a_stopped_prober_cancels_what_is_in_flight(far_side):
-    """Trap 16: a sample cut off by the prober's own stop is neither good nor bad."""
+def test_trap_16_a_stopped_prober_cancels_what_is_in_flight(far_side):
+    """A sample cut off by the prober's own stop is neither good nor bad."""
     server = far_side(lambda connection, nth: time.sleep(1))
 
     def stop_soon(loop):

@@ -135,7 +135,7 @@ def _as_the_network_says(network: Length | None, floor_ns: int | None, budget: B
     if budget is None:
         return [(Outcome.OK, gap)]
     allowed = f"{words.exactly(budget.longest_ns)} are allowed ({budget.source})"
-    outcome = against_budget(network.certain_ns, network.possible_ns, budget.longest_ns)
+    outcome = against_budget(network.certain_ns, network.possible_ns, budget_ns=budget.longest_ns)
     if outcome is not Outcome.OK:
         return [(outcome, f"{gap}; {allowed}")]
     if floor_ns is None or floor_ns > budget.longest_ns:
