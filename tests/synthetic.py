@@ -238,13 +238,13 @@ def samples_of(
         sent[stalled] = stall_to + 1e-5 * np.arange(stalled.sum())
     answer = scenario.answer_s + rng.exponential(scenario.jitter_s, len(seq))
     done = sent + answer
+    met = sent + answer / 2
+    from_met, to_met = met.min(initial=np.inf), met.max(initial=-np.inf)
     classes = np.full(len(seq), int(SampleClass.OK), np.uint8)
     for trouble in scenario.troubles:
-        if trouble.who not in {probe.service, probe.canary, probe.name}:
+        if not _concerns(trouble, probe) or trouble.to_s <= from_met or trouble.from_s > to_met:
             continue
-        if (trouble.lanes and probe.lane not in trouble.lanes) or (trouble.vip and trouble.vip != probe.vip):
-            continue
-        hit = (sent + answer / 2 >= trouble.from_s) & (sent + answer / 2 < trouble.to_s)
+        hit = (met >= trouble.from_s) & (met < trouble.to_s)
         if trouble.kind == "down":
             wanted = trouble.sample_class
             if wanted is None:
@@ -275,6 +275,14 @@ def samples_of(
     array["sample_class"][cut] = int(SampleClass.CANCELLED_BY_STOP)
     array["done"][cut] = end_ns
     return array[np.argsort(array["sent"], kind="stable")]
+
+
+def _concerns(trouble: Trouble, probe: events.ProbeDeclared) -> bool:
+    return (
+        trouble.who in {probe.service, probe.canary, probe.name}
+        and (not trouble.lanes or probe.lane in trouble.lanes)
+        and (not trouble.vip or trouble.vip == probe.vip)
+    )
 
 
 def write_run(run_dir: Path, scenario: Scenario | None = None) -> Path:

@@ -11,15 +11,20 @@ from typing import TYPE_CHECKING
 from rehearsal import events
 from rehearsal.judging import budgets
 from rehearsal.judging import course
+from rehearsal.judging import grades
+from rehearsal.judging import instruments
 from rehearsal.judging import moves
 from rehearsal.judging import summary
 from rehearsal.judging import views
 from rehearsal.judging.differences import differences
+from rehearsal.judging.latencies import AnswerTimes
 from rehearsal.judging.losses import matrix
 from rehearsal.judging.observation import observe
+from rehearsal.judging.observation import pieces_of
 from rehearsal.judging.quality import quality
 from rehearsal.judging.troubles import groups_of
 from rehearsal.results import Results
+from rehearsal.verdict import Outcome
 
 if TYPE_CHECKING:
     from rehearsal.history import History
@@ -28,7 +33,8 @@ if TYPE_CHECKING:
 def judge(history: History) -> Results:
     """Judge a recording, whole or broken off. What it does not show is unknown, with the reason."""
     plan = history.plan
-    observation = observe(history)
+    answer_times = AnswerTimes(history, pieces_of(history))
+    observation = observe(history, also=answer_times.add)
     groups = groups_of(observation, history)
     losses = matrix(history, observation, groups)
     checked = course.checks(history)
@@ -43,6 +49,8 @@ def judge(history: History) -> Results:
     )
     found = summary.findings(history, judged)
     verdict = summary.outcome(found, judged)
+    windows, more_windows = views.windows(groups, history)
+    graded = grades.grades(losses)
     return Results(
         run=history.first.run,
         mode=history.first.mode,
@@ -60,7 +68,7 @@ def judge(history: History) -> Results:
         steps=judged.steps,
         services=list(dict.fromkeys(loss.service for loss in losses)),
         matrix=losses,
-        windows=views.windows(groups, history),
+        windows=windows,
         strips=views.strips(observation, history),
         migrations=judged.migrations,
         canaries=judged.canaries,
@@ -71,6 +79,12 @@ def judge(history: History) -> Results:
         notes=[(moment, note.level, note.text) for moment, note in history.of(events.Note)],
         provenance=_provenance(history),
         end_reason=history.last.reason,
+        lanes=instruments.lanes(observation),
+        answer_times=answer_times.found(),
+        calibrations=instruments.calibrations(history),
+        grades=graded,
+        grade="" if verdict is Outcome.UNKNOWN else grades.overall(graded),
+        more_windows=more_windows,
     )
 
 

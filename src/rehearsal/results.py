@@ -59,6 +59,9 @@ class Window:
     causes: list[str] = field(default_factory=list)
     span: Length | None = None
     good_within: int = 0
+    explained: str = ""  # explained | ambiguous | step | unattributed | not watched; "" in older files
+    excluded: list[str] = field(default_factory=list)  # what was near, and why it is no cause
+    unseen: list[str] = field(default_factory=list)  # what could have told and was not watched when it began
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +119,114 @@ class Strip:
     floor_ns: int | None
     runs: list[tuple[int, int, str]]
     latency: list[tuple[int, int, int]]  # per minute: (from_ns, median ns, p99 ns)
+    gap_max_ns: int = 0  # the largest real distance between two samples, however short its period is meant to be
+    blind_ns: int = 0  # late ticks and ticks that never came, together
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """All probes of one lane at one VIP: what they could see together. Lateness is how long after its time a sample was sent.
+
+    `floor_ns`: the worst of its probes in the worst step (`floor_step`), None if nobody knows; `blind_ns`: of the
+    probe that was blind longest. `proving_nothing` samples were taken while blind or ended by the prober's own fault.
+    """
+
+    lane: str
+    vip: str  # public | internal | ""
+    probes: list[str]
+    period_ns: tuple[int, int]  # shortest and longest
+    samples: int
+    failed: int
+    slow: int
+    proving_nothing: int
+    floor_ns: int | None
+    floor_step: str
+    gap_max_ns: int
+    blind_ns: int
+    late_p50_ns: int | None
+    late_p99_ns: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerTime:
+    """How long good and slow answers of one service took over one lane, in one stretch of the run.
+
+    `stretch`: before, during, after the steps. Percentiles are rounded up by at most 3 %; None where there are too few
+    samples for 95 % confidence (59 for the 95th, 299 for the 99th percentile).
+    """
+
+    service: str
+    lane: str
+    stretch: str
+    samples: int
+    p50_ns: int | None
+    p95_ns: int | None
+    p99_ns: int | None
+    max_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What probing cost those who were probed, a second: as declared (the most at any time), and as it was (on average).
+
+    A packet is an echo request to a guest (ICMP, TCP, UDP); what goes to the prober's own controls costs nobody.
+    """
+
+    requests_per_s: float = 0.0
+    connections_per_s: float = 0.0  # of the requests, those over a connection of their own
+    packets_per_s: float = 0.0
+    sent_requests_per_s: float = 0.0
+    sent_packets_per_s: float = 0.0
+    watched_ns: int = 0  # how long there was a prober
+
+
+@dataclass(frozen=True, slots=True)
+class BlindCause:
+    """Why the whole prober could not see, how often and how long."""
+
+    why: str
+    count: int
+    total_ns: int
+    longest_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A known fault and what was measured of it. `covered`: the truth lies within the bounds, or below the floor."""
+
+    kind: str
+    true_ns: int
+    seen: bool
+    certain_ns: int
+    point_ns: int
+    possible_ns: int | None
+    floor_ns: int | None
+    covered: bool
+    blind: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Known outages, measured before anything that was not known. `seal_fits`: the lengths are those that were sealed."""
+
+    at_ns: int
+    outcome: Outcome
+    sentence: str
+    seal: str
+    seal_fits: bool
+    trials: list[Trial]
+
+
+@dataclass(frozen=True, slots=True)
+class MoreWindows:
+    """Windows of one lane that are too many to be listed: how many, and what they are together (added up)."""
+
+    lane: str
+    kind: str
+    count: int
+    failed: int
+    longest_ns: int  # the possible length of the longest of them
+    total: Length
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +247,8 @@ class Migration:
     floor_ns: int | None
     outcome: Outcome
     reason: str
+    stood_still: Length | None = None  # the guest's own clock, during the migration
+    hypervisor_downtime_ns: int | None = None  # as libvirt itself says
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +315,39 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
+class Happening:
+    """Something that happened on a host, from `from_ns` to `to_ns` (None: its end was not seen), each ± `error_ns`.
+
+    `kind`: container (`subject` its name), proxy (HAProxy's `backend/server`, BACKEND for all servers together; `what` is its
+    state), vip (an address), port (a canary's port in OVN; `host` is where it is bound), chassis.
+    `what` of a container: restarted, started (when it had stopped is not known), stopped, ran (a task), paused, unhealthy,
+    signalled. `ready_ns`: when Docker first called it healthy after it started.
+    """
+
+    kind: str
+    host: str
+    subject: str
+    what: str
+    from_ns: int
+    to_ns: int | None
+    error_ns: int = 0
+    ready_ns: int | None = None
+    service: str = ""  # of the plan, that it belongs to by its name
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unwatched:
+    """Nobody watched this part of a host (`host`: all of it; docker, haproxy, ovn, vip) in this time: anything may have happened."""
+
+    host: str
+    part: str
+    from_ns: int
+    to_ns: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Quality:
     """How far the measurement itself can be trusted."""
 
@@ -217,6 +363,13 @@ class Quality:
     run_delay_ns: int
     prober_stopped: bool
     remarks: list[str] = field(default_factory=list)
+    lag_p50_ns: int | None = None
+    cpu_ns: int = 0  # used by the prober's processes
+    socket_drops: int = 0  # answers that the kernel dropped because the prober was too slow
+    late_replies: int = 0  # came after their sample had been given up
+    duplicates: int = 0
+    load: Load = field(default_factory=Load)
+    blind_causes: list[BlindCause] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,3 +403,11 @@ class Results:
     notes: list[tuple[int, str, str]]  # (t_ns, level, text)
     provenance: dict[str, str]
     end_reason: str
+    lanes: list[Lane] = field(default_factory=list)
+    answer_times: list[AnswerTime] = field(default_factory=list)
+    calibrations: list[Calibration] = field(default_factory=list)
+    grades: dict[str, str] = field(default_factory=dict)  # A, B or C by service; "" where there is none
+    grade: str = ""  # of the whole run; "" if any of them is not known
+    more_windows: list[MoreWindows] = field(default_factory=list)
+    happenings: list[Happening] = field(default_factory=list)
+    unwatched: list[Unwatched] = field(default_factory=list)

@@ -6,19 +6,26 @@ import random
 from dataclasses import replace
 from typing import Any
 
+from rehearsal.results import AnswerTime
+from rehearsal.results import BlindCause
 from rehearsal.results import Budget
+from rehearsal.results import Calibration
 from rehearsal.results import Canary
 from rehearsal.results import Check
 from rehearsal.results import Difference
 from rehearsal.results import Finding
 from rehearsal.results import Gap
+from rehearsal.results import Lane
 from rehearsal.results import Length
+from rehearsal.results import Load
 from rehearsal.results import Loss
 from rehearsal.results import Migration
+from rehearsal.results import MoreWindows
 from rehearsal.results import Quality
 from rehearsal.results import Results
 from rehearsal.results import Step
 from rehearsal.results import Strip
+from rehearsal.results import Trial
 from rehearsal.results import Window
 from rehearsal.verdict import Outcome
 from rehearsal.verdict import against_budget
@@ -68,8 +75,52 @@ def quality(**changes: Any) -> Quality:
         run_delay_ns=1_900_000_000,
         prober_stopped=True,
         remarks=[],
+        lag_p50_ns=210_000,
+        cpu_ns=91 * S,
+        socket_drops=3,
+        late_replies=7,
+        duplicates=2,
+        load=Load(214.2, 171.5, 210.0, 208.8, 203.1, 700 * S),
+        blind_causes=[BlindCause("own tick late by 1.2 s", 2, 1_400_000_000, 1_200_000_000)],
     )
     return replace(plain, **changes)
+
+
+def calibration(**changes: Any) -> Calibration:
+    """Three known outages, each as it should be measured."""
+    trials = [
+        Trial("refuse", 1_234_000_000, True, 1_190_000_000, 1_251_000_000, 1_310_000_000, None, True, False),
+        Trial("hold", 160_000_000, False, 0, 0, None, 231_000_000, True, False),
+        Trial("blackhole", 900_000_000, True, 0, 700_000_000, None, None, True, True),
+    ]
+    usual = Calibration(T0 + 9 * S, OK, "3 of 3 within their bounds; worst error 0.017 s.", "ab" * 32, True, trials)
+    return replace(usual, **changes)
+
+
+def lanes_of(strips: list[Strip]) -> list[Lane]:
+    """The lanes of some strips."""
+    groups: dict[str, list[Strip]] = {}
+    for strip in strips:
+        groups.setdefault(strip.lane, []).append(strip)
+    return [
+        Lane(
+            lane=lane,
+            vip="",
+            probes=[row.name for row in rows],
+            period_ns=(rows[0].period_ns, rows[0].period_ns),
+            samples=sum(row.samples for row in rows),
+            failed=sum(row.failed for row in rows),
+            slow=sum(row.slow for row in rows),
+            proving_nothing=12,
+            floor_ns=219_000_000,
+            floor_step="ovn",
+            gap_max_ns=131_000_000,
+            blind_ns=1_200_000_000,
+            late_p50_ns=200_000,
+            late_p99_ns=2_300_000,
+        )
+        for lane, rows in groups.items()
+    ]
 
 
 def empty(**changes: Any) -> Results:
@@ -416,6 +467,22 @@ def full(  # noqa: C901, PLR0912 - a whole run
             "utc offset": "+01:00",
         },
         end_reason="gate" if bad else "finished",
+        lanes=lanes_of(strips),
+        answer_times=[
+            AnswerTime(
+                service, "vip-new", stretch, count, 8_100_000, *(tail if count > 299 else (None, None)), 93_000_000
+            )
+            for service in apis
+            for stretch, count, tail in (
+                ("before", 400, (14_000_000, 31_000_000)),
+                ("during", 90_000, (44_000_000, 510_000_000)),
+                ("after", 40, (None, None)),
+            )
+        ],
+        calibrations=[calibration()],
+        grades=dict.fromkeys(SERVICES, "A") | ({"nova": "C", "canaries": ""} if bad else {}),
+        grade="" if bad else "A",
+        more_windows=[MoreWindows("icmp", "down", 37, 40, 49_000_000, length(0.5, 0.9, 1.4))] if bad else [],
     )
 
 
@@ -427,7 +494,7 @@ def _lost(step: str, service: str, kind: str, lost: list[Window]) -> Loss:
     total = Length(
         *(sum(getattr(window.length, name) for window in lost) for name in ("certain_ns", "point_ns", "possible_ns"))
     )
-    outcome = against_budget(longest.certain_ns, longest.possible_ns, budget.longest_ns)
+    outcome = against_budget(longest.certain_ns, longest.possible_ns, budget_ns=budget.longest_ns)
     return loss(
         step,
         service,

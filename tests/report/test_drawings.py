@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from xml.etree import ElementTree as ET
 
@@ -13,6 +14,7 @@ from rehearsal.report import axis
 from rehearsal.report import closeup
 from rehearsal.report import flags
 from rehearsal.report import strips
+from rehearsal.report import svg
 from rehearsal.report import timeline
 from rehearsal.report.clock import Clock
 from rehearsal.report.svg import Scale
@@ -53,9 +55,38 @@ def test_every_outage_inside_the_picture_is_drawn_and_can_be_seen(spans):
     runs = [(begin, begin + size, state) for begin, size, state in sorted(spans)]
     found = strips.pieces(runs, scale)
     for begin, end, state in runs:
+        if state == "blind" and scale.x(end) - scale.x(begin) < strips.BLIND_LEAST:
+            continue
         x = (scale.x(begin) + scale.x(end)) / 2
         assert any(left - 0.01 <= x <= right + 0.01 for left, right in found[state])
     assert all(right - left >= 1.79 for left, right in found["bad"])
+
+
+def test_blindness_too_narrow_to_be_drawn_is_not_drawn_wider_than_it_is():
+    runs = [(k * S, k * S + S // 2, "blind") for k in range(900)]
+    found = strips.pieces(runs, Scale(0, 10**13, 190, 1084))
+    assert found["blind"] == []
+    assert found["good"]
+
+
+def test_what_was_not_good_is_drawn_over_one_line_not_beside_many():
+    runs = [(0, 4 * S, "good"), (4 * S, 5 * S, "bad"), (5 * S, 10 * S, "good")]
+    found = strips.pieces(runs, Scale(0, 10 * S, 0, 100))
+    assert found["good"] == [(0, 100)]
+    assert found["bad"] == [(40, 50)]
+
+
+@given(st.lists(st.tuples(st.floats(0, 900), st.floats(0, 40)), max_size=40))
+def test_relative_pieces_of_a_path_end_where_they_should(spans):
+    spans = sorted((begin, begin + size) for begin, size in spans)
+    drawn = str(svg.dashes(spans, 5, "st bad"))
+    at, ends = 0.0, []
+    for letter, number in re.findall(r"([MmhH])(-?[\d.]+)", drawn):
+        at = float(number) if letter == "M" else at + float(number)
+        if letter == "h":
+            ends.append(at)
+    assert len(ends) == len(spans)
+    assert all(abs(end - wanted) < 0.06 for end, (_, wanted) in zip(ends, spans, strict=True))
 
 
 def test_a_strip_of_many_runs_stays_small():

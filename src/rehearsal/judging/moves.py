@@ -60,7 +60,25 @@ def _migration(run: MigrationRun, history: History, observation: Observation, gr
         floor_ns=floor_ns,
         outcome=outcome,
         reason="; ".join(reasons),
+        stood_still=_stood_still(ended),
+        hypervisor_downtime_ns=_hypervisor_downtime_ns(ended),
     )
+
+
+def _stood_still(ended: events.MigrationEnded | None) -> Length | None:
+    """Return how long the guest's own clock stood still, as its beacon told before and after; None: not known."""
+    seconds = ended.facts.get("guest_clock_stood_still_s") if ended else None
+    if not isinstance(seconds, list | tuple) or len(seconds) != 2:
+        return None
+    low, high = (round(max(0.0, float(each)) * 1e9) for each in seconds)
+    return Length(low, (low + high) // 2, high)
+
+
+def _hypervisor_downtime_ns(ended: events.MigrationEnded | None) -> int | None:
+    """Return how long the guest was stopped as libvirt itself says; None: it was not asked or did not say."""
+    account = ended.facts.get("domain_job") if ended else None
+    seconds = account.get("total downtime") if isinstance(account, dict) else None
+    return round(seconds * 1e9) if isinstance(seconds, int | float) else None
 
 
 def _as_nova_says(run: MigrationRun) -> list[Claim]:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rehearsal import events
+from rehearsal.judging import instruments
 from rehearsal.judging import trust
 from rehearsal.judging import words
 from rehearsal.judging.losses import blind_share
 from rehearsal.judging.observation import absences
-from rehearsal.outage import LAG_BIN_NS
 from rehearsal.results import Quality
 
 if TYPE_CHECKING:
@@ -30,21 +30,29 @@ def quality(history: History, observation: Observation) -> Quality:
     begun_ns = runs[0].started_ns if runs else history.began_ns
     blind = sorted([*observation.blind, *absent])
     lags = sum((seen.trace.lags for seen in observation.seen), np.zeros(1, np.int64))
+    load = instruments.load(history, observation)
     samples = sum(seen.trace.samples for seen in observation.seen)
     dropped = sum(_dropped(history, run) for run in runs)
     return Quality(
         samples=samples,
         probes=len({seen.probe.name for seen in observation.seen}),
         dropped=dropped,
-        lag_p99_ns=_percentile(lags, 0.99),
+        lag_p99_ns=instruments.percentile(lags, 0.99),
         lag_max_ns=max((seen.trace.lag_max_ns for seen in observation.seen if seen.trace.samples), default=None),
         blind=_longest(blind),
         blind_share=blind_share(observation, absent, begun_ns, history.ended_ns) if runs else 1.0,
-        load_per_s=_load_per_s(history),
+        load_per_s=load.requests_per_s + load.packets_per_s,
         steal_ns=sum(beat.steal_ns for beat in beats),
         run_delay_ns=sum(beat.run_delay_ns for beat in beats),
         prober_stopped=bool(runs) and all(run.stopped is not None for run in runs),
         remarks=_remarks(history, observation, dropped, len(blind)),
+        lag_p50_ns=instruments.percentile(lags, 0.5),
+        cpu_ns=sum(beat.cpu_ns for beat in beats),
+        socket_drops=sum(beat.socket_drops for beat in beats),
+        late_replies=sum(beat.late for beat in beats),
+        duplicates=sum(beat.duplicates for beat in beats),
+        load=load,
+        blind_causes=instruments.blind_causes(blind),
     )
 
 
@@ -55,31 +63,10 @@ def _dropped(history: History, run: ProberRun) -> int:
     return max([*told, run.stopped.dropped if run.stopped else 0])
 
 
-def _percentile(lags: np.ndarray[tuple[int, ...], np.dtype[np.int64]], share: float) -> int | None:
-    """Return the upper edge of the bin that holds the percentile; None without samples."""
-    total = int(lags.sum())
-    if not total:
-        return None
-    return (int(np.searchsorted(np.cumsum(lags), np.ceil(share * total))) + 1) * LAG_BIN_NS
-
-
 def _longest(blind: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
     if len(blind) <= _BLIND_MOST:
         return blind
     return sorted(sorted(blind, key=lambda span: span[0] - span[1])[:_BLIND_MOST])
-
-
-def _load_per_s(history: History) -> float:
-    """Return the most samples a second that were declared at the same time, the prober's own controls left out."""
-    loads = [0.0]
-    for run in history.prober_runs:
-        probes = [
-            probe
-            for probe in history.probes
-            if probe.lane != "control" and run.started_ns <= probe.from_ns <= (run.stopped_ns or history.ended_ns)
-        ]
-        loads.append(sum(1e9 / probe.declared.period_ns for probe in probes))
-    return max(loads)
 
 
 def _remarks(history: History, observation: Observation, dropped: int, blind: int) -> list[str]:

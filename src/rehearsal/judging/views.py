@@ -11,7 +11,9 @@ from rehearsal.judging.causes import starts_of
 from rehearsal.judging.losses import lane_floor
 from rehearsal.judging.observation import MIGRATION
 from rehearsal.judging.observation import life_of
+from rehearsal.judging.sums import summed
 from rehearsal.judging.union import united
+from rehearsal.outage import measure
 from rehearsal.outage import merged
 from rehearsal.results import Length
 from rehearsal.results import Strip
@@ -28,24 +30,25 @@ if TYPE_CHECKING:
     from rehearsal.judging.troubles import Group
     from rehearsal.judging.troubles import Trouble
     from rehearsal.outage import Outage
+    from rehearsal.results import MoreWindows
 
 WINDOWS_MOST = 3_000
+"""Windows that results list one by one: of more, the longest; the rest is summed by lane."""
 _RUNS_MOST = 240
 _BLIND_SHOWN_NS = 100_000_000
 _ORDER = ("good", "blind", "slow", "bad")  # what comes later covers what came before
 
 
-def windows(groups: Iterable[Group], history: History) -> list[Window]:
-    """Return every window of every lane in order of time; of more than WINDOWS_MOST, the longest."""
+def windows(groups: Iterable[Group], history: History) -> tuple[list[Window], list[MoreWindows]]:
+    """Return every window of every lane in order of time; of more than WINDOWS_MOST, the longest and the sum of the rest."""
     starts = starts_of(history)
     found: list[Window] = []
     for group in groups:
         causes = causes_of(group, history, starts)
         found += [_window(trouble, group, causes) for trouble in group.troubles]
-    if len(found) > WINDOWS_MOST:
-        found.sort(key=lambda window: -window.length.point_ns)
-        del found[WINDOWS_MOST:]
-    return sorted(found, key=lambda window: (window.first_bad_ns, window.probe))
+    found.sort(key=lambda window: (-window.length.point_ns, window.first_bad_ns, window.probe))
+    listed = sorted(found[:WINDOWS_MOST], key=lambda window: (window.first_bad_ns, window.probe))
+    return listed, summed(found[WINDOWS_MOST:])
 
 
 def _window(trouble: Trouble, group: Group, causes: list[str]) -> Window:
@@ -131,6 +134,8 @@ def _strip(same: Sequence[Seen], history: History) -> Strip:
         floor_ns=max(known) if known and len(known) == len(floors) else None,
         runs=_few(runs),
         latency=[point for seen in same for point in seen.trace.latency],
+        gap_max_ns=max(seen.trace.gap_max_ns for seen in same),
+        blind_ns=sum(measure(seen.trace.blind) for seen in same),
     )
 
 

@@ -1,4 +1,4 @@
-"""Checks in the order in which they are read: what failed, what is unknown, and the passes by suite, folded."""
+"""Checks in the order in which they are read: what failed, what is unknown, and the passes claim by claim, folded."""
 
 from __future__ import annotations
 
@@ -9,24 +9,29 @@ from typing import TYPE_CHECKING
 from rehearsal.verdict import Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from rehearsal.results import Check
 
 OPEN_MOST = 300  # failures shown in full; the rest is listed in one line each
-PASSES_MOST = 2500  # rows of passes on the page; the rest is counted and stands in results.json
+_NAMES_MOST = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One claim with everything it was checked on."""
+    """A claim that held, and what it held for. `seen`: what was observed, if that was the same everywhere."""
 
     id: str
     claim: str
-    checks: list[Check]
+    count: int
+    hosts: str
+    about: str
+    seen: str
 
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """What passed at one gate. `repeat`, followed by a check's node id, repeats it; empty: each row has its own command."""
+    """What passed at one gate. `repeat`, followed by a check's node id, repeats it; empty: each has its own command."""
 
     gate: str
     suite: str
@@ -37,13 +42,12 @@ class Passed:
 
 @dataclass(frozen=True, slots=True)
 class Checklist:
-    """All checks; `left_out` passes are only counted here."""
+    """All checks: those that did not pass one by one, those that passed by gate and claim."""
 
     failed: list[Check]
     unknown: list[Check]
     brief: list[Check]
     passed: list[Passed]
-    left_out: int
 
 
 def sorted_out(checks: list[Check]) -> Checklist:
@@ -52,26 +56,44 @@ def sorted_out(checks: list[Check]) -> Checklist:
     unknown = [check for check in checks if check.outcome is Outcome.UNKNOWN]
     shown = failed[:OPEN_MOST], unknown[: max(0, OPEN_MOST - len(failed))]
     brief = failed[len(shown[0]) :] + unknown[len(shown[1]) :]
-    passes = [check for check in checks if check.outcome is Outcome.OK]
-    groups: dict[tuple[str, str], dict[tuple[str, str], list[Check]]] = {}
-    totals: dict[tuple[str, str], int] = {}
-    for place, check in enumerate(passes):
-        gate = (check.gate, check.suite)
-        totals[gate] = totals.get(gate, 0) + 1
-        claims = groups.setdefault(gate, {})
-        if place < PASSES_MOST:
-            claims.setdefault((check.id, check.claim), []).append(check)
+    gates: dict[tuple[str, str], list[Check]] = {}
+    for check in checks:
+        if check.outcome is Outcome.OK:
+            gates.setdefault((check.gate, check.suite), []).append(check)
     passed = [
-        Passed(
-            gate,
-            suite,
-            totals[gate, suite],
-            [Claim(check, claim, rows) for (check, claim), rows in claims.items()],
-            _shared_command([check for rows in claims.values() for check in rows]),
-        )
-        for (gate, suite), claims in groups.items()
+        Passed(gate, suite, len(mine), _claims(mine), _shared_command(mine)) for (gate, suite), mine in gates.items()
     ]
-    return Checklist(*shown, brief, passed, max(0, len(passes) - PASSES_MOST))
+    return Checklist(*shown, brief, passed)
+
+
+def _claims(checks: Iterable[Check]) -> list[Claim]:
+    groups: dict[tuple[str, str], list[Check]] = {}
+    for check in checks:
+        groups.setdefault((check.id, check.claim), []).append(check)
+    return [_claim(check_id, claim, mine) for (check_id, claim), mine in groups.items()]
+
+
+def _claim(check_id: str, claim: str, mine: list[Check]) -> Claim:
+    seen = {check.observed or check.expected for check in mine}
+    containers = dict.fromkeys(check.container for check in mine if check.container)
+    services = dict.fromkeys(check.service for check in mine if check.service)
+    about = [*services] if len(mine) > 1 or not containers else []
+    if containers:
+        about.append(_few(containers, "container"))
+    return Claim(
+        check_id,
+        claim,
+        len(mine),
+        _few(dict.fromkeys(check.host for check in mine if check.host), "host"),
+        ", ".join(about[:_NAMES_MOST]),
+        seen.pop() if len(seen) == 1 else "",
+    )
+
+
+def _few(names: Iterable[str], noun: str) -> str:
+    """Return names, or how many they are if they are many."""
+    found = sorted(names)
+    return ", ".join(found) if len(found) <= _NAMES_MOST else f"{len(found)} {noun}s"
 
 
 def _shared_command(checks: list[Check]) -> str:

@@ -1,4 +1,4 @@
-"""What each lane can see: its probes summed, and the sentence that they support."""
+"""What each lane measures, in words, and the sentence that its samples support."""
 
 from __future__ import annotations
 
@@ -7,57 +7,92 @@ from typing import TYPE_CHECKING
 
 from rehearsal.report import figures
 from rehearsal.report.headline import clean_sentence
+from rehearsal.results import Lane
 
 if TYPE_CHECKING:
+    from rehearsal.results import Results
     from rehearsal.results import Strip
+
+_MEASURES = {
+    "vip-new": "APIs at the virtual address, a new connection (TCP, TLS) for every request",
+    "vip-reused": "APIs at the virtual address, over connections that are kept",
+    "deep": "authenticated reads, through the service and its database",
+    "write": "creating, reading and deleting something of the rehearsal's own",
+    "backend-new": "each API server past the load balancer, a new connection for every request",
+    "backend-reused": "each API server past the load balancer, over connections that are kept",
+    "icmp": "echo requests to a guest",
+    "tcp": "an established connection to a guest: does the application get its answer?",
+    "udp": "datagrams to and from a guest, counted on both sides",
+    "control": "a responder of the prober's own, or a target off the path: must never fail",
+}
 
 
 @dataclass(frozen=True, slots=True)
-class Lane:
-    """All probes of one lane. `floor_ns` is the worst of them, None if any of them has none."""
+class Shown:
+    """A lane with its name, what it measures, how often, and what it proves."""
 
+    lane: Lane
     name: str
-    probes: int
+    measures: str
     period: str
-    samples: int
-    failed: int
-    slow: int
-    floor_ns: int | None
     sentence: str
+    probes: list[Strip]
 
 
-def summed(strips: list[Strip]) -> list[Lane]:
-    """Return the lanes in the order in which their first probe was declared."""
-    groups: dict[str, list[Strip]] = {}
-    for strip in strips:
-        groups.setdefault(strip.lane, []).append(strip)
-    return [_lane(name, rows) for name, rows in groups.items()]
+def shown(results: Results) -> list[Shown]:
+    """Return every lane ready to print, with its probes; a probe that no lane names is shown all the same."""
+    strips: dict[tuple[str, str], list[Strip]] = {}
+    places = {name: (lane.lane, lane.vip) for lane in results.lanes for name in lane.probes}
+    for strip in results.strips:
+        strips.setdefault(places.get(strip.name, (strip.lane, "")), []).append(strip)
+    known = [_shown(lane, strips.pop((lane.lane, lane.vip), [])) for lane in results.lanes]
+    return known + [_shown(_of_strips(lane, rows), rows) for (lane, _), rows in strips.items()]
 
 
-def sampled_late(strips: list[Strip]) -> tuple[int, int]:
-    """Return how many probes have blind pieces, and how long (ns) those of the worst probe are together."""
-    blind = [sum(to_ns - from_ns for from_ns, to_ns, state in strip.runs if state == "blind") for strip in strips]
-    return sum(1 for size in blind if size), max(blind, default=0)
+def measures(lane: str) -> str:
+    """Return what a lane measures; a lane that nobody described speaks for itself."""
+    return _MEASURES.get(lane.removesuffix("-v6"), "")
 
 
-def _lane(name: str, rows: list[Strip]) -> Lane:
-    samples, failed = sum(row.samples for row in rows), sum(row.failed for row in rows)
+def _of_strips(lane: str, rows: list[Strip]) -> Lane:
+    """Return a lane as its strips alone tell it."""
     floors = [row.floor_ns for row in rows if row.floor_ns is not None]
-    floor_ns = max(floors) if len(floors) == len(rows) else None
-    periods = sorted({row.period_ns for row in rows})
-    period = (
-        figures.about(periods[0])
-        if len(periods) == 1
-        else f"{figures.about(periods[0])} to {figures.about(periods[-1])}"
+    return Lane(
+        lane=lane,
+        vip="",
+        probes=[row.name for row in rows],
+        period_ns=(min(row.period_ns for row in rows), max(row.period_ns for row in rows)),
+        samples=sum(row.samples for row in rows),
+        failed=sum(row.failed for row in rows),
+        slow=sum(row.slow for row in rows),
+        proving_nothing=0,
+        floor_ns=max(floors) if len(floors) == len(rows) else None,
+        floor_step="",
+        gap_max_ns=max(row.gap_max_ns for row in rows),
+        blind_ns=max(row.blind_ns for row in rows),
+        late_p50_ns=None,
+        late_p99_ns=None,
     )
+
+
+def _shown(lane: Lane, probes: list[Strip]) -> Shown:
+    shortest, longest = (figures.about(period) for period in lane.period_ns)
+    return Shown(
+        lane,
+        f"{lane.lane}, {lane.vip}" if lane.vip else lane.lane,
+        measures(lane.lane),
+        shortest if shortest == longest else f"{shortest} to {longest}",
+        _sentence(lane),
+        probes,
+    )
+
+
+def _sentence(lane: Lane) -> str:
+    if not lane.failed:
+        return clean_sentence(lane.samples, lane.floor_ns)
     beside = (
         ""
-        if floor_ns is None
-        else f"; beside that, an outage longer than {figures.at_most(floor_ns)} would have been seen"
+        if lane.floor_ns is None
+        else f"; beside that, an outage longer than {figures.at_most(lane.floor_ns)} would have been seen"
     )
-    sentence = (
-        f"{figures.count(failed)} of {figures.count(samples)} samples failed{beside}"
-        if failed
-        else clean_sentence(samples, floor_ns)
-    )
-    return Lane(name, len(rows), period, samples, failed, sum(row.slow for row in rows), floor_ns, sentence)
+    return f"{figures.count(lane.failed)} of {figures.count(lane.samples)} samples failed{beside}"

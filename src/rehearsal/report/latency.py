@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _WIDE = 150
 _HIGH = 22
-_POINTS_MOST = 150
+_POINTS_MOST = 100
 
 
 def sparkline(row: Strip, from_ns: int, to_ns: int) -> Markup:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rehearsal.report import figures
+from rehearsal.report.worst import worst_loss
 from rehearsal.results import Length
 from rehearsal.verdict import Outcome
 from rehearsal.verdict import worst
@@ -54,12 +55,19 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Sum:
-    """All steps of one service together."""
+    """All steps of one service together, and outside of them after the first. `grade`: A, B, C, or empty."""
 
+    service: str
+    grade: str
+    outcome: Outcome
     count: int
     longest: figures.Shown | None
     total: figures.Shown | None
     slow: figures.Shown | None
+    during: str  # the step of the longest
+    floor: str  # where nothing was lost: what could have passed unseen
+    slow_longest: figures.Shown | None
+    slow_during: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +76,12 @@ class Matrix:
 
     services: list[str]
     rows: list[Row]
+    never: list[Step]  # steps that did not begin and about which there is nothing to say
     sums: list[Sum]
-    figures: list[tuple[str, Figure]]  # every cell of every kind, in the order of the rows, with its step's title
+    figures: list[
+        tuple[str, Figure]
+    ]  # every cell that says more than "nothing", in the order of the rows, with its step
+    clean: int  # cells of both kinds in which nothing was lost and nothing is unknown
 
 
 def built(results: Results) -> Matrix:
@@ -81,10 +93,27 @@ def built(results: Results) -> Matrix:
     ]
     cells = {(loss.step, loss.service, loss.kind): shown(loss) for loss in results.matrix}
     known = {step.id for step in results.steps}
-    rows = [_row(step.id, number, step, services, cells) for number, step in enumerate(results.steps, start=1)]
+    told = {loss.step for loss in results.matrix}
+    begun = [
+        (number, step)
+        for number, step in enumerate(results.steps, start=1)
+        if step.began_ns is not None or step.id in told
+    ]
+    rows = [_row(step.id, number, step, services, cells) for number, step in begun]
     others = dict.fromkeys(loss.step for loss in results.matrix if loss.step not in known)
     rows += [_row(other, None, None, services, cells) for other in others]
-    return Matrix(services, rows, [_sum(service, results.matrix) for service in services], _every(rows))
+    every = _every(rows)
+    eventful = [
+        (name, one) for name, one in every if one.longest or one.loss.failed or one.loss.outcome is not Outcome.OK
+    ]
+    return Matrix(
+        services,
+        rows,
+        [step for step in results.steps if step.began_ns is None and step.id not in told],
+        [_sum(service, results) for service in services],
+        eventful,
+        len(every) - len(eventful),
+    )
 
 
 def shown(loss: Loss) -> Figure:
@@ -131,18 +160,35 @@ def _cell(down: Figure | None, slow: Figure | None) -> Cell:
     return Cell(down, slow, worst(seen) if seen else None)
 
 
-def _sum(service: str, losses: list[Loss]) -> Sum:
-    down = [loss for loss in losses if loss.service == service and loss.kind == "down" and loss.count]
-    slow = [loss for loss in losses if loss.service == service and loss.kind == "degraded" and loss.count]
-    if not down:
-        return Sum(0, None, None, figures.bounded(together(loss.total for loss in slow)) if slow else None)
-    longest = max((loss.longest for loss in down), key=lambda length: (length.possible_ns is None, length.point_ns))
+def _sum(service: str, results: Results) -> Sum:
+    mine = [loss for loss in results.matrix if loss.service == service]
+    down = [loss for loss in mine if loss.kind == "down" and loss.count]
+    slow = [loss for loss in mine if loss.kind == "degraded" and loss.count]
+    steps = [loss for loss in mine if loss.step != "before"] or mine
+    floors = [loss.floor_ns for loss in steps if loss.kind == "down"]
+    known = [floor for floor in floors if floor is not None]
+    longest, slowest = worst_loss(steps, "down"), worst_loss(steps, "degraded")
     return Sum(
-        sum(loss.count for loss in down),
-        figures.bounded(longest),
-        figures.bounded(together(loss.total for loss in down)),
-        figures.bounded(together(loss.total for loss in slow)) if slow else None,
+        service=service,
+        grade=results.grades.get(service, ""),
+        outcome=worst(loss.outcome for loss in steps),
+        count=sum(loss.count for loss in down),
+        longest=_longest(longest),
+        total=figures.bounded(together(loss.total for loss in down)) if down else None,
+        slow=figures.bounded(together(loss.total for loss in slow)) if slow else None,
+        during=_during(longest),
+        floor=figures.at_most(max(known)) if known and len(known) == len(floors) else "",
+        slow_longest=_longest(slowest),
+        slow_during=_during(slowest),
     )
+
+
+def _longest(loss: Loss | None) -> figures.Shown | None:
+    return figures.bounded(loss.longest, loss.budget.longest_ns if loss.budget else None) if loss else None
+
+
+def _during(loss: Loss | None) -> str:
+    return (loss.step or "no step") if loss else ""
 
 
 def _every(rows: list[Row]) -> list[tuple[str, Figure]]:

@@ -12,6 +12,8 @@ from typing import Any
 import jinja2
 import yaml
 
+from rehearsal.report import answers
+from rehearsal.report import changes
 from rehearsal.report import checklist
 from rehearsal.report import closeup
 from rehearsal.report import figures
@@ -21,10 +23,10 @@ from rehearsal.report import latency
 from rehearsal.report import logs
 from rehearsal.report import matrix
 from rehearsal.report import timeline
+from rehearsal.report import windowlist
 from rehearsal.report.clock import Clock
 from rehearsal.report.texts import plain
 from rehearsal.report.texts import shortened
-from rehearsal.report.worst import longest_first
 from rehearsal.verdict import Outcome
 
 if TYPE_CHECKING:
@@ -32,7 +34,8 @@ if TYPE_CHECKING:
 
     from rehearsal.results import Results
 
-_ROWS_MOST = 600  # of windows, differences, notes: what is beyond is counted on the page and stands in results.json
+_ROWS_MOST = 400  # of notes: what is beyond is counted on the page and stands in results.json
+_BLIND_MOST = 40  # intervals listed one by one, the longest
 _DUMP_MOST = 120_000  # characters of the target or the plan
 _RANK = {Outcome.FAIL: 0, Outcome.UNKNOWN: 1, Outcome.OK: 2}
 _ATTRIBUTIONS = {
@@ -41,6 +44,13 @@ _ATTRIBUTIONS = {
     "ambiguous": "began around a step's boundary",
     "between": "began between steps",
     "migration": "began during a live migration",
+}
+_EXPLANATIONS = {
+    "explained": "Explained by",
+    "ambiguous": "Ambiguous, several fit:",
+    "step": "Only the step fits:",
+    "unattributed": "Unattributed: nothing that was recorded fits.",
+    "not watched": "Unattributed: what may have caused it was not watched.",
 }
 
 
@@ -62,14 +72,13 @@ def render(results: Results, run_dir: Path) -> str:
         matrix=shown,
         timeline=timeline.draw(results, clock),
         closeups=closeup.draw(results, clock),
-        windows=longest_first(results.windows)[:_ROWS_MOST],
-        strips=[row for rows in timeline.grouped(results.strips, results.services).values() for row in rows],
-        late=lanes.sampled_late(results.strips),
-        lanes=lanes.summed(results.strips),
+        windows=windowlist.listed(results),
+        lanes=lanes.shown(results),
+        answers=answers.rows(results),
         checks=checklist.sorted_out(results.checks),
-        differences=sorted(results.differences, key=lambda one: one.expected)[:_ROWS_MOST],
+        changes=changes.sorted_out(results.differences),
         notes=results.notes[:_ROWS_MOST],
-        rows_most=_ROWS_MOST,
+        blind=sorted(sorted(results.quality.blind, key=lambda span: span[0] - span[1])[:_BLIND_MOST]),
         steps=[
             (number, step, logs.log(run_dir, step.log, tail=step.outcome is not Outcome.OK))
             for number, step in enumerate(results.steps, 1)
@@ -78,6 +87,7 @@ def render(results: Results, run_dir: Path) -> str:
         target=_dump(results.target),
         plan=_dump(results.plan),
         attributions=_ATTRIBUTIONS,
+        explanations=_EXPLANATIONS,
         sections=_sections(results),
     )
 
@@ -153,7 +163,7 @@ def _sections(results: Results) -> list[tuple[str, str, str]]:
         ("findings", "Findings", figures.count(len(results.findings))),
         ("matrix", "Steps and services", ""),
         ("timeline", "Timeline", ""),
-        ("windows", "Windows", figures.count(len(results.windows))),
+        ("windows", "Windows", figures.count(len(results.windows) + sum(one.count for one in results.more_windows))),
         ("canaries", "Canaries", figures.count(len(results.canaries))),
         ("migrations", "Live migrations", figures.count(len(results.migrations))),
         ("checks", "Checks", f"{failed} failed" if failed else figures.count(len(results.checks))),

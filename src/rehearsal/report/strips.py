@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from rehearsal.results import Strip
     from rehearsal.results import Window
 
-_LEAST = {"good": 0.0, "slow": 1.5, "bad": 1.8, "blind": 1.5}  # an outage of 0.2 s in six hours must not vanish
+_LEAST = {"good": 0.0, "slow": 1.5, "bad": 1.8, "blind": 0.8}  # an outage of 0.2 s in six hours must not vanish
 _JOIN = 0.4  # pieces closer than this are one piece on paper
+BLIND_LEAST = 0.4  # blindness narrower than this would be drawn many times too wide: tables tell it
 _ORDER = ("good", "blind", "slow", "bad")  # what is drawn last covers what was drawn first
 _EDGE = 0.6  # an uncertain edge narrower than this cannot be seen
 
@@ -30,12 +31,22 @@ def label(row: Strip) -> str:
 
 
 def pieces(runs: Iterable[tuple[int, int, str]], scale: Scale) -> dict[str, list[tuple[float, float]]]:
-    """Return, by state, the (from x, to x) pieces of a strip inside the scale, joined where they touch."""
+    """Return, by state, the (from x, to x) pieces of a strip inside the scale, joined where they touch.
+
+    `good` is everything that was sampled: what was not good is drawn over it, not beside it.
+    """
     found: dict[str, list[tuple[float, float]]] = {state: [] for state in _ORDER}
     for from_ns, to_ns, state in runs:
         if to_ns < scale.from_ns or from_ns > scale.to_ns:
             continue
         begin, end = scale.x(from_ns), scale.x(to_ns)
+        beneath = found["good"]
+        if beneath and begin - beneath[-1][1] < _JOIN:
+            beneath[-1] = (beneath[-1][0], max(beneath[-1][1], end))
+        else:
+            beneath.append((begin, end))
+        if state == "good" or (state == "blind" and end - begin < BLIND_LEAST):
+            continue
         spare = _LEAST.get(state, 1.5) - (end - begin)
         if spare > 0:
             begin, end = begin - spare / 2, end + spare / 2

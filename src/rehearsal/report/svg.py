@@ -30,8 +30,9 @@ class Scale:
 
 
 def number(value: float) -> str:
-    """Return a coordinate with at most two decimals, as short as possible."""
-    return f"{value:.2f}".rstrip("0").rstrip(".") or "0"
+    """Return a coordinate with at most one decimal, as short as possible: drawings are as wide as a page, in pixels."""
+    whole = f"{value:.1f}"
+    return "0" if whole in {"0.0", "-0.0"} else whole.removesuffix(".0")
 
 
 def text(x: float, y: float, content: str, css: str = "", anchor: str = "start") -> Markup:
@@ -54,10 +55,23 @@ def line(x1: float, y1: float, x2: float, y2: float, css: str) -> Markup:
     return Markup('<path d="M{} {}L{} {}" class="{}"/>').format(number(x1), number(y1), number(x2), number(y2), css)
 
 
-def dashes(spans: Iterable[tuple[float, float]], y: float, css: str) -> Markup:
-    """Return many horizontal pieces (from x, to x) as one path; its class gives the thickness."""
-    data = "".join(f"M{number(begin)} {number(y)}H{number(end)}" for begin, end in spans)
-    return Markup('<path d="{}" class="{}"/>').format(data, css) if data else Markup("")
+def dashes(spans: Iterable[tuple[float, float]], y: float, css: str, *, thick: float = 0.0, tip: str = "") -> Markup:
+    """Return many horizontal pieces (from x, to x) as one path; its class gives the thickness, unless `thick` does.
+
+    Positions are tenths; every piece after the first is told relative to the one before it, which is shorter.
+    """
+    data: list[str] = []
+    at = 0
+    for begin, end in spans:
+        left, right = round(begin * 10), round(end * 10)
+        data.append(f"m{number((left - at) / 10)} 0" if data else f"M{number(left / 10)} {number(y)}")
+        data.append(f"h{number((right - left) / 10)}")
+        at = right
+    if not data:
+        return Markup("")
+    width = Markup(' stroke-width="{}"').format(number(thick)) if thick else Markup("")
+    title = Markup("<title>{}</title>").format(plain(tip)) if tip else Markup("")
+    return Markup('<path d="{}" class="{}"{}>{}</path>').format("".join(data), css, width, title)
 
 
 def curve(points: Iterable[tuple[float, float]], css: str) -> Markup:

@@ -52,6 +52,7 @@ class Timeline:
 
     drawings: list[Markup]
     left_out: int
+    blind_from_ns: int  # shorter blindness is too narrow to be drawn
     paper: int  # width in per cent at which all of it fits on one sheet; 100 if it needs several anyway
 
 
@@ -63,7 +64,10 @@ def draw(results: Results, clock: Clock) -> Timeline:
     stack += [_group(title, rows, results, scale) for title, rows in grouped(chosen, results.services).items()]
     stack.append(_foot(results, clock, scale))
     return Timeline(
-        [one for one, _ in stack], len(results.strips) - len(chosen), _paper(sum(high for _, high in stack))
+        [one for one, _ in stack],
+        len(results.strips) - len(chosen),
+        round(strips.BLIND_LEAST * (scale.to_ns - scale.from_ns) / (RIGHT - LEFT)),
+        _paper(sum(high for _, high in stack)),
     )
 
 
@@ -231,9 +235,9 @@ def _group(title: str, rows: list[Strip], results: Results, scale: svg.Scale) ->
             inner = scale.x(results.began_ns if window.last_good_ns is None else window.last_good_ns)
             if outer - inner >= _WINDOW_LEAST:
                 parts.append(strips.edges(window, seen[window.probe], 9 if window.kind == "degraded" else 11, scale))
-    for from_ns, to_ns, why in results.quality.blind:
-        left = scale.x(from_ns)
-        parts.append(svg.box(left, 0, max(1.5, scale.x(to_ns) - left), high, "blindband", f"prober blind: {why}"))
+    blind = ((from_ns, to_ns, "blind") for from_ns, to_ns, _ in results.quality.blind)
+    bands = strips.pieces(blind, scale)["blind"]
+    parts.append(svg.dashes(bands, high / 2, "blindband", thick=high, tip="the prober was blind"))
     label = f"What the probes of {title} saw over time: " + "; ".join(f"{row.name}: {_tally(row)}" for row in rows[:12])
     return svg.drawing(WIDE, high, label, parts, "tl"), high
 

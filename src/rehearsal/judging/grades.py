@@ -1,0 +1,42 @@
+"""Grades of downtime: A, nobody's request failed; B, within budget; C, over budget. None where the evidence is missing.
+
+A is meant as OpenStack's own tag `assert:supports-zero-downtime-upgrade` was: not a single failed answer, even
+intermittently; slow answers are acceptable. Before the first step and after the last nothing is graded.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rehearsal.judging.observation import BEFORE
+from rehearsal.judging.observation import OUTSIDE
+from rehearsal.verdict import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from collections.abc import Sequence
+
+    from rehearsal.results import Loss
+
+
+def grades(matrix: Iterable[Loss]) -> dict[str, str]:
+    """Return the grade of each service over all steps; empty where a cell of it is unknown."""
+    cells: dict[str, list[Loss]] = {}
+    for loss in matrix:
+        if loss.step not in {BEFORE, OUTSIDE}:
+            cells.setdefault(loss.service, []).append(loss)
+    return {service: _grade(losses) for service, losses in cells.items()}
+
+
+def overall(found: dict[str, str]) -> str:
+    """Return the worst of the grades; empty if there is none, or one of them is not known."""
+    return max(found.values(), default="") if all(found.values()) else ""
+
+
+def _grade(losses: Sequence[Loss]) -> str:
+    outcomes = {loss.outcome for loss in losses}
+    if Outcome.FAIL in outcomes:
+        return "C"
+    if outcomes != {Outcome.OK}:
+        return ""
+    return "B" if any(loss.kind == "down" and (loss.count or loss.failed) for loss in losses) else "A"

@@ -1,0 +1,186 @@
+"""The instruments themselves: what each lane could see, what probing cost, and how well known outages were measured."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rehearsal import events
+from rehearsal.judging.losses import lane_floor
+from rehearsal.judging.observation import BEFORE
+from rehearsal.judging.observation import OUTSIDE
+from rehearsal.outage import LAG_BIN_NS
+from rehearsal.outage import measure
+from rehearsal.probe.load import load_of
+from rehearsal.results import BlindCause
+from rehearsal.results import Calibration
+from rehearsal.results import Lane
+from rehearsal.results import Load
+from rehearsal.results import Trial
+from rehearsal.verdict import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+    from rehearsal.history import History
+    from rehearsal.judging.observation import Observation
+    from rehearsal.judging.observation import Seen
+
+# --- lanes ---------------------------------------------------------------------------------------------------------
+
+
+def lanes(observation: Observation) -> list[Lane]:
+    """Return every lane at every VIP in the order in which its first probe was declared."""
+    groups: dict[tuple[str, str], list[Seen]] = defaultdict(list)
+    for seen in observation.seen:
+        groups[seen.probe.lane, seen.probe.declared.vip].append(seen)
+    return [_lane(lane, vip, found) for (lane, vip), found in groups.items()]
+
+
+def _lane(lane: str, vip: str, found: list[Seen]) -> Lane:
+    named: dict[str, list[Seen]] = defaultdict(list)
+    for seen in found:
+        named[seen.probe.name].append(seen)
+    floor_ns, floor_step = _worst_floor(named.values())
+    lags = sum((seen.trace.lags for seen in found), np.zeros(1, np.int64))
+    periods = [period for seen in found for _, period in seen.probe.periods]
+    return Lane(
+        lane=lane,
+        vip=vip,
+        probes=list(named),
+        period_ns=(min(periods), max(periods)),
+        samples=sum(seen.trace.samples for seen in found),
+        failed=sum(seen.trace.failed for seen in found),
+        slow=sum(seen.trace.slow for seen in found),
+        proving_nothing=sum(seen.trace.nothing for seen in found),
+        floor_ns=floor_ns,
+        floor_step=floor_step,
+        gap_max_ns=max(seen.trace.gap_max_ns for seen in found),
+        blind_ns=max(sum(measure(seen.trace.blind) for seen in same) for same in named.values()),
+        late_p50_ns=percentile(lags, 0.5),
+        late_p99_ns=percentile(lags, 0.99),
+    )
+
+
+def _worst_floor(probes: Iterable[list[Seen]]) -> tuple[int | None, str]:
+    """Return the longest outage of any probe that could have passed unseen in any step, and in which.
+
+    Of probes that no step met, whatever they measured counts. None: a step's end was not seen by one of them.
+    """
+    worst_ns, worst_step = -1, ""
+    for same in probes:
+        labels = list(dict.fromkeys(piece.label for seen in same for piece in seen.pieces))
+        steps = [label for label in labels if label not in {BEFORE, OUTSIDE}] or labels
+        for label in steps:
+            floor = lane_floor(same, label)
+            if floor is None:
+                return None, label
+            if floor > worst_ns:
+                worst_ns, worst_step = floor, label
+    return (None, "") if worst_ns < 0 else (worst_ns, worst_step)
+
+
+def percentile(lags: NDArray[np.int64], share: float) -> int | None:
+    """Return the upper edge of the bin that holds a percentile of lateness (ns); None without samples."""
+    total = int(lags.sum())
+    if not total:
+        return None
+    return (int(np.searchsorted(np.cumsum(lags), np.ceil(share * total))) + 1) * LAG_BIN_NS
+
+
+# --- load ----------------------------------------------------------------------------------------------------------
+
+
+def load(history: History, observation: Observation) -> Load:
+    """Return what probing cost: the most that was declared at any moment, and what was sent on average."""
+    spans = [
+        (run.started_ns, run.stopped_ns if run.stopped_ns is not None else run.last_beat_ns)
+        for run in history.prober_runs
+    ]
+    watched_ns = measure([(low, high) for low, high in spans if high > low])
+    most = max((load_of(lanes) for lanes in _declared(history)), key=lambda one: one.samples_per_s, default=None)
+    sent = load_of((seen.probe.lane, float(seen.trace.samples)) for seen in observation.seen)
+    seconds = watched_ns / 1e9
+    return Load(
+        requests_per_s=most.requests_per_s if most else 0.0,
+        connections_per_s=most.connections_per_s if most else 0.0,
+        packets_per_s=most.packets_per_s if most else 0.0,
+        sent_requests_per_s=sent.requests_per_s / seconds if seconds else 0.0,
+        sent_packets_per_s=sent.packets_per_s / seconds if seconds else 0.0,
+        watched_ns=watched_ns,
+    )
+
+
+def _declared(history: History) -> Iterable[list[tuple[str, float]]]:
+    """Yield the lanes and rates that were declared together, after each change."""
+    changes: list[tuple[int, int, str, float]] = []
+    for probe in history.probes:
+        changes += [(moment, probe.index, probe.lane, 1e9 / period) for moment, period in probe.periods]
+        until = probe.ended_ns if probe.ended_ns is not None else probe.broke_off_ns
+        if until is not None:
+            changes.append((until, probe.index, probe.lane, 0.0))
+    now: dict[int, tuple[str, float]] = {}
+    for place, (moment, index, lane, hz) in enumerate(sorted(changes, key=lambda change: change[:2])):
+        now[index] = lane, hz
+        following = changes[place + 1 : place + 2]
+        if not following or following[0][0] != moment:
+            yield list(now.values())
+
+
+# --- blindness -----------------------------------------------------------------------------------------------------
+
+
+def blind_causes(blind: Iterable[tuple[int, int, str]]) -> list[BlindCause]:
+    """Return why the whole prober could not see, the cause of the longest blindness first."""
+    spans: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for from_ns, to_ns, why in blind:
+        spans[why].append((from_ns, to_ns))
+    found = [
+        BlindCause(why, len(each), measure(each), max(to_ns - from_ns for from_ns, to_ns in each))
+        for why, each in spans.items()
+    ]
+    return sorted(found, key=lambda cause: -cause.total_ns)
+
+
+# --- calibration ---------------------------------------------------------------------------------------------------
+
+
+def calibrations(history: History) -> list[Calibration]:
+    """Return every calibration of the run."""
+    return [_calibration(moment, done) for moment, done in history.of(events.CalibrationDone)]
+
+
+def _calibration(moment: int, done: events.CalibrationDone) -> Calibration:
+    return Calibration(
+        at_ns=moment,
+        outcome=_outcome(done.outcome),
+        sentence=done.sentence,
+        seal=done.seal,
+        seal_fits=bool(done.seal) and hashlib.sha256(done.sealed.encode()).hexdigest() == done.seal,
+        trials=[
+            Trial(
+                kind=str(trial.get("kind", "")),
+                true_ns=int(trial.get("true_ns") or 0),
+                seen=bool(trial.get("seen")),
+                certain_ns=int(trial.get("certain_ns") or 0),
+                point_ns=int(trial.get("point_ns") or 0),
+                possible_ns=None if trial.get("possible_ns") is None else int(trial["possible_ns"]),
+                floor_ns=None if trial.get("floor_ns") is None else int(trial["floor_ns"]),
+                covered=bool(trial.get("covered")),
+                blind=bool(trial.get("blind")),
+            )
+            for trial in done.trials
+        ],
+    )
+
+
+def _outcome(word: str) -> Outcome:
+    try:
+        return Outcome(word)
+    except ValueError:
+        return Outcome.UNKNOWN

@@ -1,0 +1,49 @@
+"""Which windows the page lists one by one: the longest of every cell of the matrix and of every lane; the rest is summed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rehearsal.judging.sums import joined
+from rehearsal.judging.sums import summed
+from rehearsal.report.worst import longest_first
+
+if TYPE_CHECKING:
+    from rehearsal.results import MoreWindows
+    from rehearsal.results import Results
+    from rehearsal.results import Window
+
+LANE_MOST = 10  # of each lane and kind, beside the longest of each cell
+MOST = 160
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Windows that are listed, the longest first, and what was left out of the list. `total` counts both."""
+
+    rows: list[Window]
+    rest: list[MoreWindows]
+    total: int
+
+
+def listed(results: Results) -> Listing:
+    """Choose the windows to list."""
+    taken: dict[tuple[str, str], int] = {}
+    cells: set[tuple[str, str, str, str]] = set()
+    rows: list[Window] = []
+    rest: list[Window] = []
+    ordered = longest_first(results.windows)
+    few = len(ordered) <= MOST // 2
+    for window in ordered:
+        lane = window.lane, window.kind
+        cell = window.step, window.service, window.canary, window.kind
+        wanted = few or cell not in cells or taken.get(lane, 0) < LANE_MOST
+        if wanted and len(rows) < MOST:
+            rows.append(window)
+            cells.add(cell)
+            taken[lane] = taken.get(lane, 0) + 1
+        else:
+            rest.append(window)
+    left_out = joined([*summed(rest), *results.more_windows])
+    return Listing(rows, left_out, len(rows) + sum(one.count for one in left_out))
