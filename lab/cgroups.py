@@ -17,6 +17,12 @@ from pathlib import Path
 from lab import layout
 
 _INNER = "init"
+_WEIGHT = 16
+"""The lab's share of the processors, in multiples of what anything else on the machine has: its neighbours' work must not be
+measured as an outage of its cloud."""
+_REAL_TIME_US = {"": 800_000, layout.MANAGER.name: 600_000}
+"""How much of each second processes of real-time priority may run in the whole lab and on a node (version 1 lets nobody by
+default). On the manager the prober runs so, as it does on a manager of its own; between two groups its nice value counts nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +84,23 @@ def create(state: layout.State, node: str) -> list[Path]:
                         (directory / name).write_text((directory.parent / name).read_text())
             if hierarchy.version == 2:
                 _delegate(directory.parent)
+        _give_precedence(group, node)
         files.append(group / node / "cgroup.procs")
     return files
+
+
+def _give_precedence(group: Path, node: str) -> None:
+    """Weigh the lab against its neighbours, and let the prober run when it is due. A kernel without these files has no need."""
+    values = {
+        group / "cpu.shares": 1024 * _WEIGHT,
+        group / "cpu.weight": 100 * _WEIGHT,
+        group / "cpu.rt_runtime_us": _REAL_TIME_US[""],
+        group / node / "cpu.rt_runtime_us": _REAL_TIME_US.get(node, 0),
+    }
+    for file, value in values.items():
+        if file.exists() and (value or "rt" not in file.name):
+            with contextlib.suppress(OSError):  # somebody else gave the machine's real time away
+                file.write_text(str(value))
 
 
 def joining(state: layout.State, node: str) -> list[Path]:
