@@ -44,7 +44,7 @@ class FakeCloud:
             kind: {}
             for kind in (
                 "projects", "users", "servers", "keypairs", "networks", "subnets", "routers", "ports", "ips", "security_groups",
-                "images", "server_groups", "credentials", "volumes",
+                "images", "server_groups", "credentials", "volumes", "subnet_pools",
             )
         }  # fmt: skip
         self.keep("projects", self.own)
@@ -358,6 +358,15 @@ class Network(Api):
 
     def delete_ip(self, key: str, **_: Any) -> None:
         self.drop("ips", key)
+
+    def subnet_pools(self) -> list[Thing]:
+        return self.find("subnet_pools")
+
+    def get_subnet_pool(self, key: str) -> Thing:
+        return self.get("subnet_pools", key)
+
+    def delete_subnet_pool(self, key: str, **_: Any) -> None:
+        self.drop("subnet_pools", key)
 
     def security_groups(self, **wanted: Any) -> list[Thing]:
         return self.find("security_groups", **wanted)

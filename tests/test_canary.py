@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 from hypothesis import given
-from hypothesis import settings
 from hypothesis import strategies as st
 
 from rehearsal import beacon
@@ -127,7 +126,7 @@ def test_what_writes_left_behind_is_found_by_its_name_also_without_its_project(p
     kinds = {
         "images": "name",
         "server_groups": "name",
-        "security_groups": "name",
+        "subnet_pools": "name",
         "volumes": "name",
         "credentials": "type",
     }
@@ -240,7 +239,6 @@ runs = st.from_regex(r"[0-9]{8}T[0-9]{6}Z(-[2-9][0-9]?)?", fullmatch=True)
 things = st.from_regex(r"[a-z][a-z0-9.-]{0,40}", fullmatch=True)
 
 
-@settings(deadline=None)
 @given(runs, things)
 def test_a_name_tells_its_run(run: str, thing: str) -> None:
     """A name leads back to its run, and so does a description."""
@@ -249,7 +247,6 @@ def test_a_name_tells_its_run(run: str, thing: str) -> None:
     assert run_described(description_of(run)) == run
 
 
-@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_other_names_are_nobodys(name: str) -> None:
     """A name that does not begin as ours belongs to no run."""
@@ -289,7 +286,6 @@ def test_the_image_most_likely_to_boot_fast_is_chosen() -> None:
         suitable.image(offered, "nope")
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(32, 8192), st.integers(1, 8), st.integers(0, 40)), min_size=1, max_size=12),
     st.integers(0, 2048),
@@ -452,7 +448,6 @@ def test_a_dead_canary_has_no_boot_id(monkeypatch: pytest.MonkeyPatch) -> None:
     assert next(each.facts.keys() for each in seen if isinstance(each, events.BeaconHeard)) == {"error"}
 
 
-@settings(deadline=None)
 @given(st.sets(st.text(st.characters(categories=["Ll", "Nd"]), min_size=1, max_size=6), max_size=6), st.data())
 def test_going_to_the_next_host_visits_all(hosts: set[str], data: st.DataObject) -> None:
     """Going on to the next host again and again visits every host before it comes back."""
@@ -492,7 +487,6 @@ def test_libvirts_account_is_read() -> None:
     }
 
 
-@settings(deadline=None)
 @given(st.text(max_size=300))
 def test_any_text_is_read_without_an_error(text: str) -> None:
     """Whatever virsh says, reading it gives fields or none."""

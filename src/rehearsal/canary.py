@@ -250,9 +250,7 @@ def _widen_quota(connection: Any, project_id: str, log: Callable[[str], None]) -
     """
     try:
         connection.compute.update_quota_set(project_id, instances=-1, cores=-1, ram=-1, server_groups=-1)
-        connection.network.update_quota(
-            project_id, floating_ips=-1, ports=-1, security_groups=-1, security_group_rules=-1
-        )
+        connection.network.update_quota(project_id, floating_ips=-1, ports=-1, subnet_pools=-1)
     except CLOUD_ERRORS as error:
         log(f"the canaries' quota stays at its default: {sentence(error)}")
 

@@ -235,10 +235,9 @@ def _credential_things(connection: Any, _: str, run: str | None) -> list[_Thing]
     return [_Thing("credential", each.type, each.id, *calls) for each in api.credentials() if _ours(run, each.type)]
 
 
-def _secgroup_things(connection: Any, _: str, run: str | None) -> list[_Thing]:
+def _subnet_pool_things(connection: Any, _: str, run: str | None) -> list[_Thing]:
     api = connection.network
-    found = [each for each in api.security_groups() if run_of(each.name)]
-    return _things("security group", found, run, (api.delete_security_group, api.get_security_group))
+    return _things("subnet pool", api.subnet_pools(), run, (api.delete_subnet_pool, api.get_subnet_pool))
 
 
 def _volume_things(connection: Any, _: str, run: str | None) -> list[_Thing]:
@@ -248,7 +247,7 @@ def _volume_things(connection: Any, _: str, run: str | None) -> list[_Thing]:
     return _things("volume", api.volumes(all_projects=True), run, (api.delete_volume, api.get_volume))
 
 
-_WRITTEN = (_secgroup_things, _server_group_things, _image_things, _credential_things, _volume_things)
+_WRITTEN = (_subnet_pool_things, _server_group_things, _image_things, _credential_things, _volume_things)
 
 
 def _identity_things(connection: Any, projects: list[Any], run: str | None, cleaned: Cleaned) -> list[_Thing]:

@@ -140,10 +140,11 @@ def test_a_failed_delete_is_a_failed_sample_is_not_repeated_and_is_named(serving
         (HAPROXY_503.encode(), SampleClass.HTTP_5XX_LB),
         (answer(500, "{}"), SampleClass.HTTP_5XX_BACKEND),
         (answer(401, "{}"), SampleClass.HTTP_401_UNEXPECTED),
+        (answer(400, "{}"), SampleClass.HTTP_UNEXPECTED),
         (answer(403, "{}"), SampleClass.HTTP_403),
         (answer(409, "{}"), SampleClass.HTTP_THROTTLED),
         (answer(201, "{}"), SampleClass.BODY_MISMATCH),
-        (answer(201, '{"security_group": {"id": "../../v2.0/networks/x"}}'), SampleClass.BODY_MISMATCH),
+        (answer(201, '{"subnetpool": {"id": "../../v2.0/networks/x"}}'), SampleClass.BODY_MISMATCH),
         (lambda connection, head: reset(connection), SampleClass.RST_MIDSTREAM),
     ],
 )
@@ -153,6 +154,8 @@ def test_a_failed_create_is_followed_by_nothing(serving, create, expected):
     kept = take(write_spec(far.url), 1)
     assert kept.classes == [expected]
     assert len(far.requests) == 1
+    says_no = kept.details[0]["status"] in range(300, 500)
+    assert ("may have been made" in kept.messages) == (not says_no)
 
 
 def test_a_slow_delete_makes_the_round_slow(serving):

@@ -64,14 +64,15 @@ WRITES: dict[str, Write] = {
         {"name": "{name}", "container_format": "bare", "disk_format": "raw", "visibility": "private"},
         ("id",),
     ),
+    # A security group or a port would be made in OVN as well, at many times the cost; this is neutron and its database.
     "neutron": Write(
-        _creates("/v2.0/security-groups", _CREATED, ("security_group", "id")),
-        {"security_group": {"name": "{name}", "description": "{description}"}},
-        ("security_group", "id"),
+        _creates("/v2.0/subnetpools", _CREATED, ("subnetpool", "id")),
+        {"subnetpool": {"name": "{name}", "description": "{description}", "prefixes": ["198.51.100.0/24"]}},
+        ("subnetpool", "id"),
     ),
     "nova": Write(
         _creates("/v2.1/os-server-groups", _OK, ("server_group", "id")),
-        {"server_group": {"name": "{name}", "policies": ["soft-anti-affinity"]}},
+        {"server_group": {"name": "{name}", "policies": ["anti-affinity"]}},
         ("server_group", "id"),
     ),
     "cinder": Write(

@@ -159,13 +159,14 @@ class WriteProbe:
             made = _found(answer, self._write.made)
             if not isinstance(made, str) or not _ID.fullmatch(made):
                 round_.take(SampleClass.BODY_MISMATCH, "the answer to the create names nothing that could be deleted")
+                round_.told.append(f"{name} may have been made all the same")
             else:
                 there = f"{path}/{made}"
                 if self._write.settling is not None:
                     yield from self._settled(round_, there)
                 if (yield from self._asked(round_, "delete", DELETED, there)) is None:
                     round_.told.append(f"{name} ({made}) may be left behind")
-        elif round_.sample_class not in _NOT_MADE:
+        elif round_.sample_class not in _NOT_MADE and not 300 <= round_.status < 500:
             round_.told.append(f"{name} may have been made all the same")
         self._record(round_)
 
@@ -302,13 +303,9 @@ _NOT_MADE = frozenset(
         SampleClass.TLS_ALERT,
         SampleClass.TLS_CERT,
         SampleClass.LOCAL_FAULT,
-        SampleClass.HTTP_THROTTLED,
-        SampleClass.HTTP_401_UNEXPECTED,
-        SampleClass.HTTP_403,
-        SampleClass.HTTP_404_UNEXPECTED,
     }
 )
-"""After these nothing was made."""
+"""After these, as after an answer that says no, nothing was made."""
 
 
 def _found(response: Response, path: tuple[str, ...]) -> Any:
