@@ -22,6 +22,7 @@ from rehearsal.judging.losses import matrix
 from rehearsal.judging.observation import observe
 from rehearsal.judging.observation import pieces_of
 from rehearsal.judging.quality import quality
+from rehearsal.judging.reach import world_of
 from rehearsal.judging.troubles import groups_of
 from rehearsal.results import Results
 from rehearsal.verdict import Outcome
@@ -36,6 +37,7 @@ def judge(history: History) -> Results:
     answer_times = AnswerTimes(history, pieces_of(history))
     observation = observe(history, also=answer_times.add)
     groups = groups_of(observation, history)
+    world = world_of(history)
     losses = matrix(history, observation, groups)
     checked = course.checks(history)
     judged = summary.Judged(
@@ -49,7 +51,7 @@ def judge(history: History) -> Results:
     )
     found = summary.findings(history, judged)
     verdict = summary.outcome(found, judged)
-    windows, more_windows = views.windows(groups, history)
+    windows, more_windows = views.windows(groups, history, world)
     graded = grades.grades(losses)
     return Results(
         run=history.first.run,
@@ -85,6 +87,8 @@ def judge(history: History) -> Results:
         grades=graded,
         grade="" if verdict is Outcome.UNKNOWN else grades.overall(graded),
         more_windows=more_windows,
+        happenings=world.happenings,
+        unwatched=world.unwatched,
     )
 
 

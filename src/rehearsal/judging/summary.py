@@ -17,6 +17,9 @@ from rehearsal.judging import words
 from rehearsal.judging.differences import compared
 from rehearsal.judging.differences import strange
 from rehearsal.judging.differences import unchanged
+from rehearsal.judging.happenings import NOT_YET
+from rehearsal.judging.happenings import unwatched
+from rehearsal.judging.happenings import was_witnessed
 from rehearsal.judging.losses import lane_floor
 from rehearsal.judging.losses import vip_floor
 from rehearsal.judging.losses import vips_of
@@ -37,7 +40,16 @@ if TYPE_CHECKING:
     from rehearsal.results import Migration
     from rehearsal.results import Quality
     from rehearsal.results import Step
+    from rehearsal.results import Unwatched
 
+_CONNECTED_WITHIN_NS = 15_000_000_000
+_WATCHED_PARTS = {
+    "host": "What happened",
+    "docker": "What happened to containers",
+    "haproxy": "HAProxy's view of the services",
+    "vip": "Who held the virtual addresses",
+    "ovn": "OVN's bindings of ports",
+}
 _RANK = {Outcome.FAIL: 0, Outcome.UNKNOWN: 1, Outcome.OK: 2}
 _ENDS = {
     "interrupted": "the run was interrupted",
@@ -297,11 +309,29 @@ def gaps(history: History, observation: Observation, judged: Judged) -> list[Gap
         for _, facts in history.of(events.CloudFacts)
         if facts.error
     ]
+    found += _not_watched(history)
     if judged.quality.blind_share > 0:
         found.append(
             Gap("What happened while the prober was blind", f"{100 * judged.quality.blind_share:.2g} % of the time")
         )
     return list(dict.fromkeys(found))
+
+
+def _not_watched(history: History) -> list[Gap]:
+    """What may have happened on the hosts unseen: each part of a host once, with its first reason."""
+    if not was_witnessed(history):
+        return [Gap("What happened on the hosts while it happened", "nobody watched their containers and HAProxy")]
+    missing: dict[tuple[str, str], list[Unwatched]] = {}
+    for gap in unwatched(history):
+        if gap.why != NOT_YET or gap.to_ns - gap.from_ns > _CONNECTED_WITHIN_NS:
+            missing.setdefault((gap.host, gap.part), []).append(gap)
+    return [
+        Gap(
+            f"{_WATCHED_PARTS.get(part, part)} on {host}",
+            f"not watched for {words.at_most(sum(gap.to_ns - gap.from_ns for gap in gaps_there))}: {gaps_there[0].why}",
+        )
+        for (host, part), gaps_there in missing.items()
+    ]
 
 
 def _cell_name(loss: Loss) -> str:

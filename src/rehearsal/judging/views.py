@@ -6,8 +6,7 @@ import itertools
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from rehearsal.judging.causes import causes_of
-from rehearsal.judging.causes import starts_of
+from rehearsal.judging.causes import Candidates
 from rehearsal.judging.losses import lane_floor
 from rehearsal.judging.observation import MIGRATION
 from rehearsal.judging.observation import life_of
@@ -25,8 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rehearsal.history import History
+    from rehearsal.judging.causes import Explanation
     from rehearsal.judging.observation import Observation
     from rehearsal.judging.observation import Seen
+    from rehearsal.judging.reach import World
     from rehearsal.judging.troubles import Group
     from rehearsal.judging.troubles import Trouble
     from rehearsal.outage import Outage
@@ -39,19 +40,19 @@ _BLIND_SHOWN_NS = 100_000_000
 _ORDER = ("good", "blind", "slow", "bad")  # what comes later covers what came before
 
 
-def windows(groups: Iterable[Group], history: History) -> tuple[list[Window], list[MoreWindows]]:
+def windows(groups: Iterable[Group], history: History, world: World) -> tuple[list[Window], list[MoreWindows]]:
     """Return every window of every lane in order of time; of more than WINDOWS_MOST, the longest and the sum of the rest."""
-    starts = starts_of(history)
+    candidates = Candidates(history, world)
     found: list[Window] = []
     for group in groups:
-        causes = causes_of(group, history, starts)
-        found += [_window(trouble, group, causes) for trouble in group.troubles]
+        explanation = candidates.explain(group)
+        found += [_window(trouble, group, explanation) for trouble in group.troubles]
     found.sort(key=lambda window: (-window.length.point_ns, window.first_bad_ns, window.probe))
     listed = sorted(found[:WINDOWS_MOST], key=lambda window: (window.first_bad_ns, window.probe))
     return listed, summed(found[WINDOWS_MOST:])
 
 
-def _window(trouble: Trouble, group: Group, causes: list[str]) -> Window:
+def _window(trouble: Trouble, group: Group, explanation: Explanation) -> Window:
     first, last = trouble.outages[0], trouble.outages[-1]
     probe = trouble.seen.probe.declared
     classes: Counter[int] = Counter()
@@ -75,9 +76,12 @@ def _window(trouble: Trouble, group: Group, causes: list[str]) -> Window:
         classes={_class_name(number): count for number, count in sorted(classes.items())},
         step="" if label.startswith(MIGRATION) else label,
         attribution=group.charge.attribution,
-        causes=causes,
+        causes=explanation.causes,
         span=_span(first, last),
         good_within=sum(outage.good_before for outage in trouble.outages[1:]),
+        explained=explanation.explained,
+        excluded=explanation.excluded,
+        unseen=explanation.unseen,
     )
 
 
