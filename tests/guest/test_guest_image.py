@@ -63,14 +63,14 @@ def said(key: Path, machine: Machine, command: str) -> str:
 def test_user_data_runs_once_and_starts_the_python_beacon(machine: Machine) -> None:
     """A guest reads its user data from the metadata service and starts the beacon with the Python that it has."""
     ends_s = time.monotonic() + 20
-    while not (facts := machine.heard().facts)["metadata_asked"] and time.monotonic() < ends_s:
+    while not (facts := machine.heard().facts)["asks"]["metadata"]["asked"] and time.monotonic() < ends_s:
         time.sleep(0.2)
 
     assert facts["kind"] == "python"
     assert facts["boots"] == 1
     assert facts["hostname"] == "canary-one"
     assert facts["direct"] is True
-    assert facts["metadata_ok"] == facts["metadata_asked"] > 0
+    assert facts["asks"]["metadata"]["ok"] == facts["asks"]["metadata"]["asked"] > 0
     assert facts["write_errors"] == 0
     assert len(facts["file_sha256"]) == 64
     assert facts["file_sha256"] == facts["file_sha256_made"]

@@ -9,18 +9,22 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import math
 import re
 import socket
 import time
+from dataclasses import asdict
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
+from typing import TypeGuard
 
 ECHO_PORT = 7007
 """TCP echo, and UDP echo where the guest has Python."""
 FACTS_PORT = 7008
 """One line of JSON per connection."""
-USER_DATA_LIMIT_BYTES = 16384
+USER_DATA_LIMIT_BYTES = 32768
+"""Nova takes 65 535 bytes of base64; this leaves room for what a cloud adds."""
 _ANSWER_LIMIT_BYTES = 65536
 
 
@@ -33,8 +37,8 @@ class BeaconSettings:
     """How a beacon watches its own guest. A beat or write later than its limit is counted as a pause or a stall.
 
     `peers` are other canaries of the same network (name, fixed address) that it asks over UDP; no answer for longer than
-    the limit is counted as a gap. `metadata_ms` 0: do not ask the metadata service. `kind` forces an implementation:
-    auto (what the guest has) | shell.
+    the limit is counted as a gap. Every `metadata_ms` it asks the metadata service, and the resolver that DHCP gave for
+    its own name; 0: neither. `kind` forces an implementation: auto (what the guest has) | shell.
     """
 
     echo_port: int = ECHO_PORT
@@ -70,7 +74,7 @@ class Heard:
 
 
 def user_data(settings: BeaconSettings | None = None) -> str:
-    """Return the script that installs and starts the beacon in a guest, at most 16 KiB of text."""
+    """Return the script that installs and starts the beacon in a guest, at most 32 KiB of text."""
     settings = settings or BeaconSettings()
     folder = resources.files(__name__)
     script = (folder / "in_guest.sh").read_text()
@@ -156,19 +160,22 @@ def stood_still_s(before: Heard, after: Heard) -> tuple[float, float]:
 def between(before: Heard, after: Heard) -> dict[str, Any]:
     """Return what a guest itself noticed between two answers of one boot: pauses, stalls, and whether its file is intact.
 
-    `peers` has for each other canary what became of the questions to it. Longest lengths are ms, from the lists that the Python beacon keeps; the shell's beacon has none, so they are None.
+    `peers` has for each other canary what became of the questions to it, `asks` the same for the metadata service and the
+    resolver. Longest lengths are ms; None if the beacon of the shell, which keeps no lists, does not know.
     `file_intact` is None if the checksum was not told on both sides.
     """
     noticed: dict[str, Any] = {}
-    for kind, listed in (("pauses", "pause_list"), ("stalls", "stall_list")):
+    for kind, one in (("pauses", "pause"), ("stalls", "stall")):
         noticed[kind] = _number(after, kind) - _number(before, kind)
-        recent = [length_ms for at_s, length_ms in _listed(after.facts.get(listed)) if at_s >= before.uptime_s]
+        recent = [length_ms for at_s, length_ms in _listed(after.facts.get(f"{one}_list")) if at_s >= before.uptime_s]
+        longest = _length(after.facts, f"{one}_longest_ms")
+        if noticed[kind] and longest > _length(before.facts, f"{one}_longest_ms"):
+            recent.append(longest)  # longer than any before: it is not in a list that is short
         noticed[f"{kind}_longest_ms"] = max(recent) if recent else (0 if noticed[kind] == 0 else None)
     noticed["writes"] = _number(after, "writes") - _number(before, "writes")
     noticed["write_errors"] = _number(after, "write_errors") - _number(before, "write_errors")
     noticed["peers"] = _peers_between(before, after)
-    asked, answered = (_number(after, key) - _number(before, key) for key in ("metadata_asked", "metadata_ok"))
-    noticed["metadata_asked"], noticed["metadata_failed"] = asked, asked - answered
+    noticed["asks"] = {name: asdict(each) for name, each in asks_between(before, after).items()}
     sums = before.facts.get("file_sha256"), after.facts.get("file_sha256")
     noticed["file_intact"] = sums[0] == sums[1] if all(sums) else None
     return noticed
@@ -184,12 +191,98 @@ def _peers_between(before: Heard, after: Heard) -> dict[str, dict[str, Any]]:
             length_ms for at_s, length_ms in _listed(peer.get("gap_list")) if at_s + length_ms / 1000 >= before.uptime_s
         ]
         found[str(peer.get("name"))] = {
-            "asked": int(peer.get("sent", 0)) - int(old.get("sent", 0)),
-            "answered": int(peer.get("answered", 0)) - int(old.get("answered", 0)),
-            "gaps": int(peer.get("gaps", 0)) - int(old.get("gaps", 0)),
+            "asked": _count(peer, "sent") - _count(old, "sent"),
+            "answered": _count(peer, "answered") - _count(old, "answered"),
+            "gaps": _count(peer, "gaps") - _count(old, "gaps"),
+            "lost_there": _count(peer, "lost_there") - _count(old, "lost_there"),
+            "lost_back": _count(peer, "lost_back") - _count(old, "lost_back"),
             "longest_ms": max(recent, default=0.0),
         }
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What became of the questions of one kind between two answers of a beacon.
+
+    `ever`: there was a good answer once, so that something could be lost. `runs` are those that touch the time between;
+    the longest of them lasted at least and at most so long (ms; None: not known). `open`: it was still failing.
+    """
+
+    what: str
+    ever: bool
+    asked: int
+    failed: int
+    runs: int
+    at_least_ms: float | None
+    at_most_ms: float | None
+    open: bool
+
+
+ASK_TIMEOUT_MS = 5000.0
+"""How long a beacon waits for the metadata service or the resolver."""
+
+
+def asks_between(before: Heard, after: Heard) -> dict[str, Ask]:
+    """Return what became of the questions to `metadata` and `dns`; empty for a beacon that asks neither."""
+    asks, earlier = after.facts.get("asks"), before.facts.get("asks")
+    if not isinstance(asks, dict):
+        asks, earlier = _flat_asks(after), _flat_asks(before)
+    found = {}
+    for name, told in asks.items():
+        if isinstance(told, dict):
+            old = earlier.get(name) if isinstance(earlier, dict) else None
+            found[str(name)] = _ask(told, old if isinstance(old, dict) else {}, before.uptime_s, after.uptime_s)
+    return found
+
+
+def _flat_asks(heard: Heard) -> dict[str, Any]:
+    """Return what the first beacons told: how many questions, how many good answers."""
+    if not _number(heard, "metadata_asked"):
+        return {}
+    return {"metadata": {"asked": _number(heard, "metadata_asked"), "ok": _number(heard, "metadata_ok")}}
+
+
+def _ask(told: dict[str, Any], old: dict[str, Any], since_s: float, until_s: float) -> Ask:
+    asked, good = (_count(told, key) - _count(old, key) for key in ("asked", "ok"))
+    lengths: list[tuple[float, float]] = []
+    more = 0  # runs of which only the longest is known
+    windows = told.get("windows")
+    if isinstance(windows, list):
+        for last_good, first_bad, last_bad, first_good in (_instants(each) for each in [*windows, told.get("open")]):
+            end = until_s if first_good < 0 else first_good
+            if last_good >= 0 and end >= since_s:
+                at_least = max(0.0, (last_bad - first_bad) * 1000 - ASK_TIMEOUT_MS)
+                lengths.append((at_least, max(0.0, end - last_good) * 1000))
+    else:
+        runs = _count(told, "runs") - _count(old, "runs")
+        failing = _length(told, "failing_ms")
+        if failing:
+            lengths.append((max(0.0, failing - ASK_TIMEOUT_MS), failing + ASK_TIMEOUT_MS))
+        if runs > 0:
+            longest = _length(told, "longest_ms")
+            at_least = longest - ASK_TIMEOUT_MS if longest > _length(old, "longest_ms") else 0.0
+            lengths.append((max(0.0, at_least), longest + ASK_TIMEOUT_MS))
+            more = runs - 1
+    failed = asked - good
+    known = bool(lengths) or not failed or not told.get("ok")
+    return Ask(
+        what=str(told.get("what", "")),
+        ever=bool(told.get("ok")),
+        asked=asked,
+        failed=failed,
+        runs=len(lengths) + more,
+        at_least_ms=max((low for low, _ in lengths), default=0.0) if known else None,
+        at_most_ms=max((high for _, high in lengths), default=0.0) if known else None,
+        open=bool(told.get("open")) or bool(told.get("failing_ms")),
+    )
+
+
+def _instants(run: Any) -> tuple[float, float, float, float]:
+    """Return last good, first bad, last bad and first good (-1: none yet) of a run; a last good of -1: not a run."""
+    if not isinstance(run, list) or len(run) != 5 or not all(map(_is_number, run)):
+        return -1.0, 0.0, 0.0, 0.0
+    return float(run[0]), float(run[1]), float(run[2]), float(run[3])
 
 
 def _peers(heard: Heard) -> list[dict[str, Any]]:
@@ -198,8 +291,21 @@ def _peers(heard: Heard) -> list[dict[str, Any]]:
 
 
 def _number(heard: Heard, key: str) -> int:
-    value = heard.facts.get(key)
-    return int(value) if isinstance(value, int | float) else 0
+    return _count(heard.facts, key)
+
+
+def _count(told: dict[str, Any], key: str) -> int:
+    return int(_length(told, key))
+
+
+def _length(told: dict[str, Any], key: str) -> float:
+    """What a guest tells may be anything."""
+    value = told.get(key)
+    return float(value) if _is_number(value) else 0.0
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def _listed(listed: Any) -> list[tuple[float, float]]:
@@ -208,5 +314,5 @@ def _listed(listed: Any) -> list[tuple[float, float]]:
     return [
         (float(pair[0]), float(pair[1]))
         for pair in listed
-        if isinstance(pair, list) and len(pair) == 2 and all(isinstance(part, int | float) for part in pair)
+        if isinstance(pair, list) and len(pair) == 2 and all(map(_is_number, pair))
     ]

@@ -19,7 +19,7 @@ def text(path):
     except OSError:
         return ""
 class Delays:
-    """Counts how often something came later than it should, and keeps the last of them: [when it began, length]."""
+    # Counts how often something came later than it should, and keeps the last of them: [when it began, length].
     def __init__(self, limit_ms):
         self.limit_ms, self.count, self.late, self.total_ms, self.longest_ms, self.last = limit_ms, 0, 0, 0, 0, []
     def seen(self, began_s, length_ms):
@@ -105,15 +105,25 @@ def facts():
         "stall_longest_ms": stalls.longest_ms, "stall_list": stalls.last, "direct": trouble["direct"],
         "file_sha256": found, "file_sha256_made": text(SUM), "message": failed or trouble["message"],
         "peer_ms": PEER_MS, "gap_limit_ms": GAP_MS, "peers": [peer.told() for peer in peers],
-        "metadata_asked": metadata["asked"], "metadata_ok": metadata["ok"], "metadata_slow": waits.late,
-        "metadata_longest_ms": waits.longest_ms, "metadata_slow_list": waits.last,
+        "ask_ms": META_MS, "asks": {name: ask.told() for name, ask in asks.items()},
     }).encode() + b"\n"
 class Peer:
     # Another canary of the same network. Before its first answer it may still be booting: no gap.
     def __init__(self, name, address):
         self.name, self.address, self.sent, self.answered, self.last, self.gaps = name, address, 0, 0, None, Delays(GAP_MS)
+        self.mark, self.there, self.back = None, 0, 0
+    def counted(self, number, count):
+        # The peer's count of our questions says which way those went that it did not answer.
+        if self.mark and number < self.mark[0]:
+            self.back = max(0, self.back - 1)
+            return
+        if self.mark and count > self.mark[1]:
+            self.there += max(0, number - self.mark[0] - count + self.mark[1])
+            self.back += count - self.mark[1] - 1
+        self.mark = number, count
     def told(self):
         return {"name": self.name, "address": self.address, "sent": self.sent, "answered": self.answered,
+            "lost_there": self.there, "lost_back": self.back,
             "silent_ms": (time.monotonic() - self.last) * 1000 if self.last else -1.0, "gaps": self.gaps.late,
             "gap_longest_ms": self.gaps.longest_ms, "gap_total_ms": self.gaps.total_ms, "gap_list": self.gaps.last}
 def ask_peers():
@@ -137,7 +147,7 @@ def ask_peers():
             data, (address, _) = talk.recvfrom(64)
         except OSError:
             continue
-        key = (address, int.from_bytes(data, "big"))
+        key = (address, int.from_bytes(data[:8], "big"))
         if key in open_:
             open_.remove(key)
             peer, now = by_address[address], time.monotonic()
@@ -145,20 +155,72 @@ def ask_peers():
             if peer.last:
                 peer.gaps.seen(peer.last, max(0, (now - peer.last) * 1000 - PEER_MS))
             peer.last = now
-def ask_metadata():
+            if len(data) == 16:
+                peer.counted(key[1], int.from_bytes(data[8:], "big"))
+class Asked:
+    # Something asked again and again. What failed in a row is a run: [last good, first bad, last bad, first good, how
+    # many], by this guest's clock. Before the first good answer nothing was there that could be lost.
+    def __init__(self):
+        self.asked, self.ok, self.runs, self.longest_ms, self.last, self.run, self.good, self.what = 0, 0, 0, 0, [], None, -1, ""
+    def seen(self, began, good):
+        self.asked += 1
+        now = time.monotonic()
+        if good:
+            self.ok += 1
+            self.longest_ms = max(self.longest_ms, (now - began) * 1000)
+            if self.run:
+                self.runs += 1
+                self.run[3] = now
+                self.last = self.last[1 - KEEP // 2:] + [self.run]
+            self.good, self.run = began, None
+        elif self.good >= 0:
+            self.run = self.run or [self.good, began, 0, -1, 0]
+            self.run[2] = began
+            self.run[4] += 1
+    def told(self):
+        return {"asked": self.asked, "ok": self.ok, "runs": self.runs, "answer_longest_ms": self.longest_ms,
+            "windows": self.last, "open": self.run or [], "what": self.what}
+def ask_metadata(asked):
+    asked.what = "http://169.254.169.254/openstack/latest/meta_data.json"
+    with socket.create_connection(("169.254.169.254", 80), 5) as service:
+        service.sendall(b"GET /openstack/latest/meta_data.json HTTP/1.0\r\nHost: 169.254.169.254\r\n\r\n")
+        answer = b""
+        while len(answer) < 65536:
+            data = service.recv(8192)
+            if not data:
+                break
+            answer += data
+    return answer[9:12] == b"200" and b'"uuid"' in answer
+def ask_dns(asked):
+    # The resolver that DHCP gave, not a cache in this guest. That there is no such name is an answer, too.
+    lines = (text("/run/systemd/resolve/resolv.conf") or text("/etc/resolv.conf")).splitlines()
+    words = [line.split() for line in lines if len(line.split()) > 1]
+    servers = [word[1] for word in words if word[0] == "nameserver" and word[1][:4] != "127."]
+    if not servers:
+        asked.what = ""
+        return None
+    names = socket.gethostname().split(".") + [part for word in words if word[0] == "search" for part in word[1].split(".")]
+    labels = [part.encode()[:63] for part in names if part]
+    asked.what = b".".join(labels).decode() + " at " + servers[0]
+    question = os.urandom(2) + b"\1\0\0\1\0\0\0\0\0\0"
+    question += b"".join(bytes([len(label)]) + label for label in labels) + b"\0\0\1\0\1"
+    with socket.socket(socket.AF_INET6 if ":" in servers[0] else socket.AF_INET, socket.SOCK_DGRAM) as talk:
+        talk.connect((servers[0], 53))
+        talk.settimeout(5)
+        talk.send(question)
+        answer = talk.recv(2048)
+    return len(answer) > 11 and answer[:2] == question[:2] and answer[2] > 127 and answer[3] & 15 in (0, 3)
+def ask(asked, how):
     while True:
         began = time.monotonic()
         try:
-            with socket.create_connection(("169.254.169.254", 80), 5) as service:
-                service.settimeout(5)
-                service.sendall(b"GET /openstack HTTP/1.0\r\nHost: 169.254.169.254\r\n\r\n")
-                metadata["ok"] += service.recv(64).startswith((b"HTTP/1.0 200", b"HTTP/1.1 200"))
+            good = how(asked)
         except OSError:
-            pass
-        metadata["asked"] += 1
-        waits.seen(began, (time.monotonic() - began) * 1000)
-        time.sleep(META_MS / 1000)
-peers, waits, metadata = [Peer(*words) for words in PEERS], Delays(1000), {"asked": 0, "ok": 0}
+            good = False
+        if good is not None:
+            asked.seen(began, good)
+        time.sleep(max(0.1, META_MS / 1000 - time.monotonic() + began))
+peers, asks = [Peer(*words) for words in PEERS], {"metadata": Asked(), "dns": Asked()}
 def listener(port, kind=socket.SOCK_STREAM):
     try:
         made = socket.socket(socket.AF_INET6, kind)
@@ -198,8 +260,14 @@ def serve():
         if not alive:
             watched.unregister(client)
             client.close()
+    counts = {}
     def echo_datagram(server):
+        # The count of what arrived goes back with it: who asks knows then which way the rest was lost.
         data, sender = server.recvfrom(2048)
+        counts[sender] = count = counts.pop(sender, 0) + 1
+        if len(counts) > 200:
+            del counts[next(iter(counts))]
+        data += count.to_bytes(8, "big") if len(data) == 8 else b"%d" % count if data[-1:] == b" " else b""
         server.sendto(data, sender)
     def accept_facts(server):
         threading.Thread(target=tell, args=(server.accept()[0],), daemon=True).start()
@@ -212,6 +280,8 @@ def serve():
                 key.data(key.fileobj)
             except OSError:
                 pass
-for work in [heartbeat, writes] + [ask_peers] * bool(peers) + [ask_metadata] * bool(META_MS):
+for work in [heartbeat, writes] + [ask_peers] * bool(peers):
     threading.Thread(target=work, daemon=True).start()
+for name, how in [("metadata", ask_metadata), ("dns", ask_dns)] * bool(META_MS):
+    threading.Thread(target=ask, args=(asks[name], how), daemon=True).start()
 serve()

@@ -11,17 +11,19 @@ say() { echo "beacon: $*"; }
 mkdir -p $home 2>/dev/null || { home=/tmp/rehearse && mkdir -p $home; }
 run=/run/rehearse
 mkdir -p $run 2>/dev/null || { run=/tmp/rehearse-run && mkdir -p $run; }
+stamp() { read -r now _ </proc/uptime && now=${now%.*}${now#*.} && now=$((now * 10)); }
+resolver() { sed -n '/^nameserver 127\./d;s/^nameserver *//p' /run/systemd/resolve/resolv.conf /etc/resolv.conf 2>/dev/null | head -n 1; }
 case $1 in
 facts)
 	# What the plain beacon tells: one line, then the connection ends.
 	read -r up _ </proc/uptime
 	read -r boot </proc/sys/kernel/random/boot_id
-	. $run/beats 2>/dev/null
-	. $run/writes 2>/dev/null
+	# To read a file that is not there would end this shell.
+	for part in beats writes metadata dns; do [ -r $run/$part ] && . $run/$part; done
 	dd if=$home/data of=/dev/null bs=4096 iflag=direct 2>/dev/null && flag=iflag=direct
 	sum=$(dd if=$home/data bs=4096 $flag 2>/dev/null | sha256sum | cut -d' ' -f1)
 	cat <<END
-{"beacon":1,"kind":"shell","boot_id":"$boot","uptime_s":$up,"hostname":"$(hostname)","boots":$(cat $home/boots),"udp":false,"beat_ms":${beat:-0},"beats":${beats:-0},"pause_limit_ms":$pause_ms,"pauses":${pauses:-0},"pause_total_ms":${pause_total:-0},"pause_longest_ms":${pause_longest:-0},"pause_list":[],"write_ms":${write:-0},"writes":${writes:-0},"write_errors":${errors:-0},"stall_limit_ms":$stall_ms,"stalls":${stalls:-0},"stall_total_ms":${stall_total:-0},"stall_longest_ms":${stall_longest:-0},"stall_list":[],"direct":${direct:-false},"file_sha256":"$sum","file_sha256_made":"$(cat $home/data.sha256)","message":"","peers":[]}
+{"beacon":1,"kind":"shell","boot_id":"$boot","uptime_s":$up,"hostname":"$(hostname)","boots":$(cat $home/boots),"udp":false,"beat_ms":${beat:-0},"beats":${beats:-0},"pause_limit_ms":$pause_ms,"pauses":${pauses:-0},"pause_total_ms":${pause_total:-0},"pause_longest_ms":${pause_longest:-0},"pause_list":[],"write_ms":${write:-0},"writes":${writes:-0},"write_errors":${errors:-0},"stall_limit_ms":$stall_ms,"stalls":${stalls:-0},"stall_total_ms":${stall_total:-0},"stall_longest_ms":${stall_longest:-0},"stall_list":[],"direct":${direct:-false},"file_sha256":"$sum","file_sha256_made":"$(cat $home/data.sha256)","message":"","peers":[],"ask_ms":$metadata_ms,"asks":{"metadata":{"asked":${metadata_asked:-0},"ok":${metadata_ok:-0},"runs":${metadata_runs:-0},"longest_ms":${metadata_longest:-0},"failing_ms":${metadata_failing:-0},"what":"/openstack/latest/meta_data.json"},"dns":{"asked":${dns_asked:-0},"ok":${dns_ok:-0},"runs":${dns_runs:-0},"longest_ms":${dns_longest:-0},"failing_ms":${dns_failing:-0},"what":"$(resolver)"}}}
 END
 	exit
 	;;
@@ -33,7 +35,6 @@ beat)
 	nap() { read -r -t "$nap_s" _ <&9; }
 	nap_s=$((beat / 1000)).$(printf %03d $((beat % 1000)))
 	(nap) 2>&1 | grep -q . && beat=1000 && nap() { sleep 1; }
-	stamp() { read -r now _ </proc/uptime && now=${now%.*}${now#*.} && now=$((now * 10)); }
 	beats=0 pauses=0 pause_total=0 pause_longest=0
 	stamp
 	while :; do
@@ -48,7 +49,6 @@ beat)
 	done
 	;;
 write)
-	stamp() { read -r now _ </proc/uptime && now=${now%.*}${now#*.} && now=$((now * 10)); }
 	write=$write_ms
 	[ $write -lt 1000 ] && write=1000
 	how=oflag=direct direct=true
@@ -64,6 +64,38 @@ write)
 		[ $took -ge $stall_ms ] && stalls=$((stalls + 1)) && stall_total=$((stall_total + took))
 		echo "write=$write writes=$writes errors=$errors stalls=$stalls stall_total=$stall_total stall_longest=$stall_longest direct=$direct" >$run/writes
 		sleep $((write / 1000))
+	done
+	;;
+ask)
+	# Metadata, or a name at the resolver that DHCP gave; that there is no such name is an answer, too. What failed in a
+	# row after the first good answer is a run, as long as from its first bad question to the next good answer.
+	ask_metadata() {
+		from=http://169.254.169.254/openstack/latest/meta_data.json
+		{ timeout 5 wget -q -O - $from || timeout 5 curl -sf $from; } 2>/dev/null | grep -q '"uuid"'
+	}
+	ask_dns() {
+		case $(timeout 5 nslookup "$(hostname)" "$(resolver)" 2>&1) in
+		*Name:* | *NXDOMAIN* | *"No answer"*) ;;
+		*) false ;;
+		esac
+	}
+	asked=0 ok=0 runs=0 longest=0 failing=0 first=
+	while [ "$metadata_ms" -gt 0 ]; do
+		sleep $(((metadata_ms + 999) / 1000))
+		[ "$2" = dns ] && { [ -z "$(resolver)" ] || ! command -v nslookup >/dev/null; } && continue
+		stamp
+		began=$now good=
+		ask_$2 && good=1
+		stamp
+		asked=$((asked + 1)) failing=0
+		if [ $good ]; then
+			ok=$((ok + 1))
+			[ $first ] && runs=$((runs + 1)) && [ $((now - first)) -gt $longest ] && longest=$((now - first))
+			first=
+		elif [ $ok -gt 0 ]; then
+			first=${first:-$began} failing=$((now - ${first:-$began}))
+		fi
+		echo "$2_asked=$asked $2_ok=$ok $2_runs=$runs $2_longest=$longest $2_failing=$failing" >$run/$2
 	done
 	;;
 serve)
@@ -104,7 +136,7 @@ if [ -n "$python" ]; then
 	setsid $python -I -S $home/beacon.py $home $echo_port $facts_port $beat_ms $write_ms $pause_ms $stall_ms $peer_ms $gap_ms $metadata_ms $peers </dev/null >$home/log 2>&1 &
 	say "python on ports $echo_port and $facts_port, boot $(cat /proc/sys/kernel/random/boot_id)"
 else
-	for part in beat write "serve $echo_port $home/echo" "serve $facts_port $home/facts"; do
+	for part in beat write "ask metadata" "ask dns" "serve $echo_port $home/echo" "serve $facts_port $home/facts"; do
 		# shellcheck disable=SC2086
 		setsid $home/beacon $part </dev/null >>$home/log 2>&1 &
 	done

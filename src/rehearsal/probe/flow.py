@@ -1,5 +1,8 @@
 """The lanes tcp and udp: one line is sent per sample, and a sample is good if the same line comes back.
 
+A datagram carries its number and when it was sent; a beacon that counts puts its count behind it, so that it is known
+which way those went that did not come back.
+
 tcp is one established connection: what an application of a canary's user feels, which differs from what the network
 did, because TCP waits ever longer before it sends again. If the connection breaks, everything on it fails, and the next
 sample opens a new one, in the open: it is flagged FRESH. Other lines that the far side sends are ignored.
@@ -13,6 +16,7 @@ import socket
 import time
 from typing import TYPE_CHECKING
 
+from rehearsal.probe.direction import Directions
 from rehearsal.probe.exchange import Broken
 from rehearsal.probe.exchange import Connection
 from rehearsal.probe.exchange import broken_by
@@ -30,6 +34,7 @@ from rehearsal.sampleflags import RETRANSMITTED
 if TYPE_CHECKING:
     from rehearsal.probe.loop import Exchange
     from rehearsal.probe.loop import Loop
+    from rehearsal.probe.recorder import LossRecorder
     from rehearsal.probe.recorder import Recorder
     from rehearsal.probe.schedule import Schedule
     from rehearsal.probe.spec import ProbeSpec
@@ -129,12 +134,17 @@ class FlowProbe:
 class DatagramProbe:
     """One probe of the lane udp: a datagram per sample, good if the same datagram comes back."""
 
-    def __init__(self, spec: ProbeSpec, schedule: Schedule, recorder: Recorder, loop: Loop, token: bytes) -> None:
+    def __init__(self, spec: ProbeSpec, schedule: Schedule, recorder: LossRecorder, loop: Loop, token: bytes) -> None:
         self.spec = spec
         self.schedule = schedule
         self._loop = loop
+        self._recorder = recorder
         self._token = token.hex()
-        self._line = re.compile(rf"rehearse {self._token} {spec.probe} (\d+)\s*".encode())
+        self._line = re.compile(
+            rf"rehearse {self._token} {spec.probe} (\d{{1,19}}) (\d{{1,19}}) (\d{{1,19}}) (\d{{1,19}})?".encode()
+        )
+        self._number = 0
+        self._directions = Directions(spec.deadline_ns)
         address = numeric_address(spec)
         self._sock = socket.socket(family_of(address), socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         self._sock.connect((address, port_of(spec)))
@@ -143,13 +153,20 @@ class DatagramProbe:
 
     def tick(self, seq: int, due_ns: int) -> None:
         """Send one datagram."""
-        self.pending.add(seq, due_ns, time.monotonic_ns())
+        sent_ns = time.monotonic_ns()
+        self._tell(sent_ns)
+        self.pending.add(seq, due_ns, sent_ns)
+        line = (
+            f"rehearse {self._token} {self.spec.probe} {seq} {self._number} {sent_ns} ".encode()
+        )  # the space asks for the count
         try:
-            self._sock.send(f"rehearse {self._token} {self.spec.probe} {seq}\n".encode())
-        except ConnectionRefusedError:  # the answer to an earlier datagram; this one was not sent
-            self._refused()
-            with contextlib.suppress(OSError):
-                self._sock.send(f"rehearse {self._token} {self.spec.probe} {seq}\n".encode())
+            try:
+                self._sock.send(line)
+            except ConnectionRefusedError:  # the answer to an earlier datagram; this one was not sent
+                self._refused()
+                with contextlib.suppress(ConnectionRefusedError):
+                    self._sock.send(line)
+            self._number += 1
         except OSError as error:
             broken = broken_by(error, SampleClass.LOCAL_FAULT)
             self.pending.fail(seq, time.monotonic_ns(), broken.sample_class, broken.message)
@@ -166,10 +183,21 @@ class DatagramProbe:
                 return
             found = self._line.fullmatch(data)
             if found:
-                self.pending.answer(int(found[1]), time.monotonic_ns())
+                now_ns = time.monotonic_ns()
+                seq, number, sent_ns = int(found[1]), int(found[2]), int(found[3])
+                was_open = seq in self.pending
+                self.pending.answer(seq, now_ns)
+                if was_open:
+                    self._directions.heard(number, None if found[4] is None else int(found[4]), sent_ns, now_ns)
+
+    def _tell(self, now_ns: int, *, at_once: bool = False) -> None:
+        loss = self._directions.told(now_ns, at_once=at_once)
+        if loss is not None:
+            self._recorder.lost(self.spec.probe, loss)
 
     def close(self) -> None:
         """Close the socket."""
+        self._tell(time.monotonic_ns(), at_once=True)
         self._loop.forget(self._sock.fileno())
         self._sock.close()
 

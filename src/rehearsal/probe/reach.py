@@ -38,11 +38,12 @@ from rehearsal.sampleclass import SampleClass
 if TYPE_CHECKING:
     import socket
 
+    from rehearsal.probe.direction import Loss
     from rehearsal.probe.massing import Massing
 
 FRAME = struct.Struct("<cI")
 ROW = struct.Struct("<HBBIqqq")
-SAMPLES, DETAIL, REPORT = b"S", b"D", b"R"
+SAMPLES, DETAIL, REPORT, LOST = b"S", b"D", b"R", b"L"
 _FLUSH_NS = SECOND_NS // 4
 _EXPIRE_NS = SECOND_NS // 20
 _MANY_PER_S = 1000.0  # icmp probes of one kind that together exceed this are fired as volleys
@@ -84,6 +85,10 @@ class FrameRecorder:
     ) -> None:
         if self._cap.passes(probe):
             self._frame(DETAIL, json.dumps([probe, seq, int(sample_class), message]).encode())
+
+    def lost(self, probe: int, loss: Loss) -> None:
+        """Take which way datagrams were lost."""
+        self._frame(LOST, json.dumps([probe, loss.from_ns, loss.to_ns, loss.lost, loss.there, loss.back]).encode())
 
     def request_id(self, probe: int, seq: int) -> str:  # noqa: D102 - as in Recorder
         return request_id(self._run_token, probe, seq)
@@ -139,6 +144,9 @@ class Reach:
         gc.freeze()
         gc.disable()
         self._loop.run()
+        for probe in self._all():
+            if not isinstance(probe, IcmpProbe):
+                probe.close()  # with what it knows about the datagrams that it lost
         self._report_facts()
         self._recorder.flush_all()
 

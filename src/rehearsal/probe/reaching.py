@@ -17,9 +17,11 @@ from typing import Any
 
 import numpy as np
 
+from rehearsal.events import DatagramsLost
 from rehearsal.events import ProberBlind
 from rehearsal.probe.reach import DETAIL
 from rehearsal.probe.reach import FRAME
+from rehearsal.probe.reach import LOST
 from rehearsal.probe.reach import SAMPLES
 from rehearsal.probe.spec import SECOND_NS
 from rehearsal.sampleclass import SampleClass
@@ -166,6 +168,9 @@ class Reaching:
         if kind == DETAIL:
             probe, seq, sample_class, message = json.loads(body)
             self._recording.detail(probe, seq, SampleClass(sample_class), message)
+            return
+        if kind == LOST:
+            self._recording.event(DatagramsLost(*json.loads(body)))
             return
         facts = json.loads(body)
         report = self._report

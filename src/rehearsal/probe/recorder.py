@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from typing import Protocol
 
 if TYPE_CHECKING:
+    from rehearsal.probe.direction import Loss
     from rehearsal.sampleclass import SampleClass
 
 MOST_DETAILS_PER_S = 20  # per probe; the samples themselves are all kept
@@ -36,6 +37,13 @@ class Recorder(Protocol):
 
     def request_id(self, probe: int, seq: int) -> str:
         """Return the request id that a sample sends."""
+
+
+class LossRecorder(Recorder, Protocol):
+    """Where datagrams that were lost are put as well."""
+
+    def lost(self, probe: int, loss: Loss) -> None:
+        """Take which way datagrams were lost."""
 
 
 class DetailCap:
