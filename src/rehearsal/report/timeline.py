@@ -14,6 +14,7 @@ from markupsafe import Markup
 from rehearsal.report import axis
 from rehearsal.report import figures
 from rehearsal.report import flags
+from rehearsal.report import marks
 from rehearsal.report import strips
 from rehearsal.report import svg
 from rehearsal.report import texts
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from rehearsal.report.clock import Clock
+    from rehearsal.results import Happening
     from rehearsal.results import Migration
     from rehearsal.results import Results
     from rehearsal.results import Step
@@ -62,6 +64,7 @@ def draw(results: Results, clock: Clock) -> Timeline:
     chosen = _chosen(results.strips)
     stack = [_head(results, clock, scale)]
     stack += [_group(title, rows, results, scale) for title, rows in grouped(chosen, results.services).items()]
+    stack += _hosts(results, scale)
     stack.append(_foot(results, clock, scale))
     return Timeline(
         [one for one, _ in stack],
@@ -205,7 +208,8 @@ def _group(title: str, rows: list[Strip], results: Results, scale: svg.Scale) ->
         texts.width(strips.label(row), _SMALL) <= _LABEL_ROOM for row in rows
     )
     top = 4 if beside else _TITLE
-    high = top + len(rows) * _ROW + 3
+    happened = marks.of_group(title, results.happenings)
+    high = top + (len(rows) + len(happened)) * _ROW + 3
     parts = [
         *_bands(results, scale, high),
         svg.text(2, top + 11 if beside else 12, texts.fitted(title, 180, 12), "group"),
@@ -229,6 +233,7 @@ def _group(title: str, rows: list[Strip], results: Results, scale: svg.Scale) ->
                 "end",
             ),
         ]
+    parts += _marked(happened, top + len(rows) * _ROW, scale)
     for window in results.windows:
         if window.probe in seen:
             outer = scale.x(results.ended_ns if window.first_good_ns is None else window.first_good_ns)
@@ -240,6 +245,29 @@ def _group(title: str, rows: list[Strip], results: Results, scale: svg.Scale) ->
     parts.append(svg.dashes(bands, high / 2, "blindband", thick=high, tip="the prober was blind"))
     label = f"What the probes of {title} saw over time: " + "; ".join(f"{row.name}: {_tally(row)}" for row in rows[:12])
     return svg.drawing(WIDE, high, label, parts, "tl"), high
+
+
+def _marked(rows: list[tuple[str, list[Happening]]], top: float, scale: svg.Scale) -> Iterable[Markup]:
+    for place, (label, happenings) in enumerate(rows):
+        y = top + place * _ROW + _ROW / 2
+        yield svg.text(LEFT - 10, y + 3.5, texts.fitted(label, LEFT - 24, _SMALL), "row", "end")
+        yield marks.marks(happenings, y, scale)
+        yield svg.text(WIDE - 2, y + 3.5, figures.count(len(happenings)), "tally", "end")
+
+
+def _hosts(results: Results, scale: svg.Scale) -> list[tuple[Markup, float]]:
+    """Draw what happened to what all services have in common, and when a host was not watched; nothing if neither."""
+    rows = marks.shared(results.happenings)
+    if not rows and not results.unwatched:
+        return []
+    high = _TITLE + (len(rows) + bool(results.unwatched)) * _ROW + 3
+    parts = [*_bands(results, scale, high), svg.text(2, 12, "shared by all services", "group")]
+    parts += _marked(rows, _TITLE, scale)
+    if results.unwatched:
+        y = _TITLE + len(rows) * _ROW + _ROW / 2
+        parts.append(svg.text(LEFT - 10, y + 3.5, "hosts not watched", "row", "end"))
+        parts.append(marks.unwatched(results.unwatched, y, scale))
+    return [(svg.drawing(WIDE, high, "What happened to what all services share, over time", parts, "tl"), high)]
 
 
 def _tally(row: Strip) -> str:
