@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rehearsal.plan import StepSpec
     from rehearsal.target.model import Target
 
-PARTS = ("calibration", "probes", "canaries", "migrations", "suites", "witness")
+PARTS = ("calibration", "probes", "canaries", "writes", "migrations", "suites", "witness")
 """What `--without` can leave out. What is left out is not proven, and the report says so."""
 
 
