@@ -98,11 +98,11 @@ class Candidates:
                 continue
             (excluded if candidate.rank >= HEAVIEST else fits).append(candidate)
         fits += self._migrations(group, onset)
-        step, no_step = self._step(group)
+        step, no_step, concerned = self._step(group)
         explained = _explained(fits)
         unseen = self._world.unseen(group, onset.low_ns - MARGIN_NS, onset.high_ns + MARGIN_NS)
         if not fits:
-            explained = "step" if step else "not watched" if unseen else "unattributed"
+            explained = "step" if concerned else "not watched" if unseen else "unattributed"
         causes = [each.text for each in sorted(fits)][:_MOST]
         return Explanation(
             explained,
@@ -123,16 +123,18 @@ class Candidates:
             and (OPEN_NS if move.ended_ns is None else move.ended_ns) >= onset.low_ns - MARGIN_NS
         ]
 
-    def _step(self, group: Group) -> tuple[list[str], list[str]]:
-        """Return the step as the least specific candidate, or why it is none."""
+    def _step(self, group: Group) -> tuple[list[str], list[str], bool]:
+        """Return the step as the least specific candidate, or why it is none; and whether the plan lets it touch the service."""
         charge = group.charge
+        if charge.attribution not in {"step", "ambiguous"}:
+            return [], [], False
+        steps = charge.named or (charge.label,)
+        concerned = any(self._world.step_concerns(step, group.service) for step in steps)
         if charge.attribution == "ambiguous":
-            return ["began at the border of " + " and ".join(charge.named)], []
-        if charge.attribution != "step":
-            return [], []
-        if self._world.step_concerns(charge.label, group.service):
-            return [f"step {charge.label} was running"], []
-        return [], [f"step {charge.label} was running; the plan does not let it touch {group.service}"]
+            return ["began at the border of " + " and ".join(charge.named)], [], concerned
+        if concerned:
+            return [f"step {charge.label} was running"], [], True
+        return [], [f"step {charge.label} was running; the plan does not let it touch {group.service}"], False
 
 
 def onset_of(group: Group) -> Onset:

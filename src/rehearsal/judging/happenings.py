@@ -373,12 +373,13 @@ def _ports(history: History, clocks: HostClocks) -> list[Happening]:
             continue
         moment = clocks.moment(event.host, event.wall_ns, arrived_ns)
         if before[0] != event.chassis:
-            what = f"moved from {before[0] or 'nowhere'}" if event.chassis else f"left {before[0]}"
+            what = f"moved from {before[0] or 'nowhere'}" if event.chassis else "left"
         else:
             what = "up" if event.up else "down"
-        same = [each for each in found if (each.subject, each.host, each.what) == (canary, event.chassis, what)]
+        where = event.chassis or before[0]
+        same = [each for each in found if (each.subject, each.host, each.what) == (canary, where, what)]
         if not any(abs(each.from_ns - moment.at_ns) <= SAME_NS for each in same):
-            found.append(Happening("port", event.chassis, canary, what, moment.at_ns, moment.at_ns, moment.error_ns))
+            found.append(Happening("port", where, canary, what, moment.at_ns, moment.at_ns, moment.error_ns))
     return found
 
 

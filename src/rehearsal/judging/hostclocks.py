@@ -1,8 +1,9 @@
 """Hosts' wall clocks, brought onto the prober's clock by the pairs that were read during the run.
 
 The offset is read by a question and its answer: the host's clock was read somewhere in between, so that half of the
-round trip is its error (Cristian, Probabilistic clock synchronization, 1989). Where an offset changed between two
-readings, nobody knows when: the change is part of the error.
+round trip is its error (Cristian, Probabilistic clock synchronization, 1989). Of the readings around a moment the one
+with the smallest error counts, with what a clock can drift until then (as NTP's clock filter does, RFC 5905, 10);
+readings that contradict it show that the clock was set in between, and then only the nearest count.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
 
 UNREAD_ERROR_NS = 1_000_000_000
 """Of what a host said whose clock was never read: it arrived soon after it happened."""
-STEPPED_NS = 100_000_000
-"""Two readings further apart than this are a clock that was set, not one that drifts."""
+DRIFT = 100e-6
+"""Quartz that nobody disciplines drifts less than this."""
+AROUND_NS = 300_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +57,32 @@ class HostClocks:
         readings = self._readings.get(host, [])
         if not readings:
             return Moment(arrived_ns, UNREAD_ERROR_NS)
-        place = bisect.bisect_right([reading.at_ns for reading in readings], arrived_ns)
-        near = readings[max(0, place - 1) : place + 1]
-        # Of two, the one by which it arrived soonest after it happened, and yet not before.
-        before, after = near[0], near[-1]
-        best = min(near, key=lambda reading: abs(arrived_ns - (wall_ns - reading.offset_ns)))
-        apart_ns = abs(before.offset_ns - after.offset_ns)
-        error_ns = best.error_ns + (apart_ns if apart_ns < STEPPED_NS else 0)
-        at_ns = wall_ns - best.offset_ns
-        return Moment(min(at_ns, arrived_ns), error_ns)
+        around = self._around(readings, arrived_ns)
+        best = min(around, key=lambda reading: _error_at(reading, arrived_ns))
+        if not all(_agree(best, reading) for reading in around):
+            place = bisect.bisect_right([reading.at_ns for reading in readings], arrived_ns)
+            near = readings[max(0, place - 1) : place + 1]
+            # Set in between: the one by which it arrived soonest after it happened.
+            best = min(near, key=lambda reading: abs(arrived_ns - (wall_ns - reading.offset_ns)))
+        return Moment(min(wall_ns - best.offset_ns, arrived_ns), _error_at(best, arrived_ns))
+
+    @staticmethod
+    def _around(readings: list[_Reading], at_ns: int) -> list[_Reading]:
+        times = [reading.at_ns for reading in readings]
+        low = bisect.bisect_left(times, at_ns - AROUND_NS)
+        high = bisect.bisect_right(times, at_ns + AROUND_NS)
+        place = bisect.bisect_right(times, at_ns)
+        return readings[min(low, max(0, place - 1)) : max(high, place + 1)]
 
     def knows(self, host: str) -> bool:
         """Return whether a host's clock was ever read."""
         return bool(self._readings.get(host))
+
+
+def _error_at(reading: _Reading, at_ns: int) -> int:
+    return reading.error_ns + round(abs(at_ns - reading.at_ns) * DRIFT)
+
+
+def _agree(one: _Reading, other: _Reading) -> bool:
+    drift_ns = round(abs(one.at_ns - other.at_ns) * DRIFT)
+    return abs(one.offset_ns - other.offset_ns) <= one.error_ns + other.error_ns + drift_ns

@@ -238,7 +238,8 @@ def _of_guests(happening: Happening, group: Group, at_ns: int, world: World) -> 
     canaries = _canaries(group)
     if happening.kind == "port":
         mine = happening.subject in canaries
-        return Reach(OWN) if mine else Reach(None, "it is the port of another guest")
+        # Less than a migration of its own, of which it is a part.
+        return Reach(OWN + 1) if mine else Reach(None, "it is the port of another guest")
     here = {place for canary in canaries for place in world.place_of(canary, at_ns)}
     return Reach(OWN_OTHER if not here or short(happening.host) in here else SHARED)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import dataclasses
 import json
 import os
 import selectors
@@ -35,7 +36,7 @@ PING_S = 5.0
 DEAF_S = 25.0
 """A host that did not answer a ping for so long is given up and tried again."""
 CLOCK_S = 30.0
-"""A host's clock is recorded so often, and at once when it jumped."""
+"""A host's clock is recorded so often, by the quickest answer, and at once when it jumped."""
 JUMP_NS = 5_000_000
 FIRST_RETRY_S, LAST_RETRY_S = 1.0, 30.0
 NOTED_AFTER_S = 30.0
@@ -61,7 +62,9 @@ class _Line:
     retry_s: float = FIRST_RETRY_S
     ping: int = 0
     asked_ns: dict[int, int] = field(default_factory=dict)
-    clock: tuple[int, int, int] | None = None  # when recorded, offset (ns), error (ns)
+    clock: events.WitnessClock | None = None  # the last that was recorded, at `clock_ns`
+    clock_ns: int = 0
+    best: events.WitnessClock | None = None  # the quickest answer since then
     blind: dict[str, tuple[float, str]] = field(default_factory=dict)  # part: since, why
     noted: set[str] = field(default_factory=set)
     cpu_ns: int = 0
@@ -269,15 +272,18 @@ class Witness:
             return
         line.asked_ns = {number: at for number, at in line.asked_ns.items() if number > pong.number}
         now_ns = time.monotonic_ns()
-        offset_ns = pong.wall_ns - (asked_ns + now_ns) // 2
-        error_ns = (now_ns - asked_ns) // 2
-        if line.clock is not None:
-            recorded_ns, known_ns, known_error_ns = line.clock
-            jumped = abs(offset_ns - known_ns) > error_ns + known_error_ns + JUMP_NS
-            if not jumped and now_ns - recorded_ns < CLOCK_S * 1e9:
+        read = events.WitnessClock(line.host, asked_ns, now_ns, pong.wall_ns, pong.cpu_ns, pong.rss_bytes)
+        if line.best is None or _error_ns(read) <= _error_ns(line.best):
+            line.best = read
+        known = line.clock
+        if known is not None:
+            apart_ns = abs(_offset_ns(read) - _offset_ns(known))
+            if apart_ns > _error_ns(read) + _error_ns(known) + JUMP_NS:
+                line.best = read
+            elif now_ns - line.clock_ns < CLOCK_S * 1e9:
                 return
-        line.clock = now_ns, offset_ns, error_ns
-        self._record(events.WitnessClock(line.host, asked_ns, now_ns, pong.wall_ns, pong.cpu_ns, pong.rss_bytes))
+        line.clock, line.clock_ns, line.best = line.best, now_ns, None
+        self._record(dataclasses.replace(line.clock, cpu_ns=pong.cpu_ns, rss_bytes=pong.rss_bytes))
 
     # --- what is not watched --------------------------------------------------------------------------------------------
 
@@ -294,7 +300,7 @@ class Witness:
         if "host" not in line.blind:
             heard_ns = line.heard_ns if was_heard else 0
             self._sight(line, events.WitnessSight(line.host, "host", "blind", why[:300], heard_ns=heard_ns))
-        line.clock = None
+        line.clock = line.best = None
         line.due = time.monotonic() + line.retry_s
         line.retry_s = min(2 * line.retry_s, LAST_RETRY_S)
 
@@ -338,3 +344,12 @@ class Witness:
                 self._hear(*key.data)
         for line in heard:
             self._record(events.WitnessEnded(line.host, line.cpu_ns, line.rss_bytes))
+
+
+def _error_ns(read: events.WitnessClock) -> int:
+    """Return how wrong an offset can be: the clock was read somewhere between question and answer."""
+    return (read.answered_ns - read.asked_ns) // 2
+
+
+def _offset_ns(read: events.WitnessClock) -> int:
+    return read.wall_ns - (read.asked_ns + read.answered_ns) // 2
