@@ -142,6 +142,20 @@ def test_what_writes_left_behind_is_found_by_its_name_also_without_its_project(p
     assert RUN not in find_runs(Connection(cloud))
 
 
+def test_a_key_that_nova_does_not_take_keeps_no_canary_away(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The operator's key is for looking into canaries; without it they are made all the same, and that is told."""
+    cloud = FakeCloud()
+
+    def refused(*_: object, **__: object) -> None:
+        raise refusal("Keypair data is invalid", 400)
+
+    monkeypatch.setattr(type(Connection(cloud).compute), "create_keypair", refused)
+    told: list[str] = []
+    found = canary.put_up(Connection(cloud), RUN, wish(port), quiet, told.append)
+    assert found.up
+    assert any("nobody will be able to log in" in text for text in told)
+
+
 def test_only_a_user_of_their_own_writes(port: int) -> None:
     """The write lane gets the canaries' own user and project; where there is no such project, nobody."""
     cloud = FakeCloud()

@@ -7,7 +7,6 @@ import dataclasses
 import pytest
 import yaml
 from hypothesis import given
-from hypothesis import settings
 from hypothesis import strategies as st
 
 from rehearsal import plan as plans
@@ -77,6 +76,11 @@ def mistakes(tmp_path, text):
         ("migrate_after: first", "migrate_after: second", 19, ["migrate_after"]),
         ("title: Small", "title: [", 4, ["no valid YAML"]),
         ("    title: First\n", "    title: First\n    gates: [inflihgt]\n", 12, ["'inflihgt' in gates"]),
+        ("title: Small\n", "title: Small\nrates:\n  icmp: 20\n  icpm: 20\n", 5, ["'icpm' is no lane", "vip-new"]),
+        ("title: Small\n", "title: Small\nrates: {icmp: 0}\n", 3, ["0.0 is no rate for icmp", "1/600"]),
+        ("title: Small\n", 'title: Small\nrates: {icmp: "20"}\n', 3, ["rates.icmp", "'20'"]),
+        ("title: Small\n", "title: Small\nfocus_most: -1\n", 3, ["focus_most"]),
+        ("    title: First\n", "    title: First\n    focus: [novo]\n", 12, ["'novo' in focus is unknown", "nova"]),
     ],
 )
 def test_a_mistake_is_named(tmp_path, old, new, line, words):
@@ -102,7 +106,6 @@ def test_no_file_and_no_mapping(tmp_path):
         plans.find(str(tmp_path / "none.yml"))
 
 
-@settings(deadline=None, max_examples=60)
 @given(st.text(max_size=200))
 def test_any_text_is_a_plan_or_a_plan_error(tmp_path_factory, text):
     """No text makes reading raise anything but PlanError."""

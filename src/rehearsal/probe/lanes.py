@@ -213,7 +213,7 @@ def canary_probes(  # noqa: PLR0913 - all by keyword
 
 
 def _named(name: str, address: str) -> str:
-    return f"{name} v6" if ":" in address and not name.endswith(" v6") else name
+    return f"{name} v6" if ":" in address and " v6 " not in f"{name} " else name
 
 
 def _root(url: str) -> str:
