@@ -36,6 +36,7 @@ _MMSGHDR = np.dtype(
     ]
 )
 _CONTROL_BYTES = 64
+_STAMP_BYTES = 32  # of a control message with a struct timespec
 _NAME_BYTES = 28  # struct sockaddr_in6
 _DONTWAIT = int(socket.MSG_DONTWAIT)
 
@@ -51,12 +52,13 @@ def available() -> bool:
 class Outbox:
     """Packets, one a row, each with its address; any run of rows is sent by one call."""
 
-    def __init__(self, packets: NDArray[np.uint8], addresses: NDArray[np.uint8]) -> None:
+    def __init__(self, packets: NDArray[np.uint8], addresses: NDArray[np.uint8], *, offset: int = 0) -> None:
+        """Take rows whose packets begin at `offset` bytes, for the sake of alignment."""
         rows, width = packets.shape
         self._packets, self._addresses = packets, addresses  # the kernel reads them: they must stay
         self._iovecs = np.zeros(rows, _IOVEC)
-        self._iovecs["base"] = packets.ctypes.data + np.arange(rows, dtype=np.uint64) * packets.strides[0]
-        self._iovecs["len"] = width
+        self._iovecs["base"] = packets.ctypes.data + offset + np.arange(rows, dtype=np.uint64) * packets.strides[0]
+        self._iovecs["len"] = width - offset
         self._headers = np.zeros(rows, _MMSGHDR)
         self._headers["name"] = addresses.ctypes.data + np.arange(rows, dtype=np.uint64) * addresses.strides[0]
         self._headers["namelen"] = addresses.shape[1]
@@ -73,8 +75,11 @@ class Outbox:
 class Inbox:
     """Room for a number of datagrams, filled by one call, with the kernel's time stamps."""
 
-    def __init__(self, rows: int, width: int, *, offset: int = 0) -> None:
-        """Make room for datagrams of `width` bytes, each written from `offset` on, for the sake of alignment."""
+    def __init__(self, rows: int, width: int, *, offset: int = 0, named: bool = True) -> None:
+        """Make room for datagrams of `width` bytes, each written from `offset` on, for the sake of alignment.
+
+        `named`: the kernel is asked for the address of the sender; not needed where the packet itself has it.
+        """
         self.rows = rows
         self.data = np.zeros((rows, offset + width), np.uint8)
         self.names = np.zeros((rows, _NAME_BYTES), np.uint8)
@@ -85,8 +90,9 @@ class Inbox:
         self._iovecs["base"] = self.data.ctypes.data + offset + np.arange(rows, dtype=np.uint64) * (offset + width)
         self._iovecs["len"] = width
         template = np.zeros(rows, _MMSGHDR)
-        template["name"] = self.names.ctypes.data + np.arange(rows, dtype=np.uint64) * _NAME_BYTES
-        template["namelen"] = _NAME_BYTES
+        if named:
+            template["name"] = self.names.ctypes.data + np.arange(rows, dtype=np.uint64) * _NAME_BYTES
+            template["namelen"] = _NAME_BYTES
         template["iov"] = self._iovecs.ctypes.data + np.arange(rows, dtype=np.uint64) * _IOVEC.itemsize
         template["iovlen"] = 1
         template["control"] = self._control.ctypes.data + np.arange(rows, dtype=np.uint64) * _CONTROL_BYTES
@@ -94,6 +100,7 @@ class Inbox:
         self._template = template
         self._headers = template.copy()
         self._used = 0
+        self._is_usual = True  # every datagram has the time stamp as its only control message
 
     def receive(self, fd: int) -> int:
         """Take what is there, up to all rows; return how many. An error of the socket counts as nothing."""
@@ -102,6 +109,7 @@ class Inbox:
         if got < 0 and ctypes.get_errno() == errno.EBADF:
             raise OSError(errno.EBADF, "the socket is closed")
         self._used = max(0, got)
+        self._is_usual = bool((self._headers["controllen"][: self._used] == _STAMP_BYTES).all())
         return self._used
 
     def lengths(self, count: int) -> NDArray[np.uint32]:
@@ -113,14 +121,15 @@ class Inbox:
         """Return the kernel's time stamps of this kind (SO_TIMESTAMPNS), or another moment where there is none."""
         stamps: NDArray[np.int64] = self._stamps[:count, 0] * 1_000_000_000 + self._stamps[:count, 1]
         is_stamp = self._kinds[:count, 0] == socket.SOL_SOCKET + (kind << 32)
-        if not (is_stamp.all() and int(self._headers["controllen"][:count].min()) >= 32):
-            stamps[~is_stamp | (self._headers["controllen"][:count] < 32)] = otherwise_ns
+        if not (self._is_usual and is_stamp.all()):
+            stamps[~is_stamp | (self._headers["controllen"][:count] < _STAMP_BYTES)] = otherwise_ns
         return stamps
 
     def drops(self, count: int, kind: int) -> int:
         """Return the largest count of lost datagrams (SO_RXQ_OVFL) among the second control messages, 0 if none."""
-        if int(self._headers["controllen"][:count].max(initial=0)) <= 32:
+        if self._is_usual:
             return 0
         kinds = self._control[:count, 40:48].view("<i8")[:, 0]
         counts = self._control[:count, 48:52].view("<u4")[:, 0]
-        return int(counts[kinds == socket.SOL_SOCKET + (kind << 32)].max(initial=0))
+        has_count = (self._headers["controllen"][:count] > _STAMP_BYTES) & (kinds == socket.SOL_SOCKET + (kind << 32))
+        return int(counts[has_count].max(initial=0))

@@ -38,12 +38,15 @@ if TYPE_CHECKING:
 
 SLOTS_NS = ((5000, 4_000_000), (1000, 1_500_000), (0, 0))
 """From so many packets a second on, those that are due within this time are sent together."""
-_HEAR_NS = 10_000_000
+_HEAR_NS = 20_000_000
 _INBOX = 256
 _PROBE, _SEQ = 2, 3  # words of 8 bytes in an ICMP message
 _COUNTER_AT, _SEQ_AT = 24, 6  # bytes
 _UNSENT = -1
 _IP_HEAD, _ALIGNED = 20, 24
+_IP_HDRINCL = 3
+_IP_HEAD_OF_ECHO = bytes([0x45, 0, 0, 0, 0, 0, 0, 0, 64, socket.IPPROTO_ICMP])  # the kernel fills in what is 0
+_LONGEST_WAIT_NS = np.uint64(60_000_000_000)
 _NOBODY = np.uint64((1 << 16) - 1)  # no probe has this number
 _UPPER = np.uint64(32)
 
@@ -59,14 +62,20 @@ class VolleySocket:
     def __init__(self, family: socket.AddressFamily, size_bytes: int, token: bytes) -> None:
         self.echo = icmp.EchoSocket(family, token)
         self._head = _IP_HEAD if self.echo.raw and family == socket.AF_INET else 0
+        if self._head:  # with heads of our own a packet takes a shorter way through the kernel
+            self.echo.sock.setsockopt(socket.IPPROTO_IP, _IP_HDRINCL, 1)
+        self.lead = _ALIGNED if self._head else 0  # bytes before the message in a row of packets
         offset = _ALIGNED - self._head
         self._most = max(64, 8 + size_bytes)  # of a message: rows that lie close together are read faster
-        self._inbox = Inbox(_INBOX, _ALIGNED + self._most - offset, offset=offset)
+        self._inbox = Inbox(_INBOX, _ALIGNED + self._most - offset, offset=offset, named=not self._head)
         self._messages: Words = self._inbox.data.view("<u8")[:, _ALIGNED // 8 :]
         self._kinds = self._inbox.data[:, _ALIGNED]
         self._first_octets = self._inbox.data[:, offset]
-        self._sources = self._inbox.names[:, 4:8].view("<u4")[:, 0]
-        self._sources_v6 = self._inbox.names[:, 8:24]
+        octets = self._inbox.names[:, 8:24] if family == socket.AF_INET6 else self._inbox.names[:, 4:8]
+        if self._head:
+            octets = self._inbox.data[:, offset + 12 : offset + 16]
+        self._octets = octets
+        self._sources: NDArray[Any] = octets if family == socket.AF_INET6 else octets.view("<u4")[:, 0]
         self._next_ns = 0
         self.volleys: list[Volley] = []  # the newest first
 
@@ -84,8 +93,9 @@ class VolleySocket:
             return False
         now_wall_ns, now_ns = time.time_ns(), time.monotonic_ns()
         waited_ns = now_wall_ns - self._inbox.wall_ns(count, icmp.SO_TIMESTAMPNS, now_wall_ns)
-        if int(waited_ns.min()) < 0 or int(waited_ns.max()) >= 60_000_000_000:
-            waited_ns[(waited_ns < 0) | (waited_ns >= 60_000_000_000)] = 0  # the wall clock was set: later is safe
+        waited: Words = waited_ns.view(np.uint64)  # what is negative is very large
+        if waited.max() >= _LONGEST_WAIT_NS:
+            waited[waited >= _LONGEST_WAIT_NS] = 0  # the wall clock was set: later is safe
         self.echo.drops = max(self.echo.drops, self._inbox.drops(count, icmp.SO_RXQ_OVFL))
         self._sort_out(count, now_ns - waited_ns)
         return count == _INBOX
@@ -97,7 +107,7 @@ class VolleySocket:
             is_reply &= self._first_octets[:count] == 0x45  # an IP head with options is not ours
         lengths = self._inbox.lengths(count) - np.uint32(self._head)
         words: Words = self._messages[:count]
-        sources: NDArray[Any] = self._sources[:count] if is_v4 else self._sources_v6[:count]
+        sources: NDArray[Any] = self._sources[:count]
         if not is_reply.all():
             for row in np.flatnonzero(~is_reply).tolist():
                 self._hear_other(row, int(lengths[row]), int(arrived_ns[row]))
@@ -113,9 +123,7 @@ class VolleySocket:
 
     def _hear_other(self, row: int, length: int, arrived_ns: int) -> None:
         data = self._inbox.data[row, _ALIGNED : _ALIGNED + max(0, min(length, self._most))].tobytes()
-        name = self._inbox.names[row]
-        octets = name[4:8] if self.echo.family == socket.AF_INET else name[8:24]
-        sender = socket.inet_ntop(self.echo.family, octets.tobytes())
+        sender = socket.inet_ntop(self.echo.family, self._octets[row].tobytes())
         heard = icmp.parse(self.echo.family, data, sender, self.echo.identifier, arrived_ns)
         if heard is not None and heard.error:
             any(volley.fail(heard) for volley in self.volleys)
@@ -148,11 +156,22 @@ class Volley:
         self._sources: NDArray[Any] = (
             np.ascontiguousarray(names[:, 4:8]).view("<u4")[:, 0] if is_v4 else names[:, 8:24].copy()
         )
-        self._packets = np.zeros((*shape, 8 + size), np.uint8)
+        packets = np.zeros((*shape, where.lead + 8 + size), np.uint8)
+        self._packets = packets[:, :, where.lead :]
         self._lay_out_packets(size)
-        flat = self._packets.reshape(-1, 8 + size)
-        self._expected: Words = flat.view("<u8")
-        self._outbox = Outbox(flat, np.ascontiguousarray(np.tile(names, (self._rounds, 1))))
+        if where.lead:
+            packets[:, :, _ALIGNED - _IP_HEAD : _ALIGNED - _IP_HEAD + len(_IP_HEAD_OF_ECHO)] = np.frombuffer(
+                _IP_HEAD_OF_ECHO, np.uint8
+            )
+            packets[:, :, _ALIGNED - 4 : _ALIGNED] = names[:, 4:8]
+        flat = packets.reshape(-1, where.lead + 8 + size)
+        self._expected: Words = flat.view("<u8")[:, where.lead // 8 :]
+        self._outbox = Outbox(
+            flat,
+            np.ascontiguousarray(np.tile(names, (self._rounds, 1))),
+            offset=_ALIGNED - _IP_HEAD if where.lead else 0,
+        )
+        self._marks = np.zeros(flat.shape[0], np.int64)
         self._sent = np.full(shape, _UNSENT, np.int64)
         self._done = np.zeros(shape, np.int64)
         self._flat_sent, self._flat_done = self._sent.reshape(-1), self._done.reshape(-1)
@@ -276,8 +295,9 @@ class Volley:
         probes = words[:, _PROBE].byteswap()
         index = self._index[np.minimum(probes, _NOBODY)]
         rounds = words[:, _SEQ].byteswap().view(np.int64) - self._first_seq[index]
-        known = (index >= 0) & (rounds > self._prepared - self._rounds) & (rounds >= 0) & (rounds <= self._prepared)
-        known &= lengths == self._packets.shape[2]
+        oldest = max(0, self._prepared - self._rounds + 1)
+        known = (rounds - oldest).view(np.uint64) < np.uint64(max(0, self._prepared - oldest + 1))
+        known &= (index >= 0) & (lengths == self._packets.shape[2])
         others = None
         if not known.all():
             others = ~known
@@ -286,11 +306,11 @@ class Volley:
         slots = rounds % self._rounds
         flat = slots * len(self.specs) + index
         expected = self._expected[flat]
-        fits = (words[:, 1 : expected.shape[1]] == expected[:, 1:]).all(axis=1)
-        fits &= (words[:, 0] ^ expected[:, 0]) >> _UPPER == 0  # identifier and sequence number
-        same = sources == self._sources[index]
-        fits &= same if same.ndim == 1 else same.all(axis=1)
-        if not fits.all():
+        differs = words[:, 1 : expected.shape[1]] != expected[:, 1:]
+        another = (words[:, 0] ^ expected[:, 0]) >> _UPPER != 0  # identifier and sequence number
+        strange = sources != self._sources[index]
+        if differs.any() or another.any() or strange.any():
+            fits = ~(differs.any(axis=1) | another | (strange if strange.ndim == 1 else strange.any(axis=1)))
             flat, slots, rounds, arrived_ns = flat[fits], slots[fits], rounds[fits], arrived_ns[fits]
         if len(flat):
             self._answer(flat, slots, rounds, arrived_ns)
@@ -313,9 +333,13 @@ class Volley:
             self.duplicates += int((~waiting & ~lost).sum())
             flat, slots, sent_ns, arrived_ns = flat[good], slots[good], sent_ns[good], arrived_ns[good]
         self._flat_done[flat] = np.maximum(arrived_ns, sent_ns)
-        places = np.unique(flat)
-        self.duplicates += len(flat) - len(places)  # the same reply twice at once
-        self._open -= np.bincount(places // len(self.specs), minlength=self._rounds)
+        numbers = np.arange(len(flat))
+        self._marks[flat] = numbers
+        is_last = self._marks[flat] == numbers
+        if not is_last.all():  # the same reply twice at once
+            slots = slots[is_last]
+            self.duplicates += len(flat) - len(slots)
+        self._open -= np.bincount(slots, minlength=self._rounds)
         self._close_complete_rounds()
 
     def fail(self, heard: icmp.Heard) -> bool:
