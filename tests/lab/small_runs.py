@@ -36,6 +36,7 @@ defaults:
   canaries: {longest_s: 60, total_s: 60}
 baseline_s: 5
 settle_s: 2
+rates: {vip-new: 5, vip-reused: 5, deep-fresh: 0.2, backend-new: 0.2, backend-reused: 0.2, udp: 10}
 steps:
   - id: pull
     title: Pull what is there

@@ -43,11 +43,11 @@ class BeaconSettings:
 
     echo_port: int = ECHO_PORT
     facts_port: int = FACTS_PORT
-    beat_ms: int = 20
+    beat_ms: int = 50
     write_ms: int = 250
     pause_limit_ms: int = 100
     stall_limit_ms: int = 250
-    peer_ms: int = 100
+    peer_ms: int = 200
     gap_limit_ms: int = 300
     metadata_ms: int = 5000
     peers: tuple[tuple[str, str], ...] = ()
