@@ -18,13 +18,13 @@ from typing import NoReturn
 from lab import deploy
 from lab import faults
 from lab import guest
-from lab import host
 from lab import kolla
 from lab import layout
 from lab import lifecycle
 from lab import nodes
 from lab import status
 from lab.manager.containers import ManagerError
+from lab.unfit import UnfitError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:  # noqa: PLR0911 -- one exit
     }
     try:
         return commands[options.command]()
-    except (host.UnfitError, nodes.NodeError) as error:
+    except (UnfitError, nodes.NodeError) as error:
         print(f"rehearse-lab: {error}", file=sys.stderr)
         return USAGE
     except (
@@ -147,7 +147,7 @@ def _up(state: layout.State, *, fresh: bool) -> int:
 
 def _down(state: layout.State) -> int:
     if os.geteuid() != 0:
-        raise host.UnfitError("Ending the lab's processes needs root; run it with sudo.")
+        raise UnfitError("Ending the lab's processes needs root; run it with sudo.")
     lifecycle.down(state, _progress())
     return 0
 

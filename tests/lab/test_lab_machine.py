@@ -109,7 +109,7 @@ def test_an_unfit_machine_is_one_sentence(monkeypatch, tmp_path, name, value, se
     monkeypatch.setattr(host, "_memory_available", lambda: 32 * host.GIB)
     monkeypatch.setattr(host.os if name == "geteuid" else host, name, value)
     state = layout.State(tmp_path / "state")
-    with pytest.raises(host.UnfitError, match=sentence):
+    with pytest.raises(UnfitError, match=sentence):
         host.check(state)
     assert not state.root.exists()
 
@@ -120,7 +120,7 @@ def test_a_full_disk_is_one_sentence(monkeypatch, tmp_path):
     monkeypatch.setattr(host, "_memory_available", lambda: 32 * host.GIB)
     usage = type("Usage", (), {"free": host.GIB})
     monkeypatch.setattr(host.shutil, "disk_usage", lambda _path: usage)
-    with pytest.raises(host.UnfitError, match=rf"needs 6 GiB .* 1\.0 GiB are free \(set {layout.STATE_VARIABLE}"):
+    with pytest.raises(UnfitError, match=rf"needs 6 GiB .* 1\.0 GiB are free \(set {layout.STATE_VARIABLE}"):
         host.check(layout.State(tmp_path))
 
 
