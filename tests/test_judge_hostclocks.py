@@ -40,15 +40,16 @@ def test_the_error_contains_the_truth(offset, drift, asks, happened, delay):
     assert moment.at_ns <= happened + delay
 
 
-@given(step=st.sampled_from([-3600, -2, -0.5, 0.5, 2, 3600]), happened=st.integers(1, 99))
+@given(step=st.sampled_from([-3600, -2, 2, 3600]), happened=st.integers(1, 99))
 def test_a_clock_that_was_set_is_noticed(step, happened):
-    """Before and after the step the same moment has another wall time; the error stays small where readings are near."""
+    """After the step answers are slow for a while: the quick ones from before it must not be believed any more."""
     at = happened * S
 
     def wall(ns):
-        return ns + 5 * S + (round(step * S) if ns >= 50 * S else 0)
+        return ns + 5 * S + (step * S if ns >= 50 * S else 0)
 
-    readings = [(ns * S, ns * S + 2_000_000, wall(ns * S + 1_000_000)) for ns in range(100)]
+    took = {second: 400_000_000 if 50 <= second < 80 else 2_000_000 for second in range(100)}
+    readings = [(ns * S, ns * S + long, wall(ns * S + long // 2)) for ns, long in took.items()]
     moment = clocks_of(readings).moment("one", wall(at), at + 10_000_000)
     assert abs(moment.at_ns - at) <= moment.error_ns + 2
 

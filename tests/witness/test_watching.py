@@ -149,6 +149,11 @@ def test_nothing_stays_on_the_host_if_the_network_goes_silent(tmp_path):
         process.stdin.write(b"{}\n")
         process.stdin.flush()
         assert b'"hello"' in process.stdout.readline()
+        time.sleep(0.5)
+        process.stdin.write(b'{"ping":1}\n')
+        process.stdin.flush()
+        while b'"pong"' not in process.stdout.readline():
+            pass
         assert -signal.SIGALRM == process.wait(10)
 
 

@@ -56,7 +56,7 @@ def read_line(host: str, line: bytes) -> Said:
     try:
         data = json.loads(line)
         return _READERS[data["k"]](host, data)
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return Strange(line[:200].decode(errors="replace").strip())
 
 
