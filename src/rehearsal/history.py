@@ -183,10 +183,10 @@ class History:
             pairs.append((last.t_ns, last.w_ns))
         return pairs
 
-    def samples(self) -> Iterator[NDArray[np.void]]:
+    def samples(self, *, settled_ns: int | None = None) -> Iterator[NDArray[np.void]]:
         """Yield the samples in the order of the store; `probe` is the index of the declaration it belongs to.
 
-        Samples of a number that nobody declared get `UNDECLARED`.
+        Samples of a number that nobody declared get `UNDECLARED`. `settled_ns`: see `samples.read_chunks`.
         """
         table = np.full(1 << 16, UNDECLARED, np.uint16)
         several = []
@@ -194,7 +194,7 @@ class History:
             table[number] = spans[0][1]
             if len(spans) > 1:
                 several.append(number)
-        for chunk in self._chunks():
+        for chunk in self._chunks(settled_ns):
             if self.rebooted:
                 chunk = chunk[(chunk["sent"] >= self.began_ns) & (chunk["sent"] <= self.ended_ns)]  # noqa: PLW2901
             numbers = chunk["probe"].copy()
@@ -204,10 +204,10 @@ class History:
                 self._split(number, np.flatnonzero(numbers == number), renumbered)
             yield renumbered
 
-    def _chunks(self) -> Iterator[NDArray[np.void]]:
+    def _chunks(self, settled_ns: int | None) -> Iterator[NDArray[np.void]]:
         for path in sample_files(self.run_dir):
             try:
-                yield from read_chunks(path)
+                yield from read_chunks(path, settled_ns=settled_ns)
             except SampleStoreError as error:
                 raise HistoryError(str(error)) from error
 

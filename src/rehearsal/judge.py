@@ -52,7 +52,7 @@ def judge(history: History) -> Results:
     found = summary.findings(history, judged)
     verdict = summary.outcome(found, judged)
     windows, more_windows = views.windows(groups, history, world)
-    graded = grades.grades(losses)
+    graded = grades.grades(losses, complete=all(step.began_ns is not None for step in judged.steps))
     return Results(
         run=history.first.run,
         mode=history.first.mode,

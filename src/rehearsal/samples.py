@@ -34,6 +34,7 @@ import struct
 import zlib
 from typing import TYPE_CHECKING
 from typing import Any
+from typing import BinaryIO
 from typing import Self
 
 import numpy as np
@@ -85,6 +86,7 @@ _HEAD = struct.Struct("<4sIII")
 _BODY = struct.Struct("<qI")
 _ONE = np.uint64(1)
 _MOST = 1 << 16  # samples in a block: keeps a reader's memory small
+_BASE_BYTES = 512  # of a compressed body, from which its first twelve bytes can be told
 _LEVEL = 3  # of zlib: the low byte planes are noise, more effort buys nothing
 
 
@@ -139,14 +141,15 @@ class SampleStoreWriter:
         self.close()
 
 
-def read_chunks(path: Path) -> Iterator[NDArray[np.void]]:
+def read_chunks(path: Path, *, settled_ns: int | None = None) -> Iterator[NDArray[np.void]]:
     """Yield the samples of a file block by block (dtype SAMPLE), each block ordered by probe and sequence number.
 
+    `settled_ns`: blocks are passed over that were written before the last one with a sample due before that moment.
     Raises SampleStoreError for damage that a crash of the writer cannot explain.
     """
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
-        offset = 0
+        offset = 0 if settled_ns is None else _last_due_before(file, size, settled_ns)
         while offset < size:
             file.seek(offset)
             head = file.read(_HEAD.size)
@@ -162,6 +165,29 @@ def read_chunks(path: Path) -> Iterator[NDArray[np.void]]:
             if not _is_torn(path, offset, end):
                 raise SampleStoreError(f"{path}: damaged at byte {offset}. Restore the file from its copy.")
             offset = end
+
+
+def _last_due_before(file: BinaryIO, size: int, moment_ns: int) -> int:
+    """Return where the last block begins that holds a sample due before a moment; only heads and bases are read."""
+    found = offset = 0
+    while offset < size:
+        file.seek(offset)
+        head = file.read(_HEAD.size + _BASE_BYTES)
+        if head.startswith(MARK):
+            offset += len(MARK)
+            continue
+        if len(head) < _HEAD.size or not head.startswith(_BLOCK):
+            break
+        length = _HEAD.unpack_from(head)[1]
+        try:
+            begun = zlib.decompressobj().decompress(head[_HEAD.size : _HEAD.size + length], _BODY.size)
+            base, _ = _BODY.unpack(begun)
+        except (zlib.error, struct.error):
+            break
+        if base < moment_ns:
+            found = offset
+        offset += _HEAD.size + length
+    return found
 
 
 def samples_by_probe(run_dir: Path) -> dict[int, NDArray[np.void]]:

@@ -19,13 +19,17 @@ if TYPE_CHECKING:
     from rehearsal.results import Loss
 
 
-def grades(matrix: Iterable[Loss]) -> dict[str, str]:
-    """Return the grade of each service over all steps; empty where a cell of it is unknown."""
+def grades(matrix: Iterable[Loss], *, complete: bool) -> dict[str, str]:
+    """Return the grade of each service over all steps; empty where a cell of it is unknown.
+
+    `complete`: every step of the plan was begun. If not, what is missing may have been worse: no grade but C.
+    """
     cells: dict[str, list[Loss]] = {}
     for loss in matrix:
         if loss.step not in {BEFORE, OUTSIDE}:
             cells.setdefault(loss.service, []).append(loss)
-    return {service: _grade(losses) for service, losses in cells.items()}
+    found = {service: _grade(losses) for service, losses in cells.items()}
+    return {service: grade if complete or grade == "C" else "" for service, grade in found.items()}
 
 
 def overall(found: dict[str, str]) -> str:

@@ -42,8 +42,13 @@ if TYPE_CHECKING:
 _RANK = {Outcome.FAIL: 0, Outcome.UNKNOWN: 1, Outcome.OK: 2}
 
 
-def matrix(history: History, observation: Observation, groups: list[Group]) -> list[Loss]:
-    """Return a cell for each step and service, both kinds, in the order of the plan, with a row outside of steps."""
+def matrix(
+    history: History, observation: Observation, groups: list[Group], *, only: str | None = None
+) -> list[Loss]:
+    """Return a cell for each step and service, both kinds, in the order of the plan, with a row outside of steps.
+
+    `only`: a step; the cells of no other are judged.
+    """
     plan = history.plan
     begun = {run.step for run in history.steps}
     labels = [step for step in budgets.steps_of(plan) if step in begun]
@@ -58,6 +63,7 @@ def matrix(history: History, observation: Observation, groups: list[Group]) -> l
     return [
         _loss(history, observation, label, service, kind, charged[label, service, kind])
         for label in [BEFORE, *labels, OUTSIDE]
+        if only is None or label == only
         for service in services
         for kind in ("down", "degraded")
     ]

@@ -113,13 +113,19 @@ class Observation:
         ]
 
 
-def observe(history: History, *, also: Callable[[NDArray[np.void]], None] | None = None) -> Observation:
-    """Fold all samples of a recording. `also` gets every chunk of them, in the order of the store."""
+def observe(
+    history: History, *, also: Callable[[NDArray[np.void]], None] | None = None, since_ns: int | None = None
+) -> Observation:
+    """Fold all samples of a recording. `also` gets every chunk of them, in the order of the store.
+
+    `since_ns`: fold only what was sent from then on; what is told about the time before is worth nothing.
+    """
     pieces = pieces_of(history)
+    since_ns = history.began_ns if since_ns is None else since_ns
     blind = _own_word(history)
     controls = {probe.index for probe in history.probes if _is_off_path(probe)}
     if len({probe.name for probe in history.probes if probe.index in controls}) > 1:
-        blind += _controls_failed(history, controls)
+        blind += _controls_failed(history, controls, since_ns)
     spans = merged((from_ns, to_ns) for from_ns, to_ns, _ in blind)
     bin_ns = _bin_ns(history.ended_ns - history.began_ns)
     folds: dict[int, ProbeFold] = {}
@@ -127,7 +133,7 @@ def observe(history: History, *, also: Callable[[NDArray[np.void]], None] | None
     for probe in history.probes:
         own_pieces[probe.index] = _clipped(_with_migrations(pieces, history, probe), probe, history)
         folds[probe.index] = ProbeFold(
-            begin_ns=probe.from_ns,
+            begin_ns=max(probe.from_ns, since_ns),
             periods=probe.periods,
             stretches=[(piece.from_ns, piece.to_ns) for piece in own_pieces[probe.index]],
             blind=spans,
@@ -138,14 +144,14 @@ def observe(history: History, *, also: Callable[[NDArray[np.void]], None] | None
     together = _together(history)
     shared = {
         key: FloorFold(
-            begin_ns=min(probe.from_ns for probe in probes),
+            begin_ns=max(since_ns, min(probe.from_ns for probe in probes)),
             stretches=[(piece.from_ns, piece.to_ns) for piece in own_pieces[probes[0].index]],
             blind=spans,
         )
         for key, probes in together.items()
     }
     by_probe = {probe.index: shared[key] for key, probes in together.items() for probe in probes}
-    stream = _stream(history, folds, shared=by_probe, also=also)
+    stream = _stream(history, folds, shared=by_probe, also=also, since_ns=since_ns)
     seen = tuple(
         Seen(probe, folds[probe.index].finish(probe.ended_ns), own_pieces[probe.index]) for probe in history.probes
     )
@@ -175,16 +181,26 @@ def _common_end(probes: list[Probe]) -> int | None:
     return max(ends) if len(ends) == len(probes) else None
 
 
-def _stream(
+def longest_flight_ns(history: History) -> int:
+    """Return how long after it was sent a sample may be stored, with plenty to spare (ns)."""
+    return max((probe.declared.deadline_ns for probe in history.probes), default=0) + _SLACK_NS
+
+
+def _stream(  # noqa: PLR0913 - what is fed, and with what
     history: History,
     folds: dict[int, ProbeFold],
+    *,
+    since_ns: int,
     only: set[int] | None = None,
     shared: dict[int, FloorFold] | None = None,
     also: Callable[[NDArray[np.void]], None] | None = None,
 ) -> StreamFold:
-    longest = max((probe.declared.deadline_ns for probe in history.probes), default=0)
-    stream = StreamFold(folds, horizon_ns=longest + _SLACK_NS, shared=shared)
-    for chunk in history.samples():
+    whole = since_ns <= history.began_ns
+    horizon_ns = longest_flight_ns(history)
+    stream = StreamFold(folds, horizon_ns=horizon_ns, shared=shared)
+    for chunk in history.samples(settled_ns=None if whole else since_ns - horizon_ns):
+        if not whole:
+            chunk = chunk[chunk["sent"] >= since_ns]  # noqa: PLW2901
         if also is not None:
             also(chunk)
         if only is None:
@@ -288,14 +304,14 @@ def _is_off_path(probe: Probe) -> bool:
     return not target.startswith(_LOOPBACK)
 
 
-def _controls_failed(history: History, controls: set[int]) -> list[tuple[int, int, str]]:
+def _controls_failed(history: History, controls: set[int], since_ns: int) -> list[tuple[int, int, str]]:
     """Off-path controls say something only if all of them fail at once: one alone may itself be flaky."""
     folds = {
-        probe.index: ProbeFold(begin_ns=probe.from_ns, periods=probe.periods)
+        probe.index: ProbeFold(begin_ns=max(probe.from_ns, since_ns), periods=probe.periods)
         for probe in history.probes
         if probe.index in controls
     }
-    _stream(history, folds, controls)
+    _stream(history, folds, since_ns=since_ns, only=controls)
     by_name: dict[str, list[tuple[int, int]]] = {}
     for probe in history.probes:
         if probe.index in controls:

@@ -271,7 +271,12 @@ def _of_the_prober(history: History, judged: Judged) -> list[Finding]:
 
 def gaps(history: History, observation: Observation, judged: Judged) -> list[Gap]:
     """Return everything that this run does not prove, each with its reason."""
-    found = [Gap(f"Step {step.id}", step.note) for step in judged.steps if step.outcome is Outcome.UNKNOWN]
+    unknown = [step for step in judged.steps if step.outcome is Outcome.UNKNOWN]
+    found = [Gap(f"Step {step.id}", step.note) for step in unknown if step.attempts]
+    never = [step.id for step in unknown if not step.attempts]
+    if never:
+        several = f"{words.plural(len(never), 'step')}: {', '.join(never)}"
+        found.append(Gap(f"Step {never[0]}" if len(never) == 1 else several, "did not run"))
     found += [
         Gap(check.claim or check.id, check.observed or "not observed")
         for check in judged.checks

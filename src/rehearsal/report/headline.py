@@ -123,7 +123,7 @@ def _checks(results: Results) -> Fact:
 
 def _loss(results: Results, kind: str) -> Fact:
     name = f"Longest {_NAMES[kind]}"
-    losses = [loss for loss in results.matrix if loss.kind == kind]
+    losses = [loss for loss in results.matrix if loss.kind == kind and loss.step != "before"]  # that is the control
     if not any(loss.samples for loss in losses):
         return Fact(name, "not measured", "no sample was taken during a step", _missing(results))
     loss = worst_loss(losses, kind)
@@ -143,7 +143,7 @@ def _loss(results: Results, kind: str) -> Fact:
 
 
 def _no_loss(name: str, kind: str, results: Results) -> Fact:
-    losses = [loss for loss in results.matrix if loss.kind == kind]
+    losses = [loss for loss in results.matrix if loss.kind == kind and loss.step != "before"]
     samples = sum(loss.samples for loss in losses)
     if kind == "degraded":
         return Fact(
