@@ -394,14 +394,17 @@ def test_a_guest_sees_what_its_metadata_service_and_its_resolver_do(surrounded: 
     assert [before.facts["asks"][name]["open"] for name in ("metadata", "dns")] == [[], []]
 
     around.metadata, around.rcode = False, 2
-    wait_for(port, lambda asks: bool(asks["metadata"]["open"]) and bool(asks["dns"]["open"]))
+    wait_for(port, lambda asks: all((asks[name]["open"] or [0])[-1] >= 3 for name in asks))
     around.metadata, around.rcode = True, 0
     after = wait_for(port, lambda asks: asks["metadata"]["runs"] == 1 and asks["dns"]["runs"] == 1)
 
     for name in ("metadata", "dns"):
         found = beacon.asks_between(before, after)[name]
         assert (found.ever, found.runs, found.open) == (True, 1, False)
-        assert 1 <= found.failed < found.asked
+        assert 3 <= found.failed < found.asked
+        [(last_good, first_bad, last_bad, first_good, failed)] = after.facts["asks"][name]["windows"]
+        assert last_good < first_bad < last_bad < first_good
+        assert failed == found.failed
         assert 0 < (found.at_most_ms or 0) < 20000
 
 

@@ -17,6 +17,8 @@ from rehearsal.judging import moves
 from rehearsal.judging import summary
 from rehearsal.judging import views
 from rehearsal.judging.differences import differences
+from rehearsal.judging.flows import flows
+from rehearsal.judging.guests import guests
 from rehearsal.judging.latencies import AnswerTimes
 from rehearsal.judging.losses import matrix
 from rehearsal.judging.observation import observe
@@ -48,6 +50,7 @@ def judge(history: History) -> Results:
         canaries=moves.canaries(history, observation, groups, losses),
         differences=differences(history),
         quality=quality(history, observation),
+        guests=guests(history),
     )
     found = summary.findings(history, judged)
     verdict = summary.outcome(found, judged)
@@ -89,6 +92,8 @@ def judge(history: History) -> Results:
         more_windows=more_windows,
         happenings=world.happenings,
         unwatched=world.unwatched,
+        guests=judged.guests,
+        flows=flows(history, observation, groups),
     )
 
 

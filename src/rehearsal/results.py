@@ -249,6 +249,55 @@ class Migration:
     reason: str
     stood_still: Length | None = None  # the guest's own clock, during the migration
     hypervisor_downtime_ns: int | None = None  # as libvirt itself says
+    network_excess_ns: int | None = (
+        None  # how much longer the network was away, most likely; less than 0: for less long
+    )
+    udp: Length | None = None
+    lost_there: int = 0  # datagrams, on the way to the guest
+    lost_back: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class GuestFigure:
+    """What a canary noticed from inside: the worst of it, and between which two of its reports (ns) that was.
+
+    `figure`: boot, file, pause (of its heartbeat), clock (stood still in a migration), stall (of a write), writes,
+    metadata, dns, `peer NAME`. `length` None: not a matter of time. `during`: the migrations, else the steps, in between.
+    `budget_ns` None: shown, not judged; pauses, stalls and the clock are judged in migrations only.
+    """
+
+    canary: str
+    figure: str
+    outcome: Outcome
+    reason: str
+    length: Length | None = None
+    count: int = 0
+    from_ns: int | None = None
+    to_ns: int | None = None
+    during: str = ""
+    budget_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """The gaps that one lane to a canary saw: outside of its migrations, and the longest in one of them.
+
+    `expected_ns`: how long an established connection may stall for what the network did (tcp; None: not known). Of the
+    datagrams that were lost between two that came back: how many there, back, and on a way that nobody counted.
+    """
+
+    canary: str
+    lane: str  # icmp | udp | tcp
+    samples: int
+    failed: int
+    count: int
+    longest: Length
+    total: Length
+    longest_migrating: Length
+    expected_ns: int | None = None
+    lost_there: int = 0
+    lost_back: int = 0
+    lost_unknown: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -411,3 +460,5 @@ class Results:
     more_windows: list[MoreWindows] = field(default_factory=list)
     happenings: list[Happening] = field(default_factory=list)
     unwatched: list[Unwatched] = field(default_factory=list)
+    guests: list[GuestFigure] = field(default_factory=list)  # what canaries noticed from inside
+    flows: list[Flow] = field(default_factory=list)  # what each lane to a canary saw

@@ -10,6 +10,7 @@ CANARIES = "canaries"
 _SECOND_NS = 1_000_000_000
 _SETTLE_S = 5.0
 _BLIND_SHARE = 0.1
+_GUEST_S = {"pause": 5.0, "stall": 5.0}
 
 
 def steps_of(plan: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -44,6 +45,13 @@ def migration_budget(plan: dict[str, Any]) -> Budget | None:
     """Return how long a canary may be out of reach while it migrates; None if the plan does not say."""
     spec = plan.get("migration")
     return _budget(spec, "down") if isinstance(spec, dict) else None
+
+
+def guest_ns(plan: dict[str, Any], figure: str) -> int | None:
+    """Return how long what a guest notices may last (ns): pause and stall in a migration; None: shown, not judged."""
+    spec = plan.get("guests")
+    found = spec if isinstance(spec, dict) else {}
+    return _ns(found.get(f"{figure}_s", _GUEST_S.get(figure)))
 
 
 def _spec(plan: dict[str, Any], step: str, service: str) -> dict[str, Any] | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rehearsal import events
 from rehearsal.judging import budgets
 from rehearsal.judging import words
+from rehearsal.judging.flows import ways_of
 from rehearsal.judging.observation import MIGRATION
 from rehearsal.judging.troubles import is_judged
 from rehearsal.judging.union import united
@@ -40,6 +41,10 @@ def _migration(run: MigrationRun, history: History, observation: Observation, gr
     began, ended = run.began, run.ended
     network, floor_ns = _lane(run, observation, groups, "icmp")
     tcp, _ = _lane(run, observation, groups, "tcp")
+    udp, _ = _lane(run, observation, groups, "udp")
+    datagrams = {seen.probe.declared.probe for seen, _ in observation.migrating(began.canary, began.migration, "udp")}
+    there, back, _ = ways_of(history, datagrams, run.began_ns, run.ended_ns)
+    stopped_ns = _hypervisor_downtime_ns(ended)
     claims = [*_as_nova_says(run), *_as_the_network_says(network, floor_ns, budgets.migration_budget(history.plan))]
     outcome = worst(claim for claim, _ in claims)
     reasons = [text for claim, text in claims if claim is outcome and text]
@@ -61,7 +66,11 @@ def _migration(run: MigrationRun, history: History, observation: Observation, gr
         outcome=outcome,
         reason="; ".join(reasons),
         stood_still=_stood_still(ended),
-        hypervisor_downtime_ns=_hypervisor_downtime_ns(ended),
+        hypervisor_downtime_ns=stopped_ns,
+        network_excess_ns=None if network is None or stopped_ns is None else network.point_ns - stopped_ns,
+        udp=udp,
+        lost_there=there,
+        lost_back=back,
     )
 
 

@@ -6,6 +6,7 @@ Worst wins. Whatever was not observed is named; a run that did not come to its e
 from __future__ import annotations
 
 from dataclasses import dataclass
+from dataclasses import field
 from typing import TYPE_CHECKING
 from typing import Any
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from rehearsal.results import Canary
     from rehearsal.results import Check
     from rehearsal.results import Difference
+    from rehearsal.results import GuestFigure
     from rehearsal.results import Loss
     from rehearsal.results import Migration
     from rehearsal.results import Quality
@@ -82,6 +84,7 @@ class Judged:
     canaries: list[Canary]
     differences: list[Difference]
     quality: Quality
+    guests: list[GuestFigure] = field(default_factory=list)
 
 
 def findings(history: History, judged: Judged) -> list[Finding]:
@@ -105,6 +108,11 @@ def findings(history: History, judged: Judged) -> list[Finding]:
         Finding(each.outcome, f"canary:{each.name}", f"{each.name}: {each.reason}.")
         for each in judged.canaries
         if each.outcome is not Outcome.OK and not _is_told(each, judged)
+    ]
+    found += [
+        Finding(Outcome.FAIL, f"canary:{each.canary}", f"{each.canary}, from inside: {each.reason}{_between(each)}.")
+        for each in judged.guests
+        if each.outcome is Outcome.FAIL and not (each.figure == "boot" and _restart_is_told(each, judged))
     ]
     found += _of_differences(history, judged)
     found += _of_the_prober(history, judged)
@@ -206,6 +214,17 @@ def _is_told(canary: Canary, judged: Judged) -> bool:
     )
 
 
+def _restart_is_told(figure: GuestFigure, judged: Judged) -> bool:
+    """True if the canary or one of its migrations already says that it was booted again."""
+    return any(each.name == figure.canary and each.outcome is Outcome.FAIL for each in judged.canaries) or any(
+        each.canary == figure.canary and each.outcome is Outcome.FAIL for each in judged.migrations
+    )
+
+
+def _between(figure: GuestFigure) -> str:
+    return f" (during {figure.during})" if figure.during else ""
+
+
 def _when(label: str) -> str:
     if label == BEFORE:
         return "before the first step"
@@ -295,6 +314,11 @@ def gaps(history: History, observation: Observation, judged: Judged) -> list[Gap
         )
         for seen in observation.seen
         if seen.trace.samples == seen.trace.nothing
+    ]
+    found += [
+        Gap(f"{each.canary} from inside: {each.figure}", each.reason)
+        for each in judged.guests
+        if each.outcome is Outcome.UNKNOWN
     ]
     found += _coarse_lanes(history, observation)
     lanes = {seen.probe.lane for seen in observation.seen if seen.trace.samples}

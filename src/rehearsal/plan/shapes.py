@@ -40,6 +40,20 @@ class BudgetSpec(Strict):
     source: str = "plan"
 
 
+class GuestSpec(Strict):
+    """What guests may notice from inside. Seconds; none: it is shown and not judged.
+
+    `pause_s`, `stall_s`: of a heartbeat and of a write while the guest is live-migrated; `metadata_s`, `dns_s`, `peer_s`:
+    how long the metadata service, the resolver and another guest of the network may be without an answer, at any time.
+    """
+
+    pause_s: float | None = Field(default=5.0, ge=0)
+    stall_s: float | None = Field(default=5.0, ge=0)
+    metadata_s: float | None = Field(default=None, ge=0)
+    dns_s: float | None = Field(default=None, ge=0)
+    peer_s: float | None = Field(default=None, ge=0)
+
+
 class StepSpec(Strict):
     """One command and what it may disturb.
 
@@ -86,6 +100,7 @@ class PlanSpec(Strict):
     variables: dict[str, str] = {}
     defaults: dict[str, BudgetSpec]
     migration: BudgetSpec = BudgetSpec(longest_s=5.0, source="default")
+    guests: GuestSpec = GuestSpec()
     baseline_s: float = Field(default=60, ge=0)
     settle_s: float = Field(default=5, ge=0)
     blind_share: float = Field(default=0.1, ge=0, le=1)  # of a step; blindness beyond it counts as possible downtime

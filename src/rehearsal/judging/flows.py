@@ -1,0 +1,109 @@
+"""What each lane to a canary saw of its gaps, side by side: packets, datagrams, an established connection. Pure.
+
+Only the network's lane (ICMP) is judged, elsewhere. An application on TCP is stalled for longer than its network was
+away, because TCP waits ever longer before it sends again: that is shown beside what was to be expected, so that nobody
+blames the network for it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rehearsal import events
+from rehearsal.judging.observation import MIGRATION
+from rehearsal.judging.rules import NOTHING
+from rehearsal.judging.rules import by_length
+from rehearsal.judging.union import united
+from rehearsal.results import Flow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from collections.abc import Sequence
+
+    from rehearsal.history import History
+    from rehearsal.judging.observation import Observation
+    from rehearsal.judging.observation import Seen
+    from rehearsal.judging.troubles import Group
+    from rehearsal.results import Length
+
+LANES = ("icmp", "udp", "tcp")
+AMPLIFIED, AT_LEAST_NS = 2.2, 200_000_000
+"""An established echo over a black hole stalled for 1.05 to 2.2 times as long (measured), the timer's least step on top."""
+
+
+def flows(history: History, observation: Observation, groups: Iterable[Group]) -> list[Flow]:
+    """Return a row for each canary and lane that reached it."""
+    named: dict[tuple[str, str], list[Seen]] = {}
+    for seen in observation.seen:
+        if seen.probe.reaches_canary:
+            named.setdefault((seen.probe.declared.canary, seen.probe.lane), []).append(seen)
+    mine: dict[tuple[str, str], list[Group]] = {}
+    for group in groups:
+        probe = group.troubles[0].seen.probe
+        if probe.reaches_canary and group.kind == "down":
+            mine.setdefault((probe.declared.canary, probe.lane), []).append(group)
+    canaries = dict.fromkeys(canary for canary, _ in named)
+    return [
+        _flow(history, canary, lane, named[canary, lane], mine)
+        for canary in canaries
+        for lane in LANES
+        if (canary, lane) in named
+    ]
+
+
+def _flow(
+    history: History, canary: str, lane: str, seen: Sequence[Seen], groups: dict[tuple[str, str], list[Group]]
+) -> Flow:
+    still, moving = _apart(groups.get((canary, lane), []))
+    there, back, unknown = ways_of(history, {each.probe.declared.probe for each in seen})
+    network = [length for part in _apart(groups.get((canary, "icmp"), [])) for length in _lengths(part)]
+    together = united(sighting for group in still for sighting in group.sightings)
+    return Flow(
+        canary=canary,
+        lane=lane,
+        samples=sum(each.trace.samples for each in seen),
+        failed=sum(each.trace.failed for each in seen),
+        count=together.count,
+        longest=_longest(_lengths(still)),
+        total=together.length,
+        longest_migrating=_longest(_lengths(moving)),
+        expected_ns=expected_ns(_longest(network)) if lane == "tcp" else None,
+        lost_there=there,
+        lost_back=back,
+        lost_unknown=unknown,
+    )
+
+
+def expected_ns(network: Length) -> int | None:
+    """Return how long an established connection may stall where the network was away for so long; None: no end known."""
+    if network.possible_ns is None:
+        return None
+    return round(AMPLIFIED * network.possible_ns) + AT_LEAST_NS if network.possible_ns else 0
+
+
+def ways_of(history: History, probes: set[int], from_ns: int = 0, to_ns: int | None = None) -> tuple[int, int, int]:
+    """Return how many datagrams of these probes were lost there, back, and on a way that nobody knows, in a span of time."""
+    there = back = unknown = 0
+    for _, event in history.of(events.DatagramsLost):
+        if event.probe in probes and event.to_ns >= from_ns and (to_ns is None or event.from_ns <= to_ns):
+            if event.there < 0:
+                unknown += event.lost
+            else:
+                there, back = there + event.there, back + event.back
+    return there, back, unknown
+
+
+def _apart(groups: Iterable[Group]) -> tuple[list[Group], list[Group]]:
+    still: list[Group] = []
+    moving: list[Group] = []
+    for group in groups:
+        (moving if group.charge.label.startswith(MIGRATION) else still).append(group)
+    return still, moving
+
+
+def _lengths(groups: Iterable[Group]) -> list[Length]:
+    return [united(group.sightings).length for group in groups]
+
+
+def _longest(lengths: Iterable[Length]) -> Length:
+    return min(lengths, key=by_length, default=NOTHING)

@@ -1,0 +1,390 @@
+"""What guests noticed from inside: reboots, a file, pauses, stalls, metadata, names, each other. Pure.
+
+A beacon counts from its boot; what happened is the difference of two reports of one boot, and lies somewhere between
+them: the guest's own clock never goes onto the timeline. What may not be at all (another boot, another checksum, a write
+that failed) fails wherever it is; pauses and stalls are judged while the guest migrates, because then somebody chose to
+move it; everything else is shown, unless the plan sets a budget for it. What no report tells is unknown and named.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rehearsal import beacon
+from rehearsal import events
+from rehearsal.judging import budgets
+from rehearsal.judging import words
+from rehearsal.results import GuestFigure
+from rehearsal.results import Length
+from rehearsal.verdict import Outcome
+from rehearsal.verdict import against_budget
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from collections.abc import Sequence
+
+    from rehearsal.history import History
+    from rehearsal.history import MigrationRun
+
+_MS = 1_000_000
+NOTHING = Length(0, 0, 0)
+_RANK = {Outcome.FAIL: 0, Outcome.UNKNOWN: 1, Outcome.OK: 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two reports of one boot, one after the other; `during`: the migration, else the steps, between them."""
+
+    before: beacon.Heard
+    after: beacon.Heard
+    during: str
+    migrating: bool
+
+    @property
+    def from_ns(self) -> int:
+        """When the first of them was asked for."""
+        return self.before.asked_ns
+
+    @property
+    def to_ns(self) -> int:
+        """When the second was told."""
+        return self.after.told_ns
+
+
+@dataclass(frozen=True, slots=True)
+class _Lost:
+    """What one pair tells about one figure: how long at most, how often, and anything worth adding."""
+
+    pair: Pair
+    length: Length
+    count: int
+    more: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Guest:
+    """One canary: the reports of each of its servers, and the pairs of them."""
+
+    name: str
+    lives: tuple[tuple[beacon.Heard, ...], ...]
+    pairs: tuple[Pair, ...]
+
+    @property
+    def reports(self) -> list[beacon.Heard]:
+        """All reports in order."""
+        return list(itertools.chain.from_iterable(self.lives))
+
+
+def guests(history: History) -> list[GuestFigure]:
+    """Return what every canary noticed, a row a figure; none for a run without canaries."""
+    rows: list[GuestFigure] = []
+    for guest in _guests(history):
+        rows += [
+            _boot(guest),
+            _file(guest),
+            _late(guest, history, "pause", "the guest's own heartbeat was late"),
+            _clock(guest, history),
+            _late(guest, history, "stall", "a write to its disk took too long"),
+            _writes(guest),
+            _asked(guest, history, "metadata", "the metadata service"),
+            _asked(guest, history, "dns", "the resolver that DHCP gave"),
+            *_peers(guest, history),
+        ]
+    return rows
+
+
+# --- reports and pairs -----------------------------------------------------------------------------------------------
+
+
+def _guests(history: History) -> list[_Guest]:
+    lives: dict[str, list[list[beacon.Heard]]] = {}
+    servers: dict[str, str] = {}
+    told: list[tuple[int, events.CanaryUp | events.BeaconHeard]] = [
+        *history.of(events.CanaryUp),
+        *history.of(events.BeaconHeard),
+    ]
+    for moment, event in sorted(told, key=lambda item: item[0]):
+        life = lives.setdefault(event.canary, [[]])
+        if isinstance(event, events.CanaryUp):
+            if servers.get(event.canary, event.server_id) != event.server_id:
+                life.append([])  # another server of the same name
+            servers[event.canary] = event.server_id
+        else:
+            report = _report(moment, event)
+            if report is not None:
+                life[-1].append(report)
+    return [
+        _Guest(name, tuple(tuple(life) for life in mine), tuple(_pairs(name, mine, history)))
+        for name, mine in lives.items()
+    ]
+
+
+def _report(moment: int, event: events.BeaconHeard) -> beacon.Heard | None:
+    """Return a report; None for silence, and for what is no beacon's. The first ones have no moments of their own."""
+    if not event.boot_id or not isinstance(event.facts.get("uptime_s"), int | float):
+        return None
+    asked, told = (event.facts.get(name) for name in ("asked_ns", "told_ns"))
+    return beacon.Heard(
+        {**event.facts, "boot_id": event.boot_id},
+        asked if isinstance(asked, int) else moment,
+        told if isinstance(told, int) else moment,
+    )
+
+
+def _pairs(canary: str, lives: Iterable[Sequence[beacon.Heard]], history: History) -> Iterable[Pair]:
+    moves = [move for move in history.migrations if move.began.canary == canary]
+    for life in lives:
+        for before, after in itertools.pairwise(life):
+            if before.boot_id != after.boot_id:
+                continue
+            low, high = before.told_ns, after.asked_ns
+            moving = [
+                move.began.migration for move in moves if move.began_ns <= high and low < _over_ns(move, life, history)
+            ]
+            steps = [
+                run.step
+                for run in history.steps
+                if run.began_ns <= high and (history.ended_ns if run.ended_ns is None else run.ended_ns) >= low
+            ]
+            yield Pair(before, after, ", ".join(moving or dict.fromkeys(steps)), bool(moving))
+
+
+def _over_ns(move: MigrationRun, life: Iterable[beacon.Heard], history: History) -> int:
+    """Return when a migration is over for the guest: with its first report after the beginning, which ends the pair around it."""
+    end_ns = history.ended_ns if move.ended_ns is None else move.ended_ns
+    return min([end_ns, *(report.told_ns for report in life if report.asked_ns >= move.began_ns)])
+
+
+# --- what may not be at all ------------------------------------------------------------------------------------------
+
+
+def _boot(guest: _Guest) -> GuestFigure:
+    for life in guest.lives:
+        for before, after in itertools.pairwise(life):
+            if before.boot_id != after.boot_id:
+                return GuestFigure(
+                    guest.name, "boot", Outcome.FAIL, "it was booted again: its boot id changed",
+                    count=1, from_ns=before.asked_ns, to_ns=after.told_ns,
+                )  # fmt: skip
+    heard = len(guest.reports)
+    if heard < 2:
+        told = "heard once only" if heard else "never heard"
+        return GuestFigure(guest.name, "boot", Outcome.UNKNOWN, f"its beacon was {told}")
+    return GuestFigure(guest.name, "boot", Outcome.OK, f"the same boot in {words.plural(heard, 'report')}")
+
+
+def _file(guest: _Guest) -> GuestFigure:
+    before: beacon.Heard | None = None
+    told = 0
+    for report in guest.reports:
+        found, made = (str(report.facts.get(name) or "") for name in ("file_sha256", "file_sha256_made"))
+        message = str(report.facts.get("message") or "")
+        if found and made and found != made:
+            why = "its checksummed file is not what it was"
+        elif not found and message and before is not None:
+            why = f"its checksummed file cannot be read any more: {message}"
+        else:
+            if found:
+                before, told = report, told + 1
+            continue
+        began = report.asked_ns if before is None else before.asked_ns
+        return GuestFigure(guest.name, "file", Outcome.FAIL, why, count=1, from_ns=began, to_ns=report.told_ns)
+    if told < 2:
+        return GuestFigure(guest.name, "file", Outcome.UNKNOWN, "no two reports tell the checksum of its file")
+    return GuestFigure(guest.name, "file", Outcome.OK, f"the same checksum in {words.plural(told, 'report')}")
+
+
+def _writes(guest: _Guest) -> GuestFigure:
+    noticed = [(pair, beacon.between(pair.before, pair.after)) for pair in guest.pairs]
+    writes = sum(each["writes"] for _, each in noticed)
+    failed = [(pair, each["write_errors"]) for pair, each in noticed if each["write_errors"] > 0]
+    if failed:
+        pair, _ = failed[0]
+        count = sum(errors for _, errors in failed)
+        return _row(
+            guest, "writes", Outcome.FAIL, f"{words.plural(count, 'write')} to its disk failed", pair, count=count
+        )
+    if writes <= 0:
+        return GuestFigure(guest.name, "writes", Outcome.UNKNOWN, "no two reports tell of writes to its disk")
+    past = "" if any(report.facts.get("direct") for report in guest.reports) else ", through the guest's page cache"
+    return GuestFigure(guest.name, "writes", Outcome.OK, f"none of {words.plural(writes, 'write')} failed{past}")
+
+
+# --- what lasts ------------------------------------------------------------------------------------------------------
+
+
+def _late(guest: _Guest, history: History, figure: str, what: str) -> GuestFigure:
+    """Pauses and stalls: how late, as the guest itself noticed."""
+    lost = []
+    for pair in guest.pairs:
+        noticed = beacon.between(pair.before, pair.after)
+        count, longest_ms = noticed[f"{figure}s"], noticed[f"{figure}s_longest_ms"]
+        if count > 0:
+            told = pair.after.facts.get(f"{figure}_longest_ms") if longest_ms is None else longest_ms
+            most = round(told * _MS) if isinstance(told, int | float) else None
+            lost.append(_Lost(pair, Length(0 if longest_ms is None or most is None else most, most or 0, most), count))
+    return _judged(guest, figure, lost, budgets.guest_ns(history.plan, figure), what, only_migrating=True)
+
+
+def _clock(guest: _Guest, history: History) -> GuestFigure:
+    """The pauses that a guest cannot notice: its hypervisor stopped its clock with it. Seen while it migrates only."""
+    lost = []
+    for pair in guest.pairs:
+        if pair.migrating:
+            low, high = (round(each * 1e9) for each in beacon.stood_still_s(pair.before, pair.after))
+            lost.append(_Lost(pair, Length(low, (low + high) // 2, high), 1))
+    budget_ns = budgets.guest_ns(history.plan, "pause")
+    if not lost:
+        reason = "no two reports lie around a migration of it"
+        return GuestFigure(guest.name, "clock", Outcome.UNKNOWN, reason, budget_ns=budget_ns)
+    return _judged(guest, "clock", lost, budget_ns, "its clock stood still", only_migrating=True)
+
+
+def _asked(guest: _Guest, history: History, figure: str, who: str) -> GuestFigure:
+    lost, asked, failed, ever, what = [], 0, 0, False, ""
+    for pair in guest.pairs:
+        found = beacon.asks_between(pair.before, pair.after).get(figure)
+        if found is None:
+            continue
+        asked, failed, ever, what = asked + found.asked, failed + found.failed, ever or found.ever, found.what or what
+        if found.ever and found.failed > 0:
+            low = None if found.at_least_ms is None else round(found.at_least_ms * _MS)
+            high = None if found.at_most_ms is None else round(found.at_most_ms * _MS)
+            lost.append(_Lost(pair, Length(low or 0, ((low or 0) + (high or 0)) // 2, high), max(1, found.runs)))
+    budget_ns = budgets.guest_ns(history.plan, figure)
+    if not asked:
+        return GuestFigure(guest.name, figure, Outcome.UNKNOWN, f"{who} was not asked from inside", budget_ns=budget_ns)
+    if not ever:
+        reason = f"{who} never gave it a good answer, so that nothing could be lost ({words.plural(asked, 'question')})"
+        return GuestFigure(guest.name, figure, Outcome.UNKNOWN, reason, budget_ns=budget_ns)
+    row = _judged(guest, figure, lost, budget_ns, f"{who} did not answer", good=f"{who} answered always")
+    more = f"; {failed} of {words.plural(asked, 'question')} failed{f' ({what})' if what else ''}"
+    return _with(row, f"{row.reason}{more}")
+
+
+def _peers(guest: _Guest, history: History) -> list[GuestFigure]:
+    """East-west: what became of the questions to each other canary of the same network."""
+    noticed = [(pair, beacon.between(pair.before, pair.after)["peers"]) for pair in guest.pairs]
+    rows = []
+    for name in dict.fromkeys(itertools.chain.from_iterable(peers for _, peers in noticed)):
+        lost, asked, answered, there, back = [], 0, 0, 0, 0
+        for pair, peers in noticed:
+            told = peers.get(name)
+            if told is None:
+                continue
+            asked, answered = asked + told["asked"], answered + told["answered"]
+            there, back = there + told["lost_there"], back + told["lost_back"]
+            silent_ms = _silent_ms(pair.after, name)
+            longest = round(max(told["longest_ms"], silent_ms) * _MS)
+            if told["gaps"] > 0 or silent_ms:
+                lost.append(_Lost(pair, Length(longest, longest, longest), told["gaps"] + bool(silent_ms)))
+        budget_ns = budgets.guest_ns(history.plan, "peer")
+        figure = f"peer {name}"
+        if not answered:
+            reason = f"{name} never answered ({words.plural(asked, 'question')})"
+            rows.append(GuestFigure(guest.name, figure, Outcome.UNKNOWN, reason, budget_ns=budget_ns))
+            continue
+        row = _judged(guest, figure, lost, budget_ns, f"{name} did not answer", good=f"{name} answered always")
+        ways = f", {there} lost on the way there and {back} on the way back" if there or back else ""
+        rows.append(_with(row, f"{row.reason}; {answered} of {words.plural(asked, 'question')} were answered{ways}"))
+    return rows
+
+
+def _silent_ms(report: beacon.Heard, peer: str) -> float:
+    """Return how long a peer had been silent when this was told, if that was a gap already; else 0."""
+    peers, limit = report.facts.get("peers"), report.facts.get("gap_limit_ms")
+    for each in peers if isinstance(peers, list) else []:
+        silent = each.get("silent_ms") if isinstance(each, dict) and each.get("name") == peer else None
+        if isinstance(silent, int | float) and isinstance(limit, int | float) and silent >= limit:
+            return float(silent)
+    return 0.0
+
+
+# --- one row ---------------------------------------------------------------------------------------------------------
+
+
+def _judged(  # noqa: PLR0913 - the last three by keyword
+    guest: _Guest,
+    figure: str,
+    lost: Sequence[_Lost],
+    budget_ns: int | None,
+    what: str,
+    *,
+    only_migrating: bool = False,
+    good: str = "",
+) -> GuestFigure:
+    """Return the row of a figure: the worst that was seen, judged if there is a budget for it and it is in its scope."""
+    if not guest.pairs:
+        return GuestFigure(
+            guest.name, figure, Outcome.UNKNOWN, "there are no two reports of one boot", budget_ns=budget_ns
+        )
+    if not lost:
+        reason = good or "nothing of the kind was noticed"
+        return GuestFigure(guest.name, figure, Outcome.OK, reason, length=NOTHING, count=0, budget_ns=budget_ns)
+    judged = [
+        (
+            Outcome.OK
+            if budget_ns is None or (only_migrating and not each.pair.migrating)
+            else _against(each, budget_ns),
+            each,
+        )
+        for each in lost
+    ]
+    outcome, worst = min(judged, key=lambda item: (_RANK[item[0]], -_most(item[1].length), item[1].pair.from_ns))
+    count = sum(each.count for each in lost)
+    times = f"{words.number(count)} times, the longest" if count > 1 else "once,"
+    reason = f"{what} {times} {_told(worst.length)}"
+    if outcome is not Outcome.OK and budget_ns is not None:
+        reason += f"; {words.exactly(budget_ns)} are allowed"
+    return _row(guest, figure, outcome, reason, worst.pair, length=worst.length, count=count, budget_ns=budget_ns)
+
+
+def _told(length: Length) -> str:
+    if length.possible_ns is None:
+        return "for a time that is not known"
+    return (
+        f"for {words.between(length)}"
+        if length.certain_ns != length.possible_ns
+        else f"for {words.at_most(length.point_ns)}"
+    )
+
+
+def _against(lost: _Lost, budget_ns: int) -> Outcome:
+    return against_budget(lost.length.certain_ns, lost.length.possible_ns, budget_ns=budget_ns)
+
+
+def _most(length: Length) -> int:
+    return 1 << 62 if length.possible_ns is None else length.possible_ns
+
+
+def _row(  # noqa: PLR0913 - the last three by keyword
+    guest: _Guest,
+    figure: str,
+    outcome: Outcome,
+    reason: str,
+    pair: Pair,
+    *,
+    length: Length | None = None,
+    count: int = 0,
+    budget_ns: int | None = None,
+) -> GuestFigure:
+    return GuestFigure(
+        guest.name, figure, outcome, reason, length, count, pair.from_ns, pair.to_ns, pair.during, budget_ns
+    )
+
+
+def _with(row: GuestFigure, reason: str) -> GuestFigure:
+    return GuestFigure(
+        row.canary,
+        row.figure,
+        row.outcome,
+        reason,
+        row.length,
+        row.count,
+        row.from_ns,
+        row.to_ns,
+        row.during,
+        row.budget_ns,
+    )
