@@ -91,6 +91,7 @@ class Connection:
             get_project_id=lambda: self.project_id,
             get_user_id=lambda: "admin-user",
             get_token=lambda: "a-token-of-somebody",
+            invalidate=lambda: True,
         )
         self.identity, self.compute = Identity(self), Compute(self)
         self.network, self.image, self.block_storage = Network(self), Image(self), BlockStorage(self)

@@ -19,6 +19,7 @@ from rehearsal import cloudfacts
 from rehearsal import domainjob
 from rehearsal import events
 from rehearsal import migration
+from rehearsal import redact
 from rehearsal import suitable
 from rehearsal.clean import clean
 from rehearsal.clean import find_runs
@@ -163,7 +164,9 @@ def test_only_a_user_of_their_own_writes(port: int) -> None:
     own = next(project for project in cloud.things["projects"].values() if project.name == name_of(RUN))
     assert found.author is not None
     assert found.author.project_id == own.id
-    assert found.author.token not in repr(found)
+    token = found.author.issue()
+    assert token not in repr(found)
+    assert redact.HIDDEN == redact.redact_text(token)
     cloud = FakeCloud()
     cloud.forbid_projects = True
     assert canary.put_up(Connection(cloud), RUN, wish(port), quiet, quiet).author is None

@@ -80,11 +80,14 @@ class Canary:
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """The canaries' ordinary user in the canaries' own project, as whom the write lane writes. The token stays in memory."""
+    """The canaries' ordinary user in the canaries' own project, as whom the write lane writes.
+
+    `issue` gives a new token, which stays in memory; it raises one of CLOUD_ERRORS.
+    """
 
     user_id: str
     project_id: str
-    token: str = field(repr=False)
+    issue: Callable[[], str] = field(repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,12 +182,17 @@ def _author(place: _Place) -> Author | None:
     if place.user is place.admin:
         return None
     session = place.user.session
-    try:
-        token = session.get_token()
+
+    def issue() -> str:
+        session.invalidate()  # forgets the token, which stays good; else it would be given again until it is too late
+        token = str(session.get_token())
         redact.remember(token)
-        return Author(str(session.get_user_id()), place.project_id, token)
+        return token
+
+    try:
+        return Author(str(session.get_user_id()), place.project_id, issue)
     except CLOUD_ERRORS as error:
-        place.log(f"keystone gives the canaries' user no token: {sentence(error)}")
+        place.log(f"keystone does not say who the canaries' user is: {sentence(error)}")
         return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 from typing import Any
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from rehearsal.target.model import Target
 
 
+_TOKEN_S = 900.0
+
+
 class Guests:
     """The canaries that are up now. `number` counts the migrations of all attempts, so that their ids stay unique."""
 
@@ -34,6 +38,7 @@ class Guests:
         self._watch = watch
         self.up: tuple[Canary, ...] = ()
         self.author: Author | None = None
+        self._issued_s = 0.0
         self.number = 0
 
     def put_up(self, connection: Any, wish: Wish) -> None:
@@ -58,8 +63,11 @@ class Guests:
         """Let the prober write as the canaries' user, if there is one: nowhere else is anything written."""
         if self.author is not None:
             self._watch.write(target, services, self.author)
+            self._issued_s = time.monotonic()
         elif self.up:
-            self._watch.note("warning", "Nothing is written through the APIs: the canaries have no project of their own.")
+            self._watch.note(
+                "warning", "Nothing is written through the APIs: the canaries have no project of their own."
+            )
 
     def migrate_all(self, connection: Any, occasion: str, target: Target) -> None:
         """Live-migrate each canary once, one after the other, sampled more closely meanwhile."""
@@ -79,7 +87,13 @@ class Guests:
             self._watch.look_after()
 
     def listen(self) -> None:
-        """Ask every canary's beacon what it noticed from inside, and record it; silence is recorded as well."""
+        """Ask every canary's beacon what it noticed from inside, and record it; silence is recorded as well.
+
+        The token of the write lane is renewed on the occasion, so that none expires: some clouds let them live for an hour.
+        """
+        if self.author is not None and time.monotonic() - self._issued_s > _TOKEN_S:
+            self._issued_s = time.monotonic()
+            self._watch.renew(self.author)
         for each in self.up:
             canaries.listen(each, self._record, timeout_s=3)
 

@@ -148,16 +148,22 @@ class Watch:
 
     def write(self, target: Target, services: Iterable[str], author: Author) -> None:
         """Declare the write lane, which writes as this author; it ends before the canaries' project is removed."""
-        if self._prober is None:
-            return
-        try:
-            self._prober.token(declared.WRITER, author.token)
-        except ProberError as error:
-            self.note("warning", f"Nothing is written: {error}")
+        if self._prober is None or not self.renew(author):
             return
         specs = self._renumbered(declared.write_probes(target, services, self._rates, author, self._run.run))
         self._canary_probes[""] = [spec for spec in specs if self._declare(spec)]
         say(f"writing: {len(specs)} APIs, something cheap is created and deleted in the canaries' project")
+
+    def renew(self, author: Author) -> bool:
+        """Hand over a new token for the write lane; without one, what it had goes on as long as it is good."""
+        if self._prober is None:
+            return False
+        try:
+            self._prober.token(declared.WRITER, author.issue())
+        except (ProberError, *CLOUD_ERRORS) as error:
+            self.note("warning", f"No new token for writing through the APIs: {sentence(error)}")
+            return False
+        return True
 
     def leave(self, canary: str, reason: str) -> None:
         """Retire the probes of a canary before it goes away: its silence is then no outage."""
