@@ -54,8 +54,8 @@ if TYPE_CHECKING:
 WRITE_NS = 20 * SECOND_NS
 """Three rounds a minute and service: a user's worth of writing, not a load."""
 SOFT_NS = 5 * SECOND_NS
-EACH_NS = 10 * SECOND_NS
-"""How long one request of a round may take before it has failed."""
+EACH_NS = 20 * SECOND_NS
+"""How long one request of a round may take before it has failed, as for reads: later than HAProxy asks another backend."""
 _POLL_NS = SECOND_NS
 _STALL_NS = SECOND_NS
 _RANK = {CountsAs.GOOD: 0, CountsAs.DEGRADED: 1, CountsAs.UNKNOWN: 2, CountsAs.PROBER_FAULT: 2, CountsAs.DOWN: 3}
@@ -244,7 +244,7 @@ class WriteProbe:
         if settling is None:
             return
         seen = ""
-        while monotonic_ns() < round_.sent_ns + self.spec.deadline_ns - 2 * self._each_ns:
+        while monotonic_ns() < round_.sent_ns + self.spec.deadline_ns - self._each_ns:
             answer = yield from self._asked(round_, "show", SHOWN, path)
             if answer is None:
                 return
