@@ -255,7 +255,9 @@ def _asked(guest: _Guest, history: History, figure: str, who: str) -> GuestFigur
             lost.append(_Lost(pair, Length(low or 0, ((low or 0) + (high or 0)) // 2, high), max(1, found.runs)))
     budget_ns = budgets.guest_ns(history.plan, figure)
     if not asked:
-        return GuestFigure(guest.name, figure, Outcome.UNKNOWN, f"{who} was not asked from inside", budget_ns=budget_ns)
+        none = ": it gave none" if figure == "dns" and any("asks" in report.facts for report in guest.reports) else ""
+        reason = f"{who} was not asked from inside{none}"
+        return GuestFigure(guest.name, figure, Outcome.UNKNOWN, reason, budget_ns=budget_ns)
     if not ever:
         reason = f"{who} never gave it a good answer, so that nothing could be lost ({words.plural(asked, 'question')})"
         return GuestFigure(guest.name, figure, Outcome.UNKNOWN, reason, budget_ns=budget_ns)
