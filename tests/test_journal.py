@@ -26,7 +26,7 @@ NOTES = st.lists(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(notes=NOTES, cut=st.integers(min_value=0, max_value=400))
 def test_a_cut_journal_gives_whole_records_only(tmp_path: Path, notes: list[events.Note], cut: int) -> None:
     """Wherever a crash cuts the file, what is read is a prefix of what was written."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from hypothesis import given
-from hypothesis import settings
 from hypothesis import strategies as st
 
 from rehearsal.judging.union import Sighting
@@ -100,7 +99,6 @@ def test_outages_of_two_lanes_at_different_times_are_two():
         max_size=4,
     ),
 )
-@settings(max_examples=60, deadline=None)
 def test_the_union_of_lanes_contains_the_truth(pauses, lanes):
     """Lanes of any periods and phases that look at the same service: certain <= truth <= possible, if all was seen."""
     down, moment = [], 0

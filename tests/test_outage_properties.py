@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from hypothesis import given
-from hypothesis import settings
 from hypothesis import strategies as st
 
 from rehearsal.outage import OPEN_NS
@@ -184,7 +183,6 @@ STRETCHES = [(T0, T0 + 2000 * MS), (T0 + 2000 * MS, T0 + 2100 * MS), (T0 + 1500 
 
 
 @given(recordings())
-@settings(deadline=None)
 def test_outages_are_what_the_plain_model_says(samples):
     """Both kinds of outages equal the definition, walked sample by sample."""
     trace = derive(samples, period_ns=PERIOD)
@@ -193,7 +191,6 @@ def test_outages_are_what_the_plain_model_says(samples):
 
 
 @given(recordings(), st.one_of(st.none(), st.just(T0 + 8000 * MS)))
-@settings(deadline=None)
 def test_the_floor_is_what_the_plain_model_says(samples, end):
     """The detection floor equals the definition, pair by pair."""
     trace = derive(samples, period_ns=PERIOD, begin_ns=T0 - 30 * MS, end_ns=end, stretches=STRETCHES)
@@ -202,7 +199,6 @@ def test_the_floor_is_what_the_plain_model_says(samples, end):
 
 
 @given(recordings(), st.data())
-@settings(deadline=None)
 def test_folding_in_pieces_equals_the_whole(samples, data):
     """However a recording is cut, the trace is the same, if what is declared settled is complete."""
     by_done = samples[np.argsort(samples["done"], kind="stable")]
@@ -219,7 +215,6 @@ def test_folding_in_pieces_equals_the_whole(samples, data):
 
 
 @given(st.lists(recordings(most=25), min_size=1, max_size=4), st.integers(1, 40), st.integers(1, 60))
-@settings(max_examples=50, deadline=None)
 def test_a_stream_of_many_probes_equals_each_alone(recorded, block, batch):
     """Blocks of a store, mixed and in the order of completion, give every probe the trace that it has alone."""
     for number, samples in enumerate(recorded, start=1):
@@ -321,7 +316,6 @@ def contains_truth(world, outage):
 
 
 @given(worlds(lost=True))
-@settings(deadline=None)
 def test_truth_lies_within_the_bounds_of_a_lost_packet_outage(world):
     """Certain <= truth <= possible, and the instants enclose onset and end, when failures are silent."""
     for outage in derive(world.samples, period_ns=PERIOD).outages:
@@ -329,7 +323,6 @@ def test_truth_lies_within_the_bounds_of_a_lost_packet_outage(world):
 
 
 @given(worlds(lost=False))
-@settings(deadline=None)
 def test_truth_lies_within_the_bounds_of_a_refused_outage(world):
     """Certain <= truth <= possible, and the instants enclose onset and end, when failures are told."""
     for outage in derive(world.samples, period_ns=PERIOD).outages:
@@ -337,7 +330,6 @@ def test_truth_lies_within_the_bounds_of_a_refused_outage(world):
 
 
 @given(worlds(lost=True))
-@settings(deadline=None)
 def test_nothing_longer_than_the_floor_passes_unseen(world):
     """Every true outage is either within a reported one or no longer than the floor."""
     last = int(world.samples["done"].max())
@@ -359,7 +351,6 @@ def test_nothing_longer_than_the_floor_passes_unseen(world):
     st.sampled_from([20, 100, 250]),
     st.integers(0, 20),
 )
-@settings(deadline=None)
 def test_truth_lies_within_the_bounds_of_slow_answers(stalls, period_ms, answer_ms):
     """While a service stalls, users wait: their true waiting lies between certain and possible."""
     spans, moment = [], T0

@@ -49,7 +49,7 @@ ANY_RESULTS = st.builds(
 
 
 @given(ANY_RESULTS)
-@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large], deadline=None)
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 def test_whatever_the_judge_says_comes_back(made):
     """Every field of every part, with its type: tuples stay tuples, outcomes stay outcomes, None stays None."""
     assert from_json(to_json(made)) == made

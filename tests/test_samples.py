@@ -3,7 +3,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from hypothesis import given
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
@@ -61,7 +60,6 @@ def as_set(samples):
 
 
 @given(batches=st.lists(ANY_SAMPLES, max_size=3))
-@settings(deadline=None, max_examples=200)
 def test_whatever_is_written_is_read_again(batches, tmp_path_factory):
     """Every value of every field survives the store to the nanosecond."""
     path = stored(tmp_path_factory.mktemp("store") / "a.smp", *batches)
@@ -69,7 +67,6 @@ def test_whatever_is_written_is_read_again(batches, tmp_path_factory):
 
 
 @given(cut=st.integers(0, 4000))
-@settings(deadline=None, max_examples=100)
 def test_a_torn_last_block_is_dropped(cut, tmp_path_factory):
     """A crash in the middle of a write costs at most the block being written."""
     folder = tmp_path_factory.mktemp("torn")
@@ -104,7 +101,6 @@ def test_damage_that_no_crash_explains_is_an_error(tmp_path):
 
 
 @given(junk=st.binary(min_size=17, max_size=200))
-@settings(deadline=None)
 def test_a_file_that_is_no_store_is_an_error(junk, tmp_path_factory):
     """Other people's files are refused, never read as an empty recording."""
     path = tmp_path_factory.mktemp("junk") / "a.smp"

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given
-from hypothesis import settings
 from hypothesis import strategies as st
 
 WRAPPER = Path(__file__).parents[2] / "lab/image/qemu-system-x86_64"
@@ -29,7 +28,6 @@ def given_to_qemu(program: Path, *arguments: str) -> list[str]:
     return done.stdout.decode().split("\0")[:-1] if arguments else []
 
 
-@settings(deadline=None, max_examples=30)
 @given(mib=st.integers(1, 1 << 20), long_form=st.booleans(), before=st.booleans())
 def test_memory_is_never_a_multiple_of_256_kib(program: Path, mib: int, long_form: bool, before: bool) -> None:
     """Both places that say the size agree, and no fast path fits it."""
@@ -48,7 +46,6 @@ def test_memory_is_never_a_multiple_of_256_kib(program: Path, mib: int, long_for
     assert out[3].partition("k")[2] == (",slots=2,maxmem=4194304k" if long_form else "")
 
 
-@settings(deadline=None, max_examples=30)
 @given(
     st.lists(
         st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=30), min_size=1, max_size=6

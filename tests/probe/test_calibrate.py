@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from hypothesis import given
-from hypothesis import settings
 from hypothesis import strategies as st
 
 from rehearsal import cli
@@ -48,7 +47,6 @@ def refusing(began, length):
 
 
 @given(phase=st.integers(0, PERIOD), began=st.integers(2 * S, 4 * S), length=st.integers(1, 5 * S))
-@settings(deadline=None)
 def test_a_true_measurement_is_within_its_bounds(phase, began, length):
     """Whatever phase and length, the truth lies within the bounds, or below the floor if nothing was seen."""
     truth = refusing(began, length)
@@ -103,6 +101,7 @@ def test_faults_are_drawn_fairly(seed, trials):
     assert all(SHORTEST_S * S - 1 <= fault.length_ns <= LONGEST_S * S for fault in faults)
 
 
+@pytest.mark.realtime
 def test_a_real_calibration_is_sealed_before_it_is_measured(tmp_path):
     """Real faults on a real service are within bounds, and their lengths were sealed before the first sample."""
     found = calibrate(tmp_path / "c", trials=5, precedence="none", say=lambda line: None)

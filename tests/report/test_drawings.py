@@ -7,7 +7,6 @@ from dataclasses import replace
 from xml.etree import ElementTree as ET
 
 from hypothesis import given
-from hypothesis import settings
 from hypothesis import strategies as st
 
 from rehearsal.report import axis
@@ -26,7 +25,6 @@ from tests.report import made
 S = made.S
 
 
-@settings(max_examples=30, deadline=None)
 @given(st.lists(st.tuples(st.floats(190, 1080), st.text(max_size=30), st.sampled_from(["ok", "fail"])), max_size=25))
 def test_no_label_touches_another_label_or_a_pole(wanted):
     found = flags.placed([flags.Wanted(*one) for one in sorted(wanted)], 100, 1170, 10.5)
@@ -43,7 +41,6 @@ def test_no_label_touches_another_label_or_a_pole(wanted):
                 assert not lower.left < upper.pole < lower.right
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.integers(0, 10**13), st.integers(0, 10**10), st.sampled_from(["good", "slow", "bad", "blind"])),

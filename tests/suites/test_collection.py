@@ -19,6 +19,7 @@ from rehearsal.target import Release
 from rehearsal.target import Target
 from rehearsal.target import Vip
 
+QUICK = ("-p", "no:hypothesispytest")  # which imports all of hypothesis at the end of a session
 PLAN = """
 name: small
 title: Small
@@ -102,7 +103,7 @@ def run_suite(run, suite, *arguments, gate="", **environment):
         "REHEARSE_JOURNAL": journal,
     }
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", str(root() / "suites" / suite), "-p", "no:cacheprovider", "-q", *arguments],
+        [sys.executable, "-m", "pytest", str(root() / "suites" / suite), "-p", "no:cacheprovider", *QUICK, "-q", *arguments],
         env=clean | {key: str(value) for key, value in (ours | environment).items()} | {"REHEARSE_GATE": gate or suite},
         cwd=run,
         capture_output=True,

@@ -16,7 +16,7 @@ from rehearsal.journal import read_journal
 
 INI = """
 [pytest]
-addopts = --import-mode=importlib -p rehearsal.recorder -p no:cacheprovider
+addopts = --import-mode=importlib -p rehearsal.recorder -p no:cacheprovider -p no:hypothesispytest
 markers = check(id, service=None, scope=None): id
 timeout = 30
 """

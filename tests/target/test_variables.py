@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 from hypothesis import given
-from hypothesis import settings
 from hypothesis import strategies as st
 
 from rehearsal.target import variables
@@ -31,14 +30,12 @@ def test_resolution(value, names, result):
     assert result == variables.resolve(value, names)
 
 
-@settings(deadline=None)
 @given(st.text(max_size=80))
 def test_no_template_raises(text):
     """Whatever stands in braces, resolving does not raise."""
     variables.resolve("{{" + text + "}}", {"a": 1})
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_no_file_raises(tmp_path_factory, data):
     """Whatever stands in a file, reading gives a mapping or a problem."""
