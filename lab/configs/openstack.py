@@ -200,6 +200,9 @@ def _neutron(node: Node, credentials: Credentials) -> str:
             "api_workers": 1,
             "rpc_workers": 1,
             "rpc_state_report_workers": 0,
+            # Every guest has a floating IP. Whatever is translated for the others goes through the userspace datapath's connection
+            # tracking, and Open vSwitch 3.1 (Debian 12) aborts on it (conn_update_state) when gateways change under load.
+            "enable_snat_by_default": False,
             "state_path": "/var/lib/neutron/kolla",
             "core_plugin": "ml2",
             "service_plugins": "ovn-router",
