@@ -14,7 +14,9 @@ from rehearsal.results import Canary
 from rehearsal.results import Check
 from rehearsal.results import Difference
 from rehearsal.results import Finding
+from rehearsal.results import Flow
 from rehearsal.results import Gap
+from rehearsal.results import GuestFigure
 from rehearsal.results import Lane
 from rehearsal.results import Length
 from rehearsal.results import Load
@@ -482,6 +484,39 @@ def full(  # noqa: C901, PLR0912 - a whole run
         calibrations=[calibration()],
         grades=dict.fromkeys(SERVICES, "A") | ({"nova": "C", "canaries": ""} if bad else {}),
         grade="" if bad else "A",
+        flows=[
+            Flow(
+                "canary-0",
+                "udp",
+                9_000,
+                12,
+                2,
+                length(0.1, 0.2, 0.3),
+                length(0.1, 0.2, 0.3),
+                length(0, 0, 0),
+                700_000_000,
+                7,
+                4,
+                1,
+            )
+        ],
+        guests=[
+            GuestFigure(
+                "canary-0",
+                "pause",
+                OK,
+                "its heart beat on",
+                length(0.01, 0.02, 0.03),
+                4,
+                T0 + S,
+                T0 + 2 * S,
+                "step ovn",
+                S,
+            ),
+            GuestFigure(
+                "canary-1", "file", FAIL if bad else OK, "its file has another checksum" if bad else "unchanged"
+            ),
+        ],
         more_windows=[MoreWindows("icmp", "down", 37, 40, 49_000_000, length(0.5, 0.9, 1.4))] if bad else [],
     )
 
