@@ -103,7 +103,7 @@ class Trial:
     possible_ns: int | None
     floor_ns: int | None
     covered: bool  # certain <= truth <= possible, or truth <= floor
-    blind: bool  # the prober could not see at some moment of it
+    blind: bool  # the prober could not see at some moment of it, or was gone before its end
 
     @property
     def error_ns(self) -> int | None:
@@ -245,7 +245,7 @@ def calibrate(
             for number, service in enumerate(services, start=1):
                 prober.declare(known_spec(number, service))
             truths = carry_out(services, plans)
-            time.sleep(SECOND_NS / 1e9)
+            time.sleep(CALM_S)  # longer than what belongs to the last fault, or its stretch would have no end
         finally:
             prober.stop()
             for service in services:
@@ -341,7 +341,7 @@ def compared(
     for index, (truth, (from_ns, to_ns)) in enumerate(zip(truths, stretches, strict=True)):
         trial = _trial(trace, truth, from_ns, to_ns, index)
         was_blind = any(began < to_ns and ended > from_ns for began, ended in unseen)
-        trials.append(replace(trial, blind=was_blind))
+        trials.append(replace(trial, blind=was_blind or trial.blind))
     return trials
 
 
@@ -362,8 +362,8 @@ def _trial(trace: outage.Trace, truth: Truth, from_ns: int, to_ns: int, index: i
     floor_ns = None if tally.floor_ns == outage.OPEN_NS else tally.floor_ns
     true_ns = (truth.least_ns + truth.most_ns) // 2
     if not windows:
-        covered = floor_ns is not None and floor_ns >= truth.least_ns
-        return Trial(truth.kind, true_ns, False, 0, 0, None, floor_ns, covered, blind=False)
+        covered = floor_ns is None or floor_ns >= truth.least_ns
+        return Trial(truth.kind, true_ns, False, 0, 0, None, floor_ns, covered, blind=floor_ns is None)
     certain_ns = outage.measure(outage.merged(part for each in windows for part in each.certain_parts))
     point_ns = outage.measure(outage.merged((each.point_from_ns, each.point_to_ns) for each in windows))
     onsets = [each.last_good_ns for each in windows]
