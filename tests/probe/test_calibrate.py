@@ -81,6 +81,14 @@ def test_what_a_blind_prober_measured_is_not_judged():
     assert Calibration(trials, "", "").outcome is Outcome.UNKNOWN
 
 
+def test_a_recording_that_ends_too_early_claims_nothing():
+    """Where the last good sample is missing nothing is claimed: not judged, rather than a failure."""
+    truth = refusing(5 * S + 20 * MS, 50 * MS)
+    [trial] = compared(sampled([truth], count=58), [truth], period_ns=PERIOD)
+    assert (trial.seen, trial.floor_ns, trial.blind) == (False, None, True)
+    assert Calibration([trial], "", "").outcome is Outcome.UNKNOWN
+
+
 def test_an_error_above_the_limit_fails_even_within_bounds():
     """Bounds that are wide enough do not excuse a point estimate that is far off."""
     truth = refusing(5 * S, 2 * S)
