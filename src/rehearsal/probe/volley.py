@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from rehearsal.probe.spec import ProbeSpec
 
 
-SLOTS_NS = ((5000, 4_000_000), (1000, 1_500_000), (0, 0))
+SLOTS_NS = ((5000, 4_000_000), (1000, 1_000_000), (0, 0))
 """From so many packets a second on, those that are due within this time are sent together."""
 _HEAR_NS = 20_000_000
 _INBOX = 256
