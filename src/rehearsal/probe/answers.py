@@ -56,7 +56,9 @@ SHALLOW: dict[str, Answer] = {
 DEEP: dict[str, Answer] = {
     "keystone": Answer("/v3/auth/tokens", _OK, ("token", "expires_at"), token=True, validates_token=True),
     "nova": Answer("/v2.1/servers?limit=1", _OK, ("servers",), token=True),
-    "neutron": Answer("/v2.0/networks?limit=1", _OK, ("networks",), token=True),
+    # A list of networks costs neutron a dozen queries and ten times the processor time: asked on a fixed schedule, that is
+    # what makes a busy neutron-server fall over. This read goes through the same filters to the same database.
+    "neutron": Answer("/v2.0/subnetpools?limit=1", _OK, ("subnetpools",), token=True),
     "glance": Answer("/v2/images?limit=1", _OK, ("images",), token=True),
     "cinder": Answer("/v3/{project_id}/volumes?limit=1", _OK, ("volumes",), token=True),
     "placement": Answer("/resource_providers?name=rehearse", _OK, ("resource_providers",), token=True),
