@@ -28,15 +28,16 @@ from_release: "2024.2"
 to_release: "2025.1"
 services: [keystone, placement, glance, neutron, nova]
 defaults:
-  keystone: &calm {longest_s: 2, total_s: 5, slow_longest_s: 15, slow_total_s: 60}
-  placement: {longest_s: 1, total_s: 1, slow_longest_s: 15, slow_total_s: 60}
-  glance: {longest_s: 20, total_s: 20, slow_longest_s: 2, slow_total_s: 4}
+  keystone: &calm {longest_s: 60, total_s: 120, slow_longest_s: 120, slow_total_s: 300}
+  placement: *calm
+  glance: *calm
   neutron: *calm
   nova: *calm
   canaries: {longest_s: 60, total_s: 60}
 baseline_s: 5
 settle_s: 2
-rates: {vip-new: 5, vip-reused: 5, deep-fresh: 0.2, backend-new: 0.2, backend-reused: 0.2, udp: 10}
+rates: {vip-new: 2, vip-reused: 2, focus-vip-new: 10, focus-vip-reused: 10, internal-new: 0.2, internal-reused: 0.2, deep: 0.5, deep-fresh: 0.1,
+        backend-new: 0.1, backend-reused: 0.1, udp: 5, tcp: 10}
 steps:
   - id: pull
     title: Pull what is there
@@ -46,6 +47,10 @@ steps:
     title: Wait
     command: [sleep, "%d"]
     containers: [keystone_fernet, memcached]
+    focus: [placement]
+    disturbs:
+      placement: {longest_s: 1.5, total_s: 1.5, slow_longest_s: 120, slow_total_s: 300}
+      glance: {longest_s: 60, total_s: 120, slow_longest_s: 8, slow_total_s: 10}
 """
 
 
@@ -56,7 +61,9 @@ def start(name: str, wait_s: float, *arguments: str) -> tuple[subprocess.Popen[b
     reports.mkdir(parents=True)
     plan = reports / "plan.yml"
     plan.write_text(PLAN % wait_s)
-    return go(reports, "run", "--yes", "--plan", str(plan), "--reports", str(reports), *arguments), reports
+    return go(
+        reports, "run", "--yes", "--plan", str(plan), "--reports", str(reports), "--without", "writes", *arguments
+    ), reports
 
 
 def go(reports: Path, *arguments: str) -> subprocess.Popen[bytes]:

@@ -52,7 +52,7 @@ def report_of(run: Path) -> tuple[int, dict]:
 
 def test_a_killed_runner_leaves_the_truth_and_is_gone_on_with(tmp_path):
     """Killed: unknown. Resumed: every step ends well and nothing is left. Copied elsewhere: the same to the last figure."""
-    process, reports = small_runs.start("killed", 20, "--without", "migrations")
+    process, reports = small_runs.start("killed", 20, "--keep-going", "--without", "migrations")
     try:
         small_runs.wait_for_step(reports, "wait")
         time.sleep(3)
@@ -66,7 +66,7 @@ def test_a_killed_runner_leaves_the_truth_and_is_gone_on_with(tmp_path):
         assert (step["rc"], step["outcome"]) == (None, "unknown")
         assert left_in_cloud(run)
 
-        process = small_runs.go(reports, "run", "--yes", "--resume", str(run))
+        process = small_runs.go(reports, "run", "--yes", "--keep-going", "--without", "writes", "--resume", str(run))
         process.wait(400)
     finally:
         process.terminate()

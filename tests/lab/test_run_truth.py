@@ -22,7 +22,7 @@ SEEN = {
 
 FREEZE_GLANCE = (
     "docker kill -s STOP glance_api; pids=$(docker top glance_api -eo pid | tail -n +2); kill -STOP $pids; "
-    "sleep 5; kill -CONT $pids; docker kill -s CONT glance_api"
+    "sleep 14; kill -CONT $pids; docker kill -s CONT glance_api"
 )
 
 
@@ -46,7 +46,7 @@ def test_known_faults_lie_within_what_was_measured():
             pool.submit(sh, "lab-control-0", FREEZE_GLANCE)
         truth.update(placement=hole.result(), canaries=pause.result(), canary=canary.canary)
 
-    run, records, log = small_runs.rehearse("truth", 25, "--keep-going", "--without", "migrations", meanwhile=meanwhile)
+    run, records, log = small_runs.rehearse("truth", 30, "--keep-going", "--without", "migrations", meanwhile=meanwhile)
     at_step = [each for each in records if each.gate == "step:wait"]
     assert {("inflight.downtime", "", "placement"), ("inflight.slow-answers", "", "glance")} == told(at_step), log
 
