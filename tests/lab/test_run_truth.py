@@ -59,6 +59,9 @@ def test_known_faults_lie_within_what_was_measured():
         assert cell["count"] == 1, cell
         assert cell["longest"]["certain_ns"] <= most_ns, (truth, cell)
         assert cell["longest"]["possible_ns"] >= least_ns, (truth, cell)
-        assert cell["longest"]["possible_ns"] - cell["longest"]["certain_ns"] <= 500_000_000, cell
+        width_ns = cell["longest"]["possible_ns"] - cell["longest"]["certain_ns"]
+        # What reached a guest in the last second of its pause waits in its queue and is answered in time afterwards: each
+        # such answer proves only that the guest lived at some moment in between.
+        assert width_ns <= (500_000_000 if service == "placement" else 1_500_000_000), cell
     silent = {each["canary"] for each in results["windows"] if each["lane"] == "icmp" and each["step"] == "wait"}
     assert silent == {truth["canary"]}
