@@ -294,8 +294,8 @@ def gaps(history: History, observation: Observation, judged: Judged) -> list[Gap
     found = [Gap(f"Step {step.id}", step.note) for step in unknown if step.attempts]
     never = [step.id for step in unknown if not step.attempts]
     if never:
-        several = f"{words.plural(len(never), 'step')}: {', '.join(never)}"
-        found.append(Gap(f"Step {never[0]}" if len(never) == 1 else several, "did not run"))
+        what = f"Step {never[0]}" if len(never) == 1 else words.plural(len(never), "step")
+        found.append(Gap(what, "did not run" + (f": {', '.join(never)}" if len(never) > 1 else "")))
     found += [
         Gap(check.claim or check.id, check.observed or "not observed")
         for check in judged.checks
