@@ -263,7 +263,8 @@ def test_a_reused_process_number_is_not_the_step(small):
 
 def test_only_one_runner(small):
     """A second runner is kept out of a run that is going on."""
-    run = small(one="SAY begun TRACE; sleep 2")
+    run = small(one="SAY begun TRACE; until test -e OK; do sleep 0.1; done")
+    run.source.write_text(run.source.read_text().replace("OK", str(run.root / "ok")))
     process = subprocess.Popen(run.command_line(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         wait_for(lambda: "begun" in run.traced())
@@ -271,4 +272,5 @@ def test_only_one_runner(small):
         assert 64 == second.returncode
         assert "Another runner" in second.stderr
     finally:
+        (run.root / "ok").touch()
         process.wait(60)
