@@ -80,6 +80,7 @@ def test_ipv6_is_asked_like_ipv4(tmp_path, prober):
     class Server(http.server.ThreadingHTTPServer):
         address_family = socket.AF_INET6
         daemon_threads = True
+        request_queue_size = 128  # five, as usual, are soon full where the machine is busy
 
         def handle_error(self, *_):
             """The prober closes with RST: no error here."""

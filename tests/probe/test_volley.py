@@ -271,7 +271,9 @@ def test_many_probes_on_loopback_become_volleys(tmp_path, prober):
     specs = [spec(number, f"127.0.7.{number}", period_ns=20 * MS, deadline_ns=2 * S) for number in range(1, 56)]
     for each in specs:
         running.declare(each)
-    time.sleep(1)
+    until = time.monotonic() + 20
+    while len(samples_by_probe(tmp_path).get(55, ())) < 50 and time.monotonic() < until:
+        time.sleep(0.2)
     running.declare(replace(specs[0], probe=61, name="late", settings={"address": "127.0.7.61"}))
     time.sleep(0.5)
     running.retire(55)
