@@ -192,7 +192,7 @@ class BlindCause:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A known fault and what was measured of it. `covered`: the truth lies within the bounds, or below the floor."""
+    """A known fault and what was measured of it. `seen` False: no window, so only the floor speaks about it."""
 
     kind: str
     true_ns: int
@@ -201,8 +201,13 @@ class Trial:
     point_ns: int
     possible_ns: int | None
     floor_ns: int | None
-    covered: bool
-    blind: bool
+    covered: bool  # certain <= truth <= possible, or truth <= floor
+    blind: bool  # the prober could not see at some moment of it, or was gone before its end
+
+    @property
+    def error_ns(self) -> int | None:
+        """How far the point estimate is from the truth; None if there is none."""
+        return self.point_ns - self.true_ns if self.seen and not self.blind else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ move it; everything else is shown, unless the plan sets a budget for it. What no
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -263,7 +264,7 @@ def _asked(guest: _Guest, history: History, figure: str, who: str) -> GuestFigur
         return GuestFigure(guest.name, figure, Outcome.UNKNOWN, reason, budget_ns=budget_ns)
     row = _judged(guest, figure, lost, budget_ns, f"{who} did not answer", good=f"{who} answered always")
     more = f"; {failed} of {words.plural(asked, 'question')} failed{f' ({what})' if what else ''}"
-    return _with(row, f"{row.reason}{more}")
+    return dataclasses.replace(row, reason=f"{row.reason}{more}")
 
 
 def _peers(guest: _Guest, history: History) -> list[GuestFigure]:
@@ -290,7 +291,11 @@ def _peers(guest: _Guest, history: History) -> list[GuestFigure]:
             continue
         row = _judged(guest, figure, lost, budget_ns, f"{name} did not answer", good=f"{name} answered always")
         ways = f", {there} lost on the way there and {back} on the way back" if there or back else ""
-        rows.append(_with(row, f"{row.reason}; {answered} of {words.plural(asked, 'question')} were answered{ways}"))
+        rows.append(
+            dataclasses.replace(
+                row, reason=f"{row.reason}; {answered} of {words.plural(asked, 'question')} were answered{ways}"
+            )
+        )
     return rows
 
 
@@ -374,19 +379,4 @@ def _row(  # noqa: PLR0913 - the last three by keyword
 ) -> GuestFigure:
     return GuestFigure(
         guest.name, figure, outcome, reason, length, count, pair.from_ns, pair.to_ns, pair.during, budget_ns
-    )
-
-
-def _with(row: GuestFigure, reason: str) -> GuestFigure:
-    return GuestFigure(
-        row.canary,
-        row.figure,
-        row.outcome,
-        reason,
-        row.length,
-        row.count,
-        row.from_ns,
-        row.to_ns,
-        row.during,
-        row.budget_ns,
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rehearsal.fewruns import least_runs
 from rehearsal.results import AnswerTime
 from rehearsal.sampleclass import CountsAs
 from rehearsal.sampleclass import SampleClass
@@ -102,7 +103,7 @@ def edge_of(number: int) -> int:
 def percentile(counts: NDArray[np.int64], share: float) -> int | None:
     """Return an upper bound of a percentile (ns), at most one bin too high; None if there are too few samples."""
     total = int(counts.sum())
-    least = 1 if share <= 0.5 else math.ceil(math.log(0.05) / math.log(share))
+    least = 1 if share <= 0.5 else least_runs(share)
     if total < least:
         return None
     return edge_of(int(np.searchsorted(np.cumsum(counts), math.ceil(share * total))))

@@ -42,9 +42,7 @@ if TYPE_CHECKING:
 _RANK = {Outcome.FAIL: 0, Outcome.UNKNOWN: 1, Outcome.OK: 2}
 
 
-def matrix(
-    history: History, observation: Observation, groups: list[Group], *, only: str | None = None
-) -> list[Loss]:
+def matrix(history: History, observation: Observation, groups: list[Group], *, only: str | None = None) -> list[Loss]:
     """Return a cell for each step and service, both kinds, in the order of the plan, with a row outside of steps.
 
     `only`: a step; the cells of no other are judged.

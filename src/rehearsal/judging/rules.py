@@ -133,7 +133,10 @@ def _undecided(limit: Budget, lost: Lost, period_ns: int) -> str:
         if against_budget(length.certain_ns, length.possible_ns, budget_ns=limit.longest_ns) is Outcome.UNKNOWN:
             return _sample_faster(f"{words.article(lost.noun)} lasted", length, limit.longest_ns, period_ns)
     total, allowed = lost.total, limit.total_ns
-    if allowed is not None and against_budget(total.certain_ns, total.possible_ns, budget_ns=allowed) is Outcome.UNKNOWN:
+    if (
+        allowed is not None
+        and against_budget(total.certain_ns, total.possible_ns, budget_ns=allowed) is Outcome.UNKNOWN
+    ):
         return _sample_faster(f"{lost.nouns} lasted in total", total, allowed, period_ns)
     return ""
 

@@ -15,26 +15,17 @@ if TYPE_CHECKING:
 
 def summed(rest: Iterable[Window]) -> list[MoreWindows]:
     """Return windows by lane and kind: how many, and their lengths added up bound by bound."""
-    groups: dict[tuple[str, str], list[Window]] = {}
-    for window in rest:
-        groups.setdefault((window.lane, window.kind), []).append(window)
-    return [
+    return joined(
         MoreWindows(
-            lane=lane,
-            kind=kind,
-            count=len(found),
-            failed=sum(window.failed for window in found),
-            longest_ns=max(window.length.possible_ns or window.length.point_ns for window in found),
-            total=Length(
-                sum(window.length.certain_ns for window in found),
-                sum(window.length.point_ns for window in found),
-                None
-                if any(window.length.possible_ns is None for window in found)
-                else sum(window.length.possible_ns or 0 for window in found),
-            ),
+            lane=window.lane,
+            kind=window.kind,
+            count=1,
+            failed=window.failed,
+            longest_ns=window.length.possible_ns or window.length.point_ns,
+            total=window.length,
         )
-        for (lane, kind), found in groups.items()
-    ]
+        for window in rest
+    )
 
 
 def joined(sums: Iterable[MoreWindows]) -> list[MoreWindows]:

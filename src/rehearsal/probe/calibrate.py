@@ -33,6 +33,7 @@ from rehearsal.probe.client import Prober
 from rehearsal.probe.known import FAULTS
 from rehearsal.probe.spec import SECOND_NS
 from rehearsal.probe.spec import ProbeSpec
+from rehearsal.results import Trial
 from rehearsal.samples import samples_by_probe
 from rehearsal.verdict import Outcome
 
@@ -89,26 +90,6 @@ class Truth:
     def most_ns(self) -> int:
         """It lasted at most this long."""
         return self.ended_ns[1] - self.began_ns[0]
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """One known fault and what was measured of it. `seen` False: no window, so only the floor speaks about it."""
-
-    kind: str
-    true_ns: int
-    seen: bool
-    certain_ns: int
-    point_ns: int
-    possible_ns: int | None
-    floor_ns: int | None
-    covered: bool  # certain <= truth <= possible, or truth <= floor
-    blind: bool  # the prober could not see at some moment of it, or was gone before its end
-
-    @property
-    def error_ns(self) -> int | None:
-        """How far the point estimate is from the truth; None if there is none."""
-        return self.point_ns - self.true_ns if self.seen and not self.blind else None
 
 
 @dataclass(frozen=True, slots=True)

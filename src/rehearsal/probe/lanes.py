@@ -168,47 +168,28 @@ def canary_probes(  # noqa: PLR0913 - all by keyword
 
     With `udp_hz`, datagrams as well, for a beacon that echoes and counts them.
     """
-    common: dict[str, Any] = {"service": "canary", "canary": canary}
+    echo: dict[str, Any] = {"address": address, "port": beacon_port}
+    place = f"{address} port {beacon_port}"
+    lanes = [
+        ("icmp", icmp_hz, address, {"address": address}, SECOND_NS, SECOND_NS),
+        ("tcp", tcp_hz, place, echo, ECHO_HARD_NS, SHALLOW_SOFT_NS),
+        ("udp", udp_hz, place, echo, SECOND_NS, SECOND_NS),
+    ]
     return [
         ProbeSpec(
             probe=next(numbers),
-            name=_named(f"{canary} icmp", address),
-            lane="icmp",
-            target=address,
-            period_ns=period_of(icmp_hz),
-            deadline_ns=SECOND_NS,
-            soft_ns=SECOND_NS,
-            settings={"address": address},
-            **common,
-        ),
-        ProbeSpec(
-            probe=next(numbers),
-            name=_named(f"{canary} tcp", address),
-            lane="tcp",
-            target=f"{address} port {beacon_port}",
-            period_ns=period_of(tcp_hz),
-            deadline_ns=ECHO_HARD_NS,
-            soft_ns=SHALLOW_SOFT_NS,
-            settings={"address": address, "port": beacon_port},
-            **common,
-        ),
-        *(
-            [
-                ProbeSpec(
-                    probe=next(numbers),
-                    name=_named(f"{canary} udp", address),
-                    lane="udp",
-                    target=f"{address} port {beacon_port}",
-                    period_ns=period_of(udp_hz),
-                    deadline_ns=SECOND_NS,
-                    soft_ns=SECOND_NS,
-                    settings={"address": address, "port": beacon_port},
-                    **common,
-                )
-            ]
-            if udp_hz
-            else []
-        ),
+            name=_named(f"{canary} {lane}", address),
+            lane=lane,
+            service="canary",
+            canary=canary,
+            target=target,
+            period_ns=period_of(hz),
+            deadline_ns=deadline_ns,
+            soft_ns=soft_ns,
+            settings=settings,
+        )
+        for lane, hz, target, settings, deadline_ns, soft_ns in lanes
+        if hz
     ]
 
 

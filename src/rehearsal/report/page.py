@@ -12,6 +12,7 @@ from typing import Any
 import jinja2
 import yaml
 
+from rehearsal import fewruns
 from rehearsal.report import answers
 from rehearsal.report import changes
 from rehearsal.report import checklist
@@ -114,6 +115,7 @@ def _templates() -> jinja2.Environment:
     )
     environment.globals.update(
         bounded=figures.bounded,
+        all_well=fewruns.all_well,
         clean_sentence=headline.clean_sentence,
         sparkline=latency.sparkline,
         median_span=latency.median_span,
