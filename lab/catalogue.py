@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 BOTH = ("2024.2", "2025.1")
 
-HEALTH_INTERVAL_S = 20
-"""kolla: 30. A new container is healthy after one interval at the earliest, which every step waits for; each check costs 60 ms of CPU time."""
+HEALTH_INTERVAL_S = 30
+"""As kolla's."""
 HEALTH_TIMEOUT_S = 30
 HEALTH_RETRIES = 3
 HEALTH_START_PERIOD_S = 120

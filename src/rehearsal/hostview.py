@@ -157,11 +157,14 @@ def recorded_containers(facts: HostFacts) -> dict[str, ContainerView]:
     return {view.name: view for view in views}
 
 
-def look_command(peers: Mapping[str, str]) -> str:
-    """Return the shell command that looks at the host where it runs; the program travels inside it."""
+def look_command(peers: Mapping[str, str], *, ask_health: bool = False) -> str:
+    """Return the shell command that looks at the host where it runs; the program travels inside it.
+
+    `ask_health`: containers whose health is not decided yet are asked their own health check at once.
+    """
     program = resources.files("rehearsal").joinpath("observe_host.py").read_bytes()
     packed = base64.b64encode(program).decode()
-    arguments = shlex.quote(json.dumps({"peers": dict(peers)}))
+    arguments = shlex.quote(json.dumps({"peers": dict(peers), "ask_health": ask_health}))
     return f"echo {packed} | base64 -d | timeout {LOOK_TIMEOUT_S} sudo -n python3 - {arguments}"
 
 
@@ -188,10 +191,10 @@ def peers_of(host: str, computes: Mapping[str, str]) -> dict[str, str]:
     return {name: computes[name] for name in ring[:MOST_PEERS]}
 
 
-def look(run: Callable[[str], Any], peers: Mapping[str, str]) -> dict[str, Any]:
+def look(run: Callable[[str], Any], peers: Mapping[str, str], *, ask_health: bool = False) -> dict[str, Any]:
     """Look at one host through testinfra's `host.run`; return its answer, or an `error` if it cannot be reached."""
     try:
-        done = run(look_command(peers))
+        done = run(look_command(peers, ask_health=ask_health))
     except (RuntimeError, OSError, ValueError) as error:  # testinfra raises RuntimeError for ssh's own status 255
         told = getattr(error.args[0], "stderr", None) if error.args else None
         lines = str(told or error).strip().splitlines()

@@ -1,10 +1,12 @@
 """What one look at a host tells. This file itself travels to the host over SSH and runs there with its python3, as root.
 
-It only reads: Docker's socket, /proc, file systems, HAProxy's and libvirt's own answers, the manager's fact cache. It needs
+It only reads: Docker's socket, /proc, file systems, HAProxy's and libvirt's own answers, the manager's fact cache; if told
+to, it also runs the health check of a new container, as Docker itself does over and over. It needs
 nothing but the standard library of Python 3.8 or newer and prints one JSON object. A part that cannot be observed says why
 below `errors`; the other parts still count.
 
-Arguments: a JSON object with `peers` ({host: address} of the other compute nodes).
+Arguments: a JSON object with `peers` ({host: address} of the other compute nodes) and `ask_health` (whether a container
+whose health is not decided yet is asked its own health check at once: Docker asks for the first time after a whole interval).
 """
 
 from __future__ import annotations
@@ -31,6 +33,9 @@ DOCKER_SOCKET = "/var/run/docker.sock"
 LIBVIRT_PORTS = (16509, 16514)
 """kolla's libvirtd listens on 16509 (TCP) or on 16514 (TLS) for live migrations."""
 LIBVIRT_TIMEOUT_S = 5.0
+HEALTH_TIMEOUT_S = 30.0
+"""Docker's own default for a health check that names no timeout."""
+ASKED = "its own check, asked at once"
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 KEPT_LABELS = ("de.osism.release.openstack", "de.osism.version", "org.opencontainers.image.version", "kolla_version")
 DATA_FOLDERS = ("/var/log", "/var/lib/nova", "/var")
@@ -65,7 +70,30 @@ def kept(labels: dict[str, str] | None) -> dict[str, str]:
     return {key: value for key, value in (labels or {}).items() if key in KEPT_LABELS}
 
 
-def containers() -> list[dict[str, Any]]:
+def ask_health(name: str, config: dict[str, Any]) -> bool:
+    """Run a container's own health check inside of it, as Docker does, and return whether it succeeded within its timeout."""
+    check = config.get("Healthcheck") or {}
+    kind, *words = check.get("Test") or ["NONE"]
+    if kind == "CMD-SHELL":
+        words = [*(config.get("Shell") or ["/bin/sh", "-c"]), *words]
+    elif kind != "CMD":
+        return False
+    limit_s = (check.get("Timeout") or 0) / 1e9 or HEALTH_TIMEOUT_S
+    try:
+        done = subprocess.run(
+            ["docker", "exec", name, *words],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=limit_s,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0
+
+
+def containers(*, ask: bool = False) -> list[dict[str, Any]]:
     """Return every container, also those that do not run. Environments stay on the host: they can hold secrets."""
     found = []
     for row in docker("/containers/json?all=1"):
@@ -76,6 +104,9 @@ def containers() -> list[dict[str, Any]]:
         state = seen["State"]
         health = state.get("Health") or {}
         log = health.get("Log") or []
+        status, said = health.get("Status") or "none", (log[-1].get("Output") or "")[:300] if log else ""
+        if ask and status == "starting" and ask_health(seen["Id"], seen["Config"]):
+            status, said = "healthy", ASKED
         found.append(
             {
                 "name": seen["Name"].lstrip("/"),
@@ -87,8 +118,8 @@ def containers() -> list[dict[str, Any]]:
                 "started_at": state["StartedAt"],
                 "created_at": seen["Created"],
                 "pid": state.get("Pid") or 0,
-                "health": health.get("Status") or "none",
-                "health_said": (log[-1].get("Output") or "")[:300] if log else "",
+                "health": status,
+                "health_said": said,
                 "labels": kept(seen["Config"].get("Labels")),
                 "restart_count": seen.get("RestartCount") or 0,
             }
@@ -267,7 +298,7 @@ def main(arguments: dict[str, Any]) -> dict[str, Any]:
             errors[name] = f"{type(error).__name__}: {error}"
             return otherwise
 
-    running = part("containers", containers, [])
+    running = part("containers", lambda: containers(ask=bool(arguments.get("ask_health"))), [])
     view = {
         "containers": running,
         "images": part("images", images, []),

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from rehearsal.claimed import checks_of
 from rehearsal.journal import read_journal
@@ -15,9 +15,6 @@ from tests.lab.lab_nodes import LAB
 from tests.lab.lab_nodes import OUT
 from tests.lab.lab_nodes import ROOT
 from tests.lab.lab_nodes import on
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 REHEARSE = (sys.executable, "-m", "rehearsal.cli")
 
@@ -54,29 +51,42 @@ steps:
 """
 
 
-def start(name: str, wait_s: float, *arguments: str) -> tuple[subprocess.Popen[bytes], Path]:
+def start(
+    name: str, wait_s: float, *arguments: str, environment: dict[str, str] | None = None
+) -> tuple[subprocess.Popen[bytes], Path]:
     """Start the small plan on the manager; return the process, and where the run and `run.log` will lie."""
     reports = OUT / name
     shutil.rmtree(reports, ignore_errors=True)
     reports.mkdir(parents=True)
     plan = reports / "plan.yml"
     plan.write_text(PLAN % wait_s)
-    return go(
-        reports, "run", "--yes", "--plan", str(plan), "--reports", str(reports), "--without", "writes", *arguments
-    ), reports
+    words = ("run", "--yes", "--plan", str(plan), "--reports", str(reports), "--without", "writes", *arguments)
+    return go(reports, *words, environment=environment), reports
 
 
-def go(reports: Path, *arguments: str) -> subprocess.Popen[bytes]:
+def go(reports: Path, *arguments: str, environment: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
     """Start `rehearse` on the manager; what it says is added to `run.log`."""
+    settings = [f"{name}={value}" for name, value in (environment or {}).items()]
+    command = [*LAB, "exec", "lab-manager", "--", "env", *settings, *REHEARSE, *arguments]
     with (reports / "run.log").open("ab") as log:
-        return subprocess.Popen(
-            [*LAB, "exec", "lab-manager", "--", *REHEARSE, *arguments], cwd=ROOT, stdout=log, stderr=subprocess.STDOUT
-        )
+        return subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
 
 
-def rehearse(name, wait_s, *arguments, meanwhile=None):
+def pid_of(*command: str, known_by: Path) -> int:
+    """Return the process that was started with this command and works below a folder; not what started it."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes().decode(errors="replace").split("\0")
+        except OSError:
+            continue
+        if words[: len(command)] == [*command] and any(word.startswith(str(known_by)) for word in words):
+            return int(path.parent.name)
+    raise AssertionError(f"no process {' '.join(command)} that works below {known_by}")
+
+
+def rehearse(name, wait_s, *arguments, meanwhile=None, environment=None):
     """Run the small plan to its end; return its run directory, every claim of every gate, and what it said."""
-    process, reports = start(name, wait_s, *arguments)
+    process, reports = start(name, wait_s, *arguments, environment=environment)
     try:
         if meanwhile:
             meanwhile(reports)

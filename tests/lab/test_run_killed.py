@@ -11,28 +11,19 @@ import shutil
 import signal
 import subprocess
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.lab import small_runs
 from tests.lab.lab_nodes import on
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
 
 LISTED = ("server list --all-projects", "network list", "floating ip list", "project list", "security group list")
-
-
-def pid_of(reports: Path) -> int:
-    """Return the runner's process: the one that is `rehearse run` of these reports itself, not what started it."""
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = path.read_bytes().decode(errors="replace").split("\0")
-        except OSError:
-            continue
-        if words[:4] == [*small_runs.REHEARSE, "run"] and str(reports) in words:
-            return int(path.parent.name)
-    raise AssertionError(f"no runner for {reports}")
 
 
 def left_in_cloud(run: Path) -> list[str]:
@@ -56,7 +47,7 @@ def test_a_killed_runner_leaves_the_truth_and_is_gone_on_with(tmp_path):
     try:
         small_runs.wait_for_step(reports, "wait")
         time.sleep(3)
-        os.kill(pid_of(reports), signal.SIGKILL)
+        os.kill(small_runs.pid_of(*small_runs.REHEARSE, "run", known_by=reports), signal.SIGKILL)
         assert process.wait(30) != 0
         run = small_runs.run_in(reports)
 

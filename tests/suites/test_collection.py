@@ -103,7 +103,17 @@ def run_suite(run, suite, *arguments, gate="", **environment):
         "REHEARSE_JOURNAL": journal,
     }
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", str(root() / "suites" / suite), "-p", "no:cacheprovider", *QUICK, "-q", *arguments],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            str(root() / "suites" / suite),
+            "-p",
+            "no:cacheprovider",
+            *QUICK,
+            "-q",
+            *arguments,
+        ],
         env=clean | {key: str(value) for key, value in (ours | environment).items()} | {"REHEARSE_GATE": gate or suite},
         cwd=run,
         capture_output=True,

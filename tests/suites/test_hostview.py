@@ -112,6 +112,55 @@ def test_the_look_is_one_command_that_any_shell_runs():
     assert answer["memory"]["MemTotal"] > 0
 
 
+@pytest.mark.parametrize(
+    ("check", "inside", "healthy"),
+    [
+        ({"Test": ["CMD-SHELL", "healthcheck_port nova 5672"]}, "/bin/sh -c healthcheck_port nova 5672", True),
+        ({"Test": ["CMD", "healthcheck_curl", "http://a b"]}, "healthcheck_curl http://a b", True),
+        ({"Test": ["CMD-SHELL", "fail"]}, "/bin/sh -c fail", False),
+        ({"Test": ["CMD-SHELL", "hang"], "Timeout": 300_000_000}, "/bin/sh -c hang", False),
+        ({"Test": ["NONE"]}, "", False),
+        ({}, "", False),
+    ],
+)
+def test_a_new_container_is_asked_its_own_check(tmp_path, monkeypatch, check, inside, healthy):
+    """The container's own words run inside of it, within its own time limit; a container without a check proves nothing."""
+    program = tmp_path / "docker"
+    program.write_text(
+        f'#!/bin/sh\necho "$*" > {tmp_path}/asked\ncase "$*" in *fail) exit 1;; *hang) exec sleep 9;; esac\n'
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert healthy == observe_host.ask_health("c1", {"Healthcheck": check} if check else {})
+    asked = tmp_path / "asked"
+    assert (f"exec c1 {inside}\n" if inside else None) == (asked.read_text() if asked.exists() else None)
+
+
+def test_only_undecided_containers_are_asked_and_only_if_told_to(monkeypatch):
+    """A container that Docker calls healthy or unhealthy stays what Docker calls it."""
+    rows = {
+        name: {
+            "Id": name, "Name": f"/{name}", "Image": "sha256:1", "Created": "",
+            "Config": {"Image": "i"},
+            "State": {"Status": "running", "ExitCode": 0, "StartedAt": "", "Health": {"Status": name, "Log": []}},
+        }
+        for name in ("healthy", "unhealthy", "starting")
+    }  # fmt: skip
+    answers = {"/containers/json?all=1": list(rows.values())} | {f"/containers/{n}/json": rows[n] for n in rows}
+    asked: list[str] = []
+    monkeypatch.setattr(observe_host, "docker", answers.__getitem__)
+    monkeypatch.setattr(observe_host, "ask_health", lambda name, _config: not asked.append(name))
+    assert ["healthy", "starting", "unhealthy"] == [each["health"] for each in observe_host.containers()]
+    assert [] == asked
+    found = {each["name"]: each for each in observe_host.containers(ask=True)}
+    assert (["starting"], "healthy", observe_host.ASKED) == (
+        asked,
+        found["starting"]["health"],
+        found["starting"]["health_said"],
+    )
+    assert "unhealthy" == found["unhealthy"]["health"]
+
+
 def test_a_daemon_that_listens_and_says_nothing_does_not_answer(monkeypatch):
     """A connection that the kernel accepts is not an answer of the daemon behind it."""
     import socket
@@ -139,7 +188,7 @@ def test_hosts_are_looked_at_side_by_side():
     )
     assert ["a", "b", "m"] == sorted(answers)
     assert '{"b": "10.0.0.2"}' in seen["a"]
-    assert '{"peers": {}}' in seen["m"]
+    assert '{"peers": {}, ' in seen["m"]
 
 
 def test_the_ssh_configuration_knows_hosts_by_name(tmp_path):

@@ -15,9 +15,14 @@ import socket
 import time
 from dataclasses import asdict
 from dataclasses import dataclass
+from dataclasses import replace
 from importlib import resources
+from typing import TYPE_CHECKING
 from typing import Any
 from typing import TypeGuard
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 ECHO_PORT = 7007
 """TCP echo, and UDP echo where the guest has Python."""
@@ -52,6 +57,15 @@ class BeaconSettings:
     metadata_ms: int = 5000
     peers: tuple[tuple[str, str], ...] = ()
     kind: str = "auto"
+
+    def at_rates(self, rates: Mapping[str, float]) -> BeaconSettings:
+        """Return the same with the periods of these rates (Hz, by `guest-` lane)."""
+        return replace(
+            self,
+            beat_ms=round(1000 / rates["guest-beat"]),
+            write_ms=round(1000 / rates["guest-write"]),
+            peer_ms=round(1000 / rates["guest-peer"]),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from rehearsal.expectation import Expectation
 from rehearsal.expectation import NotObserved
 from rehearsal.expectation import same
 from rehearsal.expected import is_leftover
+from rehearsal.observe_host import ASKED
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -90,7 +91,10 @@ def healthy(view: HostView, wanted: ExpectedContainer) -> Expectation:
     if found.status != "running":
         raise NotObserved(f"{wanted.host}: {wanted.container} does not run; see the check of its state")
     where = {"host": wanted.host, "container": wanted.container, "service": wanted.role}
-    said = f" ({found.health_said.strip()})" if found.health == "unhealthy" and found.health_said.strip() else ""
+    telling = (
+        found.health == "unhealthy" or found.health_said == ASKED
+    )  # what Docker's checks say when all is well is noise
+    said = f" ({found.health_said.strip()})" if telling and found.health_said.strip() else ""
     if not wanted.health and found.health == "none":
         return Expectation("no health check, by design", "no health check", holds=True, **where)
     return Expectation("healthy", found.health + said, holds=found.health == "healthy", **where)

@@ -68,7 +68,7 @@ if TYPE_CHECKING:
 
 WENT_ON, STOPPED, IN_SPITE = "went on", "stopped", "went on in spite of it"
 _OSISM_WAIT_S = 3600.0
-_STILL_TRUE_S = 15.0
+_STILL_TRUE_S = 30.0
 """Between two steps nothing happens but gates: what was seen after one is what there is before the next."""
 
 
@@ -250,7 +250,9 @@ class Course:
                 found = backends.find(self.target, self.plan.services, self.ssh)
                 self.watch.start(self.target, self.connection, self.plan.services, found)
             if "canaries" not in self.orders.without:
-                self.guests.put_up(self.connection, self.orders.wish)
+                wish = self.orders.wish
+                beacon = wish.beacon.at_rates(self.orders.rates_for(self.plan))
+                self.guests.put_up(self.connection, dataclasses.replace(wish, beacon=beacon))
                 if "writes" not in self.orders.without:
                     self.guests.let_write(self.target, self.plan.services)
 
@@ -309,9 +311,10 @@ class Course:
             end = self._command(step)
         self.watch.look_after()
         if step.gates:
-            self._wait(self.plan.settle_s)
+            settled_s = time.monotonic() + self.plan.settle_s
             self.guests.listen()
             self._facts(f"step:{step.id}:after")
+            self._wait(settled_s - time.monotonic())
         self.watch.focus(())
         self._look_again()
         if end.rc != 0:

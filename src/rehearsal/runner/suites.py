@@ -111,6 +111,8 @@ def run_suite(  # noqa: PLR0913 - all by keyword
         str(root / "pyproject.toml"),
         "-p",
         "no:cacheprovider",
+        "-p",
+        "no:hypothesispytest",  # a checkout has it for its own tests; its import takes longer than all others together
         f"--html={page}",
         "--self-contained-html",
         "-q",
@@ -123,7 +125,6 @@ def run_suite(  # noqa: PLR0913 - all by keyword
         "REHEARSE_GATE": gate,
         "REHEARSE_TARGET": str(run.target),
         "REHEARSE_PLAN": str(run.plan),
-        "PYTHONDONTWRITEBYTECODE": "1",
         **environment,
     }
     record(SuiteBegan(suite, gate, argv, run.relative(log), run.relative(page)))

@@ -1,0 +1,98 @@
+"""A prober that stands still, whose wall clock is set, or that is killed during a step: unknown, never an outage or silence."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from rehearsal.journal import read_journal
+from tests.lab import small_runs
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
+
+HOUR_S = 3600
+SETTABLE_CLOCK = Path(__file__).parent / "settable_clock"
+
+
+def prober_of(run: Path) -> int:
+    """Return the prober's process."""
+    return small_runs.pid_of(sys.executable, "-m", "rehearsal.probe", known_by=run)
+
+
+def cells(results, step):
+    """Return what each service's downtime during a step was found to be."""
+    return {each["service"]: each for each in results["matrix"] if each["step"] == step and each["kind"] == "down"}
+
+
+def test_a_prober_that_stands_still_and_a_wall_clock_that_is_set(tmp_path):
+    """Stopped for 2 s: blind, and unknown where 2 s are more than the budget. An hour on the clock: no harm at all."""
+    clock = small_runs.OUT / "clock.seconds"
+    clock.unlink(missing_ok=True)
+    stopped = []
+
+    def meanwhile(reports):
+        small_runs.wait_for_step(reports, "wait")
+        time.sleep(2)
+        clock.write_text(str(HOUR_S))
+        time.sleep(4)
+        group = os.getpgid(prober_of(small_runs.run_in(reports)))
+        os.killpg(group, signal.SIGSTOP)
+        stopped.append(time.monotonic_ns())
+        time.sleep(2)
+        stopped.append(time.monotonic_ns())
+        os.killpg(group, signal.SIGCONT)
+
+    try:
+        run, _, log = small_runs.rehearse(
+            "still",
+            20,
+            "--keep-going",
+            "--without",
+            "migrations",
+            meanwhile=meanwhile,
+            environment={"PYTHONPATH": str(SETTABLE_CLOCK), "REHEARSE_TEST_CLOCK": str(clock)},
+        )
+    finally:
+        clock.unlink(missing_ok=True)
+    offsets_ns = [each.w_ns - each.t_ns for each in read_journal(run / "journal" / "prober.jsonl")]
+    assert max(offsets_ns) - min(offsets_ns) > (HOUR_S - 1) * 1_000_000_000, "the clock was not set"
+
+    results = small_runs.results_of(run)
+    began_ns, ended_ns = next((each["began_ns"], each["ended_ns"]) for each in results["steps"] if each["id"] == "wait")
+    assert began_ns < stopped[0] < stopped[1] < ended_ns < began_ns + 60_000_000_000
+    blind = [each for each in results["quality"]["blind"] if each[0] < stopped[1] and each[1] > stopped[0]]
+    assert max(min(each[1], stopped[1]) - max(each[0], stopped[0]) for each in blind) > 1_800_000_000, blind
+    assert [each for each in results["windows"] if each["kind"] == "down" and each["step"] == "wait"] == []
+    found = cells(results, "wait")
+    assert found["placement"]["outcome"] == "unknown", found["placement"]
+    assert found["placement"]["longest"]["certain_ns"] == 0
+    assert found["placement"]["longest"]["possible_ns"] > 1_800_000_000
+    assert {name for name, cell in found.items() if cell["outcome"] == "fail"} == set(), log
+    assert results["outcome"] == "unknown", log
+
+
+def test_a_killed_prober_makes_the_run_unknown_and_says_when():
+    """What it saw until then stays; after that nothing is proven, and the time of its end is told."""
+    killed = []
+
+    def meanwhile(reports):
+        small_runs.wait_for_step(reports, "wait")
+        time.sleep(3)
+        os.kill(prober_of(small_runs.run_in(reports)), signal.SIGKILL)
+        killed.append(time.monotonic_ns())
+
+    run, _, log = small_runs.rehearse(
+        "proberless", 10, "--keep-going", "--without", "migrations", "--without", "canaries", meanwhile=meanwhile
+    )
+    results = small_runs.results_of(run)
+    assert {cell["outcome"] for cell in cells(results, "wait").values()} == {"unknown"}, log
+    assert results["outcome"] == "unknown", log
+    assert not results["quality"]["prober_stopped"]
+    told = [at_ns for at_ns, level, text in results["notes"] if level == "error" and "prober" in text.lower()]
+    assert told, results["notes"]
+    assert 0 <= told[0] - killed[0] < 5_000_000_000, (told, killed)
