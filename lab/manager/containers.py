@@ -36,6 +36,8 @@ def arguments(container: str, reference: str, state: layout.State) -> list[str]:
         argv += ["--env", f"{name}={value}"]
     for volume in _volumes(container, state):
         argv += ["--volume", volume]
+    if _COMMANDS[container][0] == "sleep":
+        argv += ["--stop-signal", "KILL"]  # as the first process it would ignore any other, and be waited for
     health = _HEALTH.get(container)
     if health:
         argv += ["--health-cmd", health, "--health-interval", "10s", "--health-timeout", "10s"]
