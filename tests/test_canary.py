@@ -353,6 +353,7 @@ class Migrating:
         self.asked = False
         self.now = ""
         self.aborted = 0
+        self.looks: list[str] = []
 
     def services(self, **_: Any) -> list[Thing]:
         return [Thing(binary="nova-compute", host=host, state="up", status="enabled") for host in ("host-a", "host-b")]
@@ -371,6 +372,7 @@ class Migrating:
         return [old, Thing(uuid="new", status=self.now, migration_type="live-migration", dest_compute="host-b")]
 
     def get_server(self, key: str) -> Thing:
+        self.looks.append(self.now)
         done = self.now in {"completed", "failed", "error"}
         host = "host-b" if self.now == "completed" and not self.stays else "host-a"
         state = (None, "ACTIVE") if done or not self.asked else ("migrating", "MIGRATING")
@@ -405,6 +407,18 @@ def test_a_migration_is_recorded_with_everything_seen(port: int, monkeypatch: py
     assert [status for _, status in ended.facts["status_series"]] == ["queued", "preparing", "running", "completed"]
     assert ended.detail == ""
     assert [type(each).__name__ for each in seen] == ["BeaconHeard", "MigrationBegan", "BeaconHeard", "MigrationEnded"]
+
+
+def test_the_server_is_asked_seldom_while_it_moves_and_always_at_the_end(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nova is busy with the move: between its beginning and its end only every fourth look asks for the server, too."""
+    monkeypatch.setattr(migration, "_POLL_S", 0.01)
+    compute = Migrating(*["running"] * 10, "completed")
+    ended, _ = moved(compute, port)
+    asked = [status for status in compute.looks if status]
+    assert (asked.count("running"), asked.count("completed")) == (3, 1)
+    assert (ended.status, ended.host_after, ended.server_status) == ("completed", "host-b", "ACTIVE")
 
 
 def test_an_old_migration_of_the_same_server_is_not_taken_for_ours(port: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,12 +21,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rehearsal import beacon
+from rehearsal.probe.rates import USUAL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from collections.abc import Iterator
 
 BOOT = "0c0ffee0-0000-4000-8000-000000000000"
+
+
+def test_a_beacon_keeps_the_rates_that_it_is_given() -> None:
+    """The rates of the guest's own lanes become its periods; what they do not concern stays."""
+    usual = beacon.BeaconSettings()
+    assert usual == usual.at_rates({name: usual_rate.hz for name, usual_rate in USUAL.items()})
+    rare = usual.at_rates({"guest-beat": 10, "guest-write": 0.5, "guest-peer": 2})
+    assert (rare.beat_ms, rare.write_ms, rare.peer_ms) == (100, 2000, 500)
+    assert (rare.pause_limit_ms, rare.metadata_ms) == (usual.pause_limit_ms, usual.metadata_ms)
 
 
 def free_port() -> int:

@@ -63,6 +63,11 @@ def test_a_lane_too_rare_for_the_budget_bears_witness_only():
     assert witness.count == 1
     assert witness.length.possible_ns < 1 * S
     assert united(rare, budget_ns=30 * S, finest_ns=30 * S).length.possible_ns > 59 * S  # there is no faster lane
+    long = seen(30_000, [(32 * S, 33 * S)], until_s=120, rtt_ms=5000)  # its answer took time: a minute is exceeded
+    assert united(long, budget_ns=62 * S, finest_ns=100 * MS).length.possible_ns < 6 * S
+    assert united(long, budget_ns=130 * S, finest_ns=100 * MS).length.possible_ns > 59 * S
+    late = seen(1000, [(39 * S, 40 * S)], rtt_ms=19_000)  # here the answer itself is nearly all of the budget
+    assert united(late, budget_ns=20 * S, finest_ns=100 * MS).length.possible_ns > 20 * S
     twice = united(seen(30_000, [(29 * S, 61 * S)], until_s=120), budget_ns=30 * S, finest_ns=100 * MS)
     assert twice.length.certain_ns > 29 * S
     assert twice.length.possible_ns > 60 * S

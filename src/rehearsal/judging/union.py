@@ -92,7 +92,10 @@ def is_witness(sighting: Sighting, budget_ns: int | None, finest_ns: int) -> boo
         return True
     if budget_ns is None or not sighting.outage.is_blip:
         return False
-    return 2 * sighting.period_ns > max(budget_ns, 4 * finest_ns)
+    begin_ns, end_ns = evidence(sighting.outage)
+    doubt_ns = 2 * sighting.period_ns
+    # The doubt must be the lane's own, not that of an answer which took long.
+    return doubt_ns + end_ns - begin_ns > budget_ns and doubt_ns > max(budget_ns // 2, 4 * finest_ns)
 
 
 def extent(outage: Outage) -> Span:
