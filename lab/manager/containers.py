@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 NODE = layout.MANAGER.name
+_REDIS = "manager-redis-1"
 _HASH = "com.docker.compose.config-hash"
 
 #: Seconds after which a worker that has not announced itself is taken for broken.
@@ -46,7 +47,7 @@ def arguments(container: str, reference: str, state: layout.State) -> list[str]:
 
 
 _COMMANDS = {
-    "manager-redis-1": (
+    _REDIS: (
         *("redis-server", "--bind", f"127.0.0.1 {layout.MANAGER.management}", "--protected-mode", "no"),
         *("--dir", "/data", "--appendonly", "yes", "--save", ""),
     ),
@@ -66,7 +67,7 @@ _COMMANDS = {
     "openstackclient": ("sleep", "infinity"),
 }
 _HEALTH = {
-    "manager-redis-1": "redis-cli ping",
+    _REDIS: "redis-cli ping",
     "manager-inventory_reconciler-1": "pgrep -f celery",
     "osism-ansible": "pgrep -f celery",
     "kolla-ansible": "pgrep -f celery",
@@ -81,7 +82,7 @@ _WORKERS = {
 
 
 def _environment(container: str, state: layout.State) -> dict[str, str]:
-    if container == "manager-redis-1":
+    if container == _REDIS:
         return {}
     values = {
         "HOME": "/root",
@@ -112,7 +113,7 @@ def _volumes(container: str, state: layout.State) -> Iterable[str]:
         "ssl",
     ):
         yield f"/etc/{name}:/etc/{name}:ro"
-    if container == "manager-redis-1":
+    if container == _REDIS:
         # `docker compose up` hands the anonymous volume on to the new container; a name does the same here.
         yield "manager_redis:/data"
         return
@@ -157,24 +158,28 @@ def start(run: kolla.Run, references: Mapping[str, str], state: layout.State) ->
 
     """
     states = kolla.container_states(run, NODE)
-    replaced = []
+    wanted = {}
     for container, name in references.items():
         seen = states.get(container)
         identity = run(NODE, ["docker", "image", "inspect", "--format", "{{.Id}}", name]).stdout.strip()
         argv = arguments(container, name, state)
         if (
-            seen is not None
-            and (seen.status, seen.image_id) == ("running", identity)
-            and seen.labels.get(_HASH) == _config_hash(argv)
+            seen is None
+            or (seen.status, seen.image_id) != ("running", identity)
+            or seen.labels.get(_HASH) != _config_hash(argv)
         ):
-            continue
-        if seen is not None:
-            run(NODE, ["docker", "stop", "--time", "20", container], check=False, timeout_s=60)
-            run(NODE, ["docker", "rm", "--force", container], check=False)
-        run(NODE, [*argv[:2], "--label", f"{_HASH}={_config_hash(argv)}", *argv[2:]])
-        replaced.append(container)
-        if container == "manager-redis-1":
+            wanted[container] = [*argv[:2], "--label", f"{_HASH}={_config_hash(argv)}", *argv[2:]]
+    old = [container for container in wanted if container in states]
+    # All at once, as compose does: a worker takes its time to end. Redis last: without it a worker would not end at all.
+    for batch in ([name for name in old if name != _REDIS], [name for name in old if name == _REDIS]):
+        if batch:
+            run(NODE, ["docker", "stop", "--time", "20", *batch], check=False, timeout_s=60)
+            run(NODE, ["docker", "rm", "--force", *batch], check=False)
+    for container, argv in wanted.items():
+        run(NODE, argv)
+        if container == _REDIS:
             _wait_ready(run, container)
+    replaced = list(wanted)
     for container in replaced:
         _wait_ready(run, container)
     return replaced
@@ -189,7 +194,7 @@ def _wait_ready(run: kolla.Run, container: str) -> None:
     worker = _WORKERS.get(container)
     deadline = time.monotonic() + READY_WITHIN_S
     while True:
-        if container == "manager-redis-1":
+        if container == _REDIS:
             done = run(NODE, ["docker", "exec", container, "redis-cli", "ping"], check=False)
             ready = done.stdout.strip() == "PONG"
         elif worker is None:

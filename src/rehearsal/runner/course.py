@@ -416,7 +416,9 @@ class Course:
         suites.tell(gate)
         if gate.outcome == Outcome.OK:
             self.record(GateDecided(name, gate.outcome, WENT_ON, gate.sentence))
-        elif self.orders.keep_going:
+            return
+        self._seen = None  # what the gate found may have happened since: the next step is not to be charged with it
+        if self.orders.keep_going:
             self.record(GateDecided(name, gate.outcome, IN_SPITE, f"{gate.sentence} (--keep-going)"))
             say(f"gate {name}: going on in spite of it (--keep-going)")
         else:
