@@ -335,7 +335,7 @@ class Course:
         began = time.monotonic()
         try:
             process = commands.start(step, attempt, self.target, self._environment())
-            end = commands.follow(attempt, process)
+            end = commands.follow(attempt, process, self.watch.look_after)
         except Interrupted as interrupt:
             self.record(StepEnded(step.id, number, None, f"interrupted ({interrupt.name})"))
             raise

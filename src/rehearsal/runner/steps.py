@@ -20,6 +20,7 @@ from rehearsal.runner.interrupts import Interrupted
 from rehearsal.runner.progress import say
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from rehearsal.plan import StepSpec
@@ -82,17 +83,21 @@ def start(step: StepSpec, attempt: Attempt, target: Target, environment: dict[st
     )
 
 
-def follow(attempt: Attempt, process: subprocess.Popen[bytes]) -> StepEnd:
-    """Show the output until the command has ended; if the operator interrupts, tell the command, wait, and raise again."""
+def follow(attempt: Attempt, process: subprocess.Popen[bytes], meanwhile: Callable[[], object]) -> StepEnd:
+    """Show the output until the command has ended; if the operator interrupts, tell the command, wait, and raise again.
+
+    `meanwhile` is called ten times a second, and must return at once.
+    """
     with closing(_Tail(attempt.log, attempt.step)) as tail:
-        _follow(attempt, process, tail)
+        _follow(attempt, process, tail, meanwhile)
     return read_end(attempt)
 
 
-def _follow(attempt: Attempt, process: subprocess.Popen[bytes], tail: _Tail) -> None:
+def _follow(attempt: Attempt, process: subprocess.Popen[bytes], tail: _Tail, meanwhile: Callable[[], object]) -> None:
     try:
         while process.poll() is None:
             tail.show()
+            meanwhile()
             time.sleep(_LOOK_S)
     except Interrupted:
         for number, grace_s in _GRACE_S.items():
