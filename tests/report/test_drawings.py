@@ -130,6 +130,24 @@ def test_an_end_that_was_never_seen_reaches_to_the_edge_of_the_picture():
     assert '<rect x="40" y="6" width="60" height="8" class="edge bad">' in drawn
 
 
+def test_the_closeup_shows_what_users_lost_not_what_a_rare_witness_cannot_exclude():
+    """A write once in 20 s that failed once may be out for 40 s; the lane that users have saw 7 s, as the matrix says."""
+    one = replace(made.full().windows[0], kind="down", step="glance", service="glance", canary="")
+    windows = [
+        replace(one, lane="write", length=made.length(0, 20, 40)),
+        replace(one, lane="vip-new", length=made.length(6.1, 7, 7.5)),
+        replace(one, lane="deep", length=made.length(4, 8, 12)),
+        replace(one, lane="backend-new", length=made.length(9, 9.5, 10)),
+    ]
+    for order in (windows, windows[::-1]):
+        results = replace(made.full(), windows=order, matrix=[])
+        (drawn,) = closeup.draw(results, Clock(tuple(results.clock_pairs), results.began_ns))
+        assert drawn.window.lane == "vip-new"
+    results = replace(made.full(), windows=windows[:1], matrix=[])
+    (drawn,) = closeup.draw(results, Clock(tuple(results.clock_pairs), results.began_ns))
+    assert drawn.window.lane == "write"  # nothing else saw anything
+
+
 def test_drawings_are_well_formed_with_hostile_names():
     results = made.full()
     evil = '"><script>&\x00\ud800\u202e'

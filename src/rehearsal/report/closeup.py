@@ -1,4 +1,4 @@
-"""Close-ups: the longest window of a service in a step, drawn so large that its uncertain edges can be seen."""
+"""Close-ups: the most telling window of a service in a step, drawn so large that its uncertain edges can be seen."""
 
 from __future__ import annotations
 
@@ -29,6 +29,8 @@ _RIGHT = 548
 _ROW = 16
 _ROWS_MOST = 8
 _MOST = 8
+_ASIDE = frozenset({"backend-new", "backend-reused", "write"})
+"""Lanes that explain or bear witness: what users lost is measured by the others."""
 _RANK = {Outcome.FAIL: 0, Outcome.UNKNOWN: 1, Outcome.OK: 2}
 
 
@@ -44,18 +46,32 @@ class Closeup:
 
 
 def draw(results: Results, clock: Clock) -> list[Closeup]:
-    """Draw the longest window of every (step, service, kind), worst verdict first, at most eight."""
+    """Draw one window of every (step, service, kind), worst verdict and longest first, at most eight."""
     cells = {(loss.step, loss.service, loss.kind): loss for loss in results.matrix}
     found: dict[tuple[str, str, str], Window] = {}
     for window in longest_first(results.windows):
-        found.setdefault((window.step, window.service, window.kind), window)
+        key = window.step, window.service, window.kind
+        if key not in found or _telling(window) > _telling(found[key]):
+            found[key] = window
 
-    def rank(key: tuple[str, str, str]) -> tuple[int, int]:
-        loss = cells.get(key)
-        return (_RANK[loss.outcome] if loss else 1, 0 if key[2] == "down" else 1)
+    def rank(key: tuple[str, str, str]) -> tuple[int, bool, bool, int]:
+        loss, length = cells.get(key), found[key].length
+        return (
+            _RANK[loss.outcome] if loss else 1,
+            key[2] != "down",
+            length.possible_ns is not None,
+            -length.certain_ns,
+        )
 
     chosen = sorted(found, key=rank)[:_MOST]
     return [_closeup(found[key], cells.get(key), results, clock) for key in chosen]
+
+
+def _telling(window: Window) -> tuple[bool, bool, int, int]:
+    """Sort key: a lane that users have, then an open end, then what is certain, then how closely it is known."""
+    certain_ns, possible_ns = window.length.certain_ns, window.length.possible_ns
+    width_ns = (possible_ns or certain_ns) - certain_ns
+    return window.lane not in _ASIDE, possible_ns is None, certain_ns, -width_ns
 
 
 def _closeup(window: Window, loss: Loss | None, results: Results, clock: Clock) -> Closeup:
