@@ -91,9 +91,8 @@ def healthy(view: HostView, wanted: ExpectedContainer) -> Expectation:
     if found.status != "running":
         raise NotObserved(f"{wanted.host}: {wanted.container} does not run; see the check of its state")
     where = {"host": wanted.host, "container": wanted.container, "service": wanted.role}
-    telling = (
-        found.health == "unhealthy" or found.health_said == ASKED
-    )  # what Docker's checks say when all is well is noise
+    # What a check says when all is well is noise, except that it was asked out of turn.
+    telling = found.health == "unhealthy" or found.health_said == ASKED
     said = f" ({found.health_said.strip()})" if telling and found.health_said.strip() else ""
     if not wanted.health and found.health == "none":
         return Expectation("no health check, by design", "no health check", holds=True, **where)
