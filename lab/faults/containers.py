@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from lab import catalogue
+from lab import deploy
 from lab import kolla
 from lab import layout
 from lab import releases
@@ -173,11 +174,13 @@ def libvirtd_dead(ground: Ground, given: Mapping[str, str]) -> str:
 
 
 def libvirtd_dead_mended(ground: Ground, given: Mapping[str, str]) -> str:
-    """Start libvirtd again; it finds its guests."""
+    """Start libvirtd again; it finds its guests, and nova-compute, which withdrew when it noticed, is back in service."""
     host = given["host"]
     ground.run(host, ["docker", "update", "--restart", "unless-stopped", "nova_libvirt"])
     ground.run(host, ["docker", "start", "nova_libvirt"])
     kolla.wait_healthy(ground.run, host, "nova_libvirt")
+    # Any release's client will do to ask; the one that the lab was deployed with is always there.
+    deploy.wait_computes(deploy.Deployment(ground.run, releases.DEPLOYED, ground.state, print))
     ground.forget("libvirtd-dead", host)
     return f"nova_libvirt on {host}: started"
 

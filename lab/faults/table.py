@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 from typing import NoReturn
 
+from lab import deploy
 from lab import kolla
 from lab import nodes
 from lab.faults import backend
@@ -99,7 +100,14 @@ def main(words: Sequence[str], ground: Ground | None = None) -> int:
             _tell(options.fault, fault.break_(ground, given, options.seconds))
         else:
             _for_a_while(options.fault, fault, ground, given, options.seconds)
-    except (FaultError, kolla.PullError, kolla.RecreateError, kolla.NotHealthyError, nodes.NodeError) as error:
+    except (
+        FaultError,
+        deploy.DeployError,
+        kolla.PullError,
+        kolla.RecreateError,
+        kolla.NotHealthyError,
+        nodes.NodeError,
+    ) as error:
         print(f"rehearse-lab: {error}", file=sys.stderr)
         return 1
     except subprocess.CalledProcessError as error:

@@ -1,4 +1,4 @@
-"""Waits until every compute host has an enabled nova-compute that is up. Reads its description as JSON from argv[1]."""
+"""Waits until every compute host has a nova-compute that is up and did not take itself out of service. Reads its description as JSON from argv[1]."""
 
 import json
 import sys
@@ -12,7 +12,9 @@ cloud: Any = openstack.connect(**wanted["auth"])
 deadline = time.monotonic() + wanted["within_s"]
 while True:
     try:
-        up = {service.host for service in cloud.compute.services(binary="nova-compute") if service.state == "up"}
+        services = list(cloud.compute.services(binary="nova-compute"))
+        # Who has lost libvirt withdraws (AUTO: ...) and comes back with its next periodic task.
+        up = {each.host for each in services if each.state == "up" and "AUTO:" not in (each.disabled_reason or "")}
         seen = f"up: {', '.join(sorted(up)) or 'none'}"
     except Exception as error:  # noqa: BLE001 -- the API may still be settling
         up, seen = set(), str(error)

@@ -7,17 +7,20 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rehearsal.claims import agents
+from rehearsal.claims import computes
 from rehearsal.expectation import expect
 
 if TYPE_CHECKING:
     from fixtures.cloud import Cloud
+    from fixtures.hosts import Hosts
     from fixtures.run import Worker
 
 
 @pytest.mark.check("preflight.nova-service", service="nova")
-def test_nova_service(nova_service: Worker, cloud: Cloud) -> None:
-    """The nova service on the host reports itself as up."""
-    expect(agents.alive(cloud.nova_services(), nova_service.binary, nova_service.host, "nova"))
+def test_nova_service(nova_service: Worker, cloud: Cloud, hosts: Hosts) -> None:
+    """The nova service on the host reports itself as up, and did not take itself out of service."""
+    cause = computes.libvirt_trouble(hosts[nova_service.host])
+    expect(agents.alive(cloud.nova_services(), nova_service.binary, nova_service.host, "nova", cause=cause))
 
 
 @pytest.mark.check("preflight.neutron-agent", service="neutron")

@@ -260,6 +260,20 @@ def test_nova_service_and_neutron_agent():
     assert not agents.same_host("compute-0.a", "compute-0.b")
 
 
+def test_a_nova_compute_that_took_itself_out_of_service():
+    """Who lost libvirt withdraws: red where libvirt is well again, libvirt's own check's to tell where it is not."""
+    lost = "AUTO: Connection to libvirt lost: 1"
+    rows = [agents.AgentView("nova-compute", "a", alive=True, enabled=False, reason=lost)]
+    stuck = agents.alive(rows, "nova-compute", "a", "nova")
+    assert (False, f"nova-compute took itself out of service ({lost})") == (stuck.holds, stuck.observed)
+    with pytest.raises(NotObserved, match="nova_libvirt does not run"):
+        agents.alive(rows, "nova-compute", "a", "nova", cause="nova_libvirt does not run")
+    by_hand = [dataclasses.replace(rows[0], reason="memory is replaced")]
+    assert agents.alive(by_hand, "nova-compute", "a", "nova", cause="nova_libvirt does not run").holds
+    dead = [dataclasses.replace(rows[0], alive=False)]
+    assert not agents.alive(dead, "nova-compute", "a", "nova", cause="nova_libvirt does not run").holds
+
+
 # --- computes
 
 
@@ -289,6 +303,21 @@ def test_compute_capacity():
         computes.gives_away(cloud, "d")
 
 
+@pytest.mark.parametrize("room", [600, 100])
+def test_capacity_says_nothing_while_a_node_has_withdrawn_itself(room):
+    """Whether the servers fit cannot be told while a node is out for a reason that another check names."""
+    cloud = {
+        "a": compute("a", {}, SMALL),
+        "b": compute("b", {"VCPU": 4, "MEMORY_MB": room}),
+        "c": dataclasses.replace(compute("c", {"VCPU": 4, "MEMORY_MB": 600}, usable=False), withdrew="AUTO: lost"),
+    }
+    if room == 600:
+        assert computes.gives_away(cloud, "a").holds
+        cloud["b"] = dataclasses.replace(cloud["b"], usable=False)
+    with pytest.raises(NotObserved, match=r"c took itself out of service \(AUTO: lost\)"):
+        computes.gives_away(cloud, "a")
+
+
 def libvirts(own="", seen_by_b="", listens=("10.0.0.1 port 16509",)):
     a = HostView("a", libvirt=LibvirtView(tuple(listens), own, {"b": PeerView("10.0.0.2", "")}))
     b = HostView("b", libvirt=LibvirtView(("10.0.0.2 port 16509",), "", {"a": PeerView("10.0.0.1", seen_by_b)}))
@@ -311,6 +340,8 @@ def test_libvirt_answers():
     for odd in (HostView("a"), dataclasses.replace(dead["a"], containers={"nova_libvirt": stopped})):
         with pytest.raises(NotObserved):
             judge({"a": odd}, "a")
+    troubles = [computes.libvirt_trouble(each) for each in (HostView("a"), libvirts()["a"], dead["a"], odd)]
+    assert ["", "", "libvirt does not answer", "nova_libvirt does not run"] == troubles
 
 
 # --- surroundings

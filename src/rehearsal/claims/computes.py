@@ -27,18 +27,21 @@ class ComputeView:
     used: dict[str, int]
     free: dict[str, int]
     servers: tuple[dict[str, int], ...] = ()  # what each of its servers needs
+    withdrew: str = ""  # why it took itself out of service, which is another check's to tell
 
 
 def gives_away(computes: Mapping[str, ComputeView], host: str) -> Expectation:
     """The servers of this node fit on the others, one by one, largest first.
 
     First fit of the largest is no proof that no other arrangement fits; it is what a scheduler without a plan achieves.
+    Raises NotObserved if they do not fit while another node has taken itself out of service.
     """
     leaving = next((each for name, each in computes.items() if same_host(name, host)), None)
     if leaving is None:
         raise NotObserved(f"placement does not know {host}")
     room = {name: dict(each.free) for name, each in computes.items() if each is not leaving and each.usable}
     if not room:
+        _must_be_all(computes, leaving)
         return Expectation(
             "another node can take its servers", "there is no other usable node", holds=False, host=host, service="nova"
         )
@@ -46,6 +49,7 @@ def gives_away(computes: Mapping[str, ComputeView], host: str) -> Expectation:
     for needs in sorted(leaving.servers, key=lambda each: tuple(-each.get(kind, 0) for kind in reversed(CLASSES[:2]))):
         place = next((name for name in sorted(room) if _fits(needs, room[name])), None)
         if place is None:
+            _must_be_all(computes, leaving)
             return Expectation(
                 expected,
                 f"no room for a server with {_amounts(needs)}; left: {_rooms(room)}",
@@ -56,6 +60,12 @@ def gives_away(computes: Mapping[str, ComputeView], host: str) -> Expectation:
         for kind, amount in needs.items():
             room[place][kind] = room[place].get(kind, 0) - amount
     return Expectation(expected, f"they fit; left then: {_rooms(room)}", holds=True, host=host, service="nova")
+
+
+def _must_be_all(computes: Mapping[str, ComputeView], leaving: ComputeView) -> None:
+    for name, each in sorted(computes.items()):
+        if each is not leaving and each.withdrew:
+            raise NotObserved(f"{name} took itself out of service ({each.withdrew}); see the checks of that node")
 
 
 def _fits(needs: Mapping[str, int], room: Mapping[str, int]) -> bool:
@@ -72,6 +82,14 @@ def _rooms(room: Mapping[str, Mapping[str, int]]) -> str:
 
 def _order(kind: str) -> tuple[int, str]:
     return (CLASSES.index(kind) if kind in CLASSES else len(CLASSES), kind)
+
+
+def libvirt_trouble(view: HostView) -> str:
+    """Return in words what keeps nova-compute from its libvirt on this node, as the checks of libvirt see it; else ""."""
+    container = view.containers.get("nova_libvirt")
+    if container is not None and container.status != "running":
+        return "nova_libvirt does not run"
+    return "libvirt does not answer" if view.libvirt is not None and view.libvirt.own else ""
 
 
 def takes_migrations(views: Mapping[str, HostView], host: str) -> Expectation:
