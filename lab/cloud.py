@@ -41,6 +41,12 @@ def base_objects(deployment: Deployment) -> None:
                 "cidr": layout.PROVIDER_NETWORK,
                 "gateway": layout.PROVIDER_GATEWAY,
                 "pool": layout.PROVIDER_POOL,
+                "v6": {
+                    "cidr": layout.PROVIDER_NETWORK_V6,
+                    "gateway": layout.PROVIDER_GATEWAY_V6,
+                    "router": layout.ROUTER_V6,
+                    "prefixes": layout.GUEST_PREFIXES_V6,
+                },
             },
         },
     )

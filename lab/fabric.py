@@ -38,6 +38,11 @@ def connect(state: layout.State) -> None:
             # The address belongs on the bridge br-tun: the userspace datapath only sends tunnels through its own ports.
             _cable(pid, fabric, number, layout.TUNNEL_INTERFACE, None)
         settings = "sysctl -q -w net.ipv4.ping_group_range='0 2147483647'\n"
+        if node.provider:
+            settings += (
+                f"ip -6 address replace {layout.PROVIDER_GATEWAY_V6}/64 dev {layout.PROVIDER_INTERFACE} nodad\n"
+                f"ip -6 route replace {layout.GUEST_PREFIXES_V6} via {layout.ROUTER_V6} dev {layout.PROVIDER_INTERFACE}\n"
+            )
         if node.name in layout.GROUPS["loadbalancer"]:
             settings += "sysctl -q -w net.ipv4.ip_nonlocal_bind=1\n"
         subprocess.run(nodes.command(state, node.name, ["/bin/sh", "-ec", settings]), check=True, capture_output=True)

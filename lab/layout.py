@@ -34,6 +34,13 @@ TUNNEL_NETWORK = "10.79.0.0/24"
 PROVIDER_GATEWAY = "10.78.0.1"
 """The manager's address on the provider network: floating IPs are reached from there."""
 PROVIDER_POOL = ("10.78.0.100", "10.78.0.199")
+PROVIDER_NETWORK_V6 = "fd78::/64"
+PROVIDER_GATEWAY_V6 = "fd78::1"
+ROUTER_V6 = "fd78::100"
+"""The only address that a router to the outside can get: so the way to the guests' prefixes is known, as a static route
+of an upstream router is. A second router at the same time gets none."""
+GUEST_PREFIXES_V6 = "fd79::/48"
+"""What users' networks get their prefixes from, unique local addresses that no other network routes."""
 PHYSICAL_NETWORK = "physnet1"
 MANAGEMENT_INTERFACE = "mgmt"
 PROVIDER_INTERFACE = "prov"

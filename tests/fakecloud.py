@@ -59,8 +59,15 @@ class FakeCloud:
             self.thing(binary="nova-compute", host=host, state="up", status="enabled", availability_zone="nova")
             for host in hosts
         ]
-        self.address = "127.0.0.1"
+        self.address, self.address_v6 = "127.0.0.1", "::1"
         self.fault = ""
+
+    def offer_ipv6(self, *, pool: bool = True) -> None:
+        """As a cloud whose operator routes IPv6: a subnet of the outer network, and a pool for users' prefixes."""
+        outer = next(iter(self.things["networks"].values()))
+        self.keep("subnets", self.thing(name="public-v6", network_id=outer.id, ip_version=6))
+        for number, default in ((6, False), (4, True), (6, pool)):
+            self.keep("subnet_pools", self.thing(name=f"pool-{default}", ip_version=number, is_default=default))
 
     def thing(self, **attributes: Any) -> Thing:
         return Thing(id=f"id-{next(self.numbers)}", **attributes)
@@ -325,7 +332,9 @@ class Network(Api):
 
     def add_interface_to_router(self, router: Thing, subnet_id: str) -> None:
         network_id = self.get("subnets", subnet_id).network_id
-        self.make("ports", device_id=router.id, network_id=network_id, device_owner="network:router_interface")
+        fixed = [{"subnet_id": subnet_id, "ip_address": "192.0.2.1"}]
+        owner = "network:router_interface"
+        self.make("ports", device_id=router.id, network_id=network_id, device_owner=owner, fixed_ips=fixed)
 
     def remove_interface_from_router(self, router_id: str, port_id: str) -> None:
         self.get("routers", router_id)
@@ -340,7 +349,10 @@ class Network(Api):
         return self.find("ports", **wanted)
 
     def create_port(self, **attributes: Any) -> Thing:
-        return self.make("ports", fixed_ips=[{"ip_address": "192.0.2.10"}], device_owner="", **attributes)
+        second = self.find("subnets", network_id=attributes["network_id"], ip_version=6)
+        addresses = [*(self.cloud.address_v6 for _ in second if self.cloud.address_v6), "192.0.2.10"]
+        fixed = [{"ip_address": address} for address in addresses]
+        return self.make("ports", fixed_ips=fixed, device_owner="", **attributes)
 
     def get_port(self, key: str) -> Thing:
         return self.get("ports", key)

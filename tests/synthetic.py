@@ -103,6 +103,7 @@ class Scenario:
     deep_hz: float = 1.0  # 0: no authenticated reads
     icmp_hz: float = 50.0
     tcp_hz: float = 20.0  # 0: none
+    ipv6: bool = False  # canaries are pinged over IPv6 as well, half as often
     control: bool = True
     off_path: tuple[str, ...] = ()  # addresses of controls off the path; troubles name them as `control ADDRESS`
     baseline_s: float = 60.0
@@ -194,6 +195,18 @@ def probes_of(scenario: Scenario) -> list[events.ProbeDeclared]:
                         "deadline_ns": 1_000_000_000,
                     }
                 )
+    for number, canary in enumerate(scenario.canaries if scenario.ipv6 else ()):
+        found.append(
+            {
+                "name": f"{canary} icmp v6",
+                "lane": "icmp",
+                "service": "canary",
+                "canary": canary,
+                "target": f"2001:db8::{number + 10}",
+                "period_ns": round(2e9 / scenario.icmp_hz),
+                "deadline_ns": 1_000_000_000,
+            }
+        )
     if scenario.control:
         found.append(
             {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import socketserver
 import threading
 import time
@@ -27,6 +28,8 @@ from rehearsal.naming import description_of
 from rehearsal.naming import name_of
 from rehearsal.naming import run_described
 from rehearsal.naming import run_of
+from rehearsal.probe.rates import rates_of
+from rehearsal.runner import declared
 from tests.fakecloud import Connection
 from tests.fakecloud import FakeCloud
 from tests.fakecloud import Thing
@@ -78,9 +81,66 @@ def test_one_canary_a_compute(port: int) -> None:
     assert [canary.of_event(each) for each in ups] == list(found.up)
 
 
+@pytest.fixture
+def ipv6(port: int) -> Iterator[None]:
+    """Something at the IPv6 loopback that sends on to the beacon at the same port, as a guest with both families has it."""
+
+    class OverIpv6(socketserver.ThreadingTCPServer):
+        address_family = socket.AF_INET6
+
+    with OverIpv6(("::1", port), Beacon) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield
+        server.shutdown()
+
+
+@pytest.mark.usefixtures("ipv6")
+def test_ipv6_where_the_cloud_has_it(port: int) -> None:
+    """A prefix from the default pool of IPv6; who answers there is recorded with both addresses, and probed at both."""
+    cloud, seen = FakeCloud(), list[events.Event]()
+    cloud.offer_ipv6()
+    found = canary.put_up(Connection(cloud), RUN, wish(port), seen.append, quiet)
+
+    made = next(each for each in cloud.things["subnets"].values() if each.name == name_of(RUN, "subnet-v6"))
+    assert cloud.things["subnet_pools"][made.subnet_pool_id].name == "pool-True"
+    assert [("127.0.0.1", "::1")] * 2 == [(each.address, each.address_v6) for each in found.up]
+    assert ["192.0.2.10"] * 2 == [each.fixed_ip for each in found.up]
+    assert () == found.remarks
+    ups = [each for each in seen if isinstance(each, events.CanaryUp)]
+    assert [canary.of_event(each) for each in ups] == list(found.up)
+    probes = declared.canary_probes(found.up[0], {**rates_of({"icmp-v6": 7})})
+    assert {("127.0.0.1", "icmp", 50), ("::1", "icmp", 7)} <= {
+        (each.settings["address"], each.lane, round(each.samples_per_s)) for each in probes
+    }
+    assert {"canary-host-a tcp v6", "canary-host-a icmp v6", "canary-host-a icmp"} <= {each.name for each in probes}
+    assert found == canary.put_up(Connection(cloud), RUN, wish(port), quiet, quiet)
+    assert [] == clean(Connection(cloud), RUN, quiet, wait_s=5).left
+
+
+@pytest.mark.parametrize(
+    ("pool", "address", "said"),
+    [
+        (False, "::1", "The canaries have no IPv6: There is no shared subnet pool of IPv6"),
+        (True, "::2", "canary-host-a has the IPv6 address ::2, but is out of reach there"),
+    ],
+)
+def test_ipv6_that_cannot_be_had_is_said(port: int, pool: bool, address: str, said: str) -> None:
+    """A cloud with IPv6 outside that gives its users none, or none that is routed to here: the canaries are there all the same."""
+    cloud = FakeCloud()
+    cloud.offer_ipv6(pool=pool)
+    cloud.address_v6 = address
+    found = canary.put_up(Connection(cloud), RUN, wish(port, timeout_s=2), quiet, quiet)
+
+    assert ["", ""] == [each.address_v6 for each in found.up]
+    assert said in found.remarks[0]
+    assert {} == found.missing
+
+
 def test_everything_carries_the_run(port: int) -> None:
     """Whatever is made says by name or description which run made it."""
     cloud = FakeCloud()
+    cloud.offer_ipv6()
+    cloud.address_v6 = ""
     before = {made.id for store in cloud.things.values() for made in store.values()}
     canary.put_up(Connection(cloud), RUN, wish(port), quiet, quiet)
 
@@ -105,6 +165,8 @@ def test_twice_makes_once(port: int) -> None:
 def test_clean_leaves_what_was_there_before(port: int) -> None:
     """After cleaning, the cloud holds exactly what it held before, and another run's things."""
     cloud = FakeCloud()
+    cloud.offer_ipv6()
+    cloud.address_v6 = ""
     before = cloud.names()
     canary.put_up(Connection(cloud), f"{RUN}-2", wish(port), quiet, quiet)
     others = cloud.names()
@@ -394,7 +456,8 @@ def moved(compute: Migrating, port: int, timeout_s: float = 10) -> tuple[events.
     moves, unmoved = migration.plan_moves(cloud, [one], "before")
     assert unmoved == {}
     seen: list[events.Event] = []
-    return migration.migrate(cloud, moves[0], seen.append, quiet, timeout_s=timeout_s), seen
+    (ended,) = migration.migrate(cloud, moves, seen.append, quiet, timeout_s=timeout_s)
+    return ended, seen
 
 
 def test_a_migration_is_recorded_with_everything_seen(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -407,6 +470,37 @@ def test_a_migration_is_recorded_with_everything_seen(port: int, monkeypatch: py
     assert [status for _, status in ended.facts["status_series"]] == ["queued", "preparing", "running", "completed"]
     assert ended.detail == ""
     assert [type(each).__name__ for each in seen] == ["BeaconHeard", "MigrationBegan", "BeaconHeard", "MigrationEnded"]
+
+
+def test_moves_at_the_same_time_are_told_apart(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both are asked for before either is over; each has the states of its own, and one's failure is not the other's."""
+    monkeypatch.setattr(migration, "_POLL_S", 0.01)
+    monkeypatch.setattr(migration, "_LISTEN_S", 0)
+    good, bad = Migrating("running", "running", "completed"), Migrating("running", "failed")
+    by_server = {"good": good, "bad": bad}
+
+    class Both(Migrating):
+        def get_server(self, key: str) -> Thing:
+            return by_server[key].get_server(key)
+
+        def live_migrate_server(self, server: str, host: str, block_migration: str) -> None:
+            by_server[server].live_migrate_server(server, host, block_migration)
+
+        def migrations(self, server_id: str) -> list[Thing]:
+            return by_server[server_id].migrations(server_id)
+
+    both = [
+        canary.Canary(f"canary-{name}", name, "host-a", "127.0.0.1", "", "net", BOOT, 7007, port) for name in by_server
+    ]
+    cloud, seen = Thing(compute=Both()), list[events.Event]()
+    moves, _ = migration.plan_moves(cloud, both, "before")
+    ended = migration.migrate(cloud, moves, seen.append, quiet)
+
+    assert {("canary-good", "completed", "host-b"), ("canary-bad", "failed", "host-a")} == {
+        (each.canary, each.status, each.host_after) for each in ended
+    }
+    kinds = [type(each).__name__ for each in seen if not isinstance(each, events.BeaconHeard)]
+    assert ["MigrationBegan", "MigrationBegan", "MigrationEnded", "MigrationEnded"] == kinds
 
 
 def test_the_server_is_asked_seldom_while_it_moves_and_always_at_the_end(

@@ -255,6 +255,21 @@ def test_lanes_to_a_canary_stand_side_by_side(run):
     assert flows.ways_of(history, {1}, START_NS + 123 * S) == (0, 0, 0)
 
 
+def test_each_family_has_rows_of_its_own_and_is_judged(run):
+    """What only IPv6 lost is the canary's outage, shown where it was lost; what both lost is one outage and not two."""
+    alone = Trouble("canary-0 icmp v6", 120, 122)
+    both = Trouble("canary-0", 130, 131)
+    results = judge(run(icmp_hz=50.0, ipv6=True, troubles=(alone, both), migrations=()))
+    found = {flow.lane: flow for flow in results.flows}
+    assert {"icmp": 1, "icmp v6": 2} == {lane: flow.count for lane, flow in found.items()}
+    assert found["icmp"].longest.possible_ns < 1.2 * S
+    assert found["icmp v6"].longest.certain_ns <= 2 * S <= found["icmp v6"].longest.possible_ns
+    (canary,) = results.canaries
+    assert canary.longest == found["icmp v6"].longest
+    assert canary.total.certain_ns <= 3 * S <= canary.total.possible_ns <= 3.3 * S
+    assert "2 outages" in canary.reason
+
+
 def test_the_networks_excess_over_the_hypervisors_own_account(run):
     """What the network was away beyond the time that libvirt itself says the guest was stopped."""
     history = run(icmp_hz=50.0, troubles=(Trouble("canary-0", 156, 157.5),))

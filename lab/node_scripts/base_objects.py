@@ -81,4 +81,23 @@ if cloud.network.find_subnet(network["name"], network_id=public.id) is None:
         is_dhcp_enabled=False,
         allocation_pools=[{"start": network["pool"][0], "end": network["pool"][1]}],
     )
+second, name = network["v6"], f"{network['name']}-v6"
+if cloud.network.find_subnet(name, network_id=public.id) is None:
+    cloud.network.create_subnet(
+        name=name,
+        network_id=public.id,
+        ip_version=6,
+        cidr=second["cidr"],
+        gateway_ip=second["gateway"],
+        is_dhcp_enabled=False,
+        allocation_pools=[{"start": second["router"], "end": second["router"]}],
+        # The one address is for the router, none for floating IPs' ports.
+        service_types=["network:router_gateway"],
+    )
+    made.append(f"subnet {name}")
+if not list(cloud.network.subnet_pools(name=name)):
+    cloud.network.create_subnet_pool(
+        name=name, prefixes=[second["prefixes"]], default_prefix_length=64, is_shared=True, is_default=True
+    )
+    made.append(f"subnet pool {name}")
 print("made", ", ".join(made) or "nothing: all there")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from typing import Any
 
 from rehearsal import beacon
+from rehearsal import guestnet
 from rehearsal import redact
 from rehearsal import suitable
 from rehearsal.cloud import CLOUD_ERRORS
@@ -23,6 +24,7 @@ from rehearsal.cloud import sentence
 from rehearsal.cloud import status_of
 from rehearsal.events import BeaconHeard
 from rehearsal.events import CanaryUp
+from rehearsal.guestnet import first
 from rehearsal.naming import description_of
 from rehearsal.naming import name_of
 from rehearsal.naming import run_described
@@ -32,10 +34,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rehearsal.events import Event
+    from rehearsal.guestnet import GuestNetwork
 
 _POLL_S = 1.0
 _CONSOLE_LINES = 25
 _PEERS = 2
+_IPV6_S = 30.0
+"""How long a canary that answers over IPv4 may take to answer over IPv6: router advertisement and duplicate detection."""
 _FORBIDDEN = 403
 
 
@@ -64,7 +69,7 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Canary:
-    """A canary that answers. `name` is short; the server's own name carries the run."""
+    """A canary that answers. `name` is short; the server's own name carries the run. `address_v6` empty: only over IPv4."""
 
     name: str
     server_id: str
@@ -76,6 +81,10 @@ class Canary:
     beacon_port: int
     facts_port: int
     udp: bool = False  # its beacon echoes datagrams
+    address_v6: str = ""
+
+
+_Answering = tuple[Canary, beacon.Heard]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +103,13 @@ class Author:
 class Canaries:
     """What came of a wish: those that answer, and a sentence for each that was wanted and does not.
 
-    `author` None: there is no project of their own, in which alone something may be written.
+    `author` None: there is no project of their own, in which alone something may be written. `remarks` are sentences about
+    what they lack, IPv6 for one.
     """
 
     up: tuple[Canary, ...]
     missing: dict[str, str]
+    remarks: tuple[str, ...] = ()
     author: Author | None = None
 
 
@@ -118,7 +129,7 @@ class _Ground:
     """What all canaries of a run share."""
 
     wish: Wish
-    network: Any
+    net: GuestNetwork
     outer_network: Any
     group: Any
     image: Any
@@ -135,6 +146,7 @@ class _Addressed:
     port_id: str
     fixed_ip: str
     address: str
+    address_v6: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +158,7 @@ class _Planned:
     server_id: str
     fixed_ip: str
     address: str
+    address_v6: str
 
 
 def put_up(
@@ -170,12 +183,15 @@ def put_up(
     planned = _make_all(place, ground, _names(hosts, pair=wish.pair), missing)
     active = _wait_active(place, planned, ends_s, missing)
     up = _wait_answers(place, ground, active, ends_s, missing)
+    up, remarks = _also_over_ipv6(place, up, {each.name: each.address_v6 for each in active}, ends_s)
+    if ground.net.without_ipv6:
+        remarks.insert(0, f"The canaries have no IPv6: {ground.net.without_ipv6}")
     for canary, heard in up:
         record(up_event(canary))
         record(heard_event(canary.name, heard))
-    for reason in missing.values():
+    for reason in (*missing.values(), *remarks):
         log(reason)
-    return Canaries(tuple(canary for canary, _ in up), missing, _author(place))
+    return Canaries(tuple(canary for canary, _ in up), missing, tuple(remarks), _author(place))
 
 
 def _author(place: _Place) -> Author | None:
@@ -268,47 +284,11 @@ def _make_ground(place: _Place, wish: Wish) -> _Ground:
     flavor = suitable.flavor(place.admin.compute.flavors(get_extra_specs=True), image, wish.flavor)
     outer = suitable.outer_network(place.user.network.networks(**{"router:external": True}), wish.outer_network)
     place.log(f"canaries: image {image.name}, flavor {flavor.name}, floating IPs from {outer.name}")
-    network_api, scope = place.user.network, {"project_id": place.project_id}
-    described = {"description": description_of(place.run)}
-    name = name_of(place.run, "network")
-    network = _first(network_api.networks(name=name, **scope)) or network_api.create_network(name=name, **described)
-    name = name_of(place.run, "subnet")
-    subnet = _first(network_api.subnets(name=name, **scope)) or network_api.create_subnet(
-        name=name, network_id=network.id, ip_version=4, cidr=wish.cidr, **described
-    )
-    name = name_of(place.run, "router")
-    router = _first(network_api.routers(name=name, **scope)) or network_api.create_router(
-        name=name, external_gateway_info={"network_id": outer.id}, **described
-    )
-    if not _first(network_api.ports(device_id=router.id, network_id=network.id)):
-        network_api.add_interface_to_router(router, subnet_id=subnet.id)
-    return _Ground(wish, network, outer, _make_group(place, wish), image, flavor, _make_key(place, wish))
-
-
-def _make_group(place: _Place, wish: Wish) -> Any:
-    name = name_of(place.run, "group")
-    api = place.user.network
-    group = _first(api.security_groups(name=name, project_id=place.project_id))
-    group = group or api.create_security_group(name=name, description=description_of(place.run))
-    ports = {
-        (rule.protocol, rule.port_range_min, rule.ether_type)
-        for rule in api.security_group_rules(security_group_id=group.id)
-    }
-    wanted = [
-        ("tcp", 22),
-        ("tcp", wish.beacon.echo_port),
-        ("tcp", wish.beacon.facts_port),
-        ("udp", wish.beacon.echo_port),
-    ]
-    for protocol, port, family in [("icmp", None, "IPv4"), ("ipv6-icmp", None, "IPv6")] + [
-        (protocol, port, family) for protocol, port in wanted for family in ("IPv4", "IPv6")
-    ]:
-        if (protocol, port, family) not in ports:
-            api.create_security_group_rule(
-                security_group_id=group.id, direction="ingress", protocol=protocol, ether_type=family,
-                port_range_min=port, port_range_max=port,
-            )  # fmt: skip
-    return group
+    api, named = place.user.network, {"run": place.run, "project_id": place.project_id}
+    made = guestnet.make(api, cidr=wish.cidr, outer=outer, log=place.log, **named)
+    ports = wish.beacon
+    group = guestnet.make_group(api, tcp=(22, ports.echo_port, ports.facts_port), udp=(ports.echo_port,), **named)
+    return _Ground(wish, made, outer, group, image, flavor, _make_key(place, wish))
 
 
 def _make_key(place: _Place, wish: Wish) -> str:
@@ -350,19 +330,20 @@ def _make_address(place: _Place, ground: _Ground, name: str, host: str) -> _Addr
     full_name = name_of(place.run, name)
     described = {"description": description_of(place.run)}
     api = place.user.network
-    port = _first(api.ports(name=full_name, project_id=place.project_id)) or api.create_port(
-        name=full_name, network_id=ground.network.id, security_group_ids=[ground.group.id], **described
+    port = first(api.ports(name=full_name, project_id=place.project_id)) or api.create_port(
+        name=full_name, network_id=ground.net.network.id, security_group_ids=[ground.group.id], **described
     )
-    floating = _first(api.ips(port_id=port.id)) or api.create_ip(
+    floating = first(api.ips(port_id=port.id)) or api.create_ip(
         floating_network_id=ground.outer_network.id, port_id=port.id, **described
     )
-    return _Addressed(name, host, port.id, port.fixed_ips[0]["ip_address"], floating.floating_ip_address)
+    fixed_ip, address_v6 = guestnet.by_family(port.fixed_ips)
+    return _Addressed(name, host, port.id, fixed_ip, floating.floating_ip_address, address_v6)
 
 
 def _make_server(place: _Place, ground: _Ground, each: _Addressed, others: Sequence[_Addressed]) -> _Planned:
     """Ask for a server pinned to its host. Returns without waiting."""
     full_name = name_of(place.run, each.name)
-    server = _first(place.admin.compute.servers(name=f"^{full_name}$"))
+    server = first(place.admin.compute.servers(name=f"^{full_name}$"))
     if server is not None and server.status in {"ERROR", "DELETED", "SHUTOFF"}:
         place.log(f"{each.name} is {server.status} from before: it is made anew")
         place.admin.compute.delete_server(server, force=True)
@@ -384,7 +365,7 @@ def _make_server(place: _Place, ground: _Ground, each: _Addressed, others: Seque
             **attributes,
         )
         place.log(f"asked for {each.name} on {each.host}, {each.address}")
-    return _Planned(each.name, each.host, server.id, each.fixed_ip, each.address)
+    return _Planned(each.name, each.host, server.id, each.fixed_ip, each.address, each.address_v6)
 
 
 def _wait_active(place: _Place, planned: Sequence[_Planned], ends_s: float, missing: dict[str, str]) -> list[_Planned]:
@@ -419,11 +400,11 @@ def _wait_active(place: _Place, planned: Sequence[_Planned], ends_s: float, miss
 
 def _wait_answers(
     place: _Place, ground: _Ground, active: Sequence[_Planned], ends_s: float, missing: dict[str, str]
-) -> list[tuple[Canary, beacon.Heard]]:
+) -> list[_Answering]:
     """Wait until the beacons answer; return those that do, and put the others with the end of their console into `missing`."""
     settings = ground.wish.beacon
     waiting = list(active)
-    answered: list[tuple[Canary, beacon.Heard]] = []
+    answered: list[_Answering] = []
     silence = {each.name: "its time was up before it was asked" for each in active}
     while waiting and time.monotonic() < ends_s:
         for each in list(waiting):
@@ -436,7 +417,7 @@ def _wait_answers(
             place.log(f"{each.name} answers at {each.address}: {kind} beacon, up for {up_s:.1f} s")
             canary = Canary(
                 name=each.name, server_id=each.server_id, host=each.host, address=each.address, fixed_ip=each.fixed_ip,
-                network=str(ground.network.name), boot_id=heard.boot_id, beacon_port=settings.echo_port,
+                network=str(ground.net.network.name), boot_id=heard.boot_id, beacon_port=settings.echo_port,
                 facts_port=settings.facts_port, udp=heard.facts.get("udp") is True,
             )  # fmt: skip
             answered.append((canary, heard))
@@ -447,6 +428,40 @@ def _wait_answers(
         console = console_end(place.admin, each.server_id)
         missing[each.name] = f"{each.name} on {each.host} is ACTIVE but silent: {silence[each.name]}; {console}"
     return answered
+
+
+def _also_over_ipv6(
+    place: _Place, up: Sequence[_Answering], addresses: dict[str, str], ends_s: float
+) -> tuple[list[_Answering], list[str]]:
+    """Return the same with the IPv6 addresses at which they answer, too, and a sentence for each that does not."""
+    waiting = {canary.name: address for canary, _ in up if (address := addresses[canary.name])}
+    until_s = min(ends_s, time.monotonic() + _IPV6_S)
+    reached: set[str] = set()
+    silence = dict.fromkeys(waiting, "its time was up before it was asked")
+    while len(reached) < len(waiting) and time.monotonic() < until_s:
+        for canary, first_heard in up:
+            if canary.name in waiting and canary.name not in reached:
+                try:
+                    heard = beacon.hear(waiting[canary.name], canary.facts_port, timeout_s=3)
+                except beacon.BeaconSilentError as error:
+                    silence[canary.name] = str(error)
+                    continue
+                if heard.boot_id == first_heard.boot_id:
+                    reached.add(canary.name)
+                    place.log(f"{canary.name} answers at {waiting[canary.name]}")
+                else:
+                    silence[canary.name] = "another machine answers there"
+        if len(reached) < len(waiting):
+            time.sleep(_POLL_S)
+    remarks = [
+        f"{name} has the IPv6 address {address}, but is out of reach there ({silence[name]}): its IPv6 is not measured."
+        for name, address in waiting.items()
+        if name not in reached
+    ]
+    return [
+        (replace(canary, address_v6=waiting[canary.name]) if canary.name in reached else canary, heard)
+        for canary, heard in up
+    ], remarks
 
 
 def console_end(connection: Any, server_id: str) -> str:
@@ -464,7 +479,7 @@ def up_event(canary: Canary) -> CanaryUp:
     return CanaryUp(
         canary=canary.name, server_id=canary.server_id, host=canary.host, address=canary.address, fixed_ip=canary.fixed_ip,
         network=canary.network, boot_id=canary.boot_id, beacon_port=canary.beacon_port, facts_port=canary.facts_port,
-        udp=canary.udp,
+        udp=canary.udp, address_v6=canary.address_v6,
     )  # fmt: skip
 
 
@@ -473,7 +488,7 @@ def of_event(event: CanaryUp) -> Canary:
     return Canary(
         name=event.canary, server_id=event.server_id, host=event.host, address=event.address, fixed_ip=event.fixed_ip,
         network=event.network, boot_id=event.boot_id, beacon_port=event.beacon_port,
-        facts_port=event.facts_port or event.beacon_port + 1, udp=event.udp,
+        facts_port=event.facts_port or event.beacon_port + 1, udp=event.udp, address_v6=event.address_v6,
     )  # fmt: skip
 
 
@@ -496,7 +511,3 @@ def heard_event(name: str, heard: beacon.Heard) -> BeaconHeard:
 def belongs_to(description: str | None, run: str) -> bool:
     """Tell whether a thing without a name was made for this run."""
     return run_described(description) == run
-
-
-def _first(found: Any) -> Any:
-    return next(iter(found), None)

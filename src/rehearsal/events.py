@@ -151,7 +151,7 @@ class Note(Event):
 
 @dataclass(frozen=True, slots=True)
 class CanaryUp(Event):
-    """A server made for this run answers. `address` is where the prober reaches it.
+    """A server made for this run answers. `address` is where the prober reaches it, and `address_v6`, if not empty.
 
     `beacon_port` echoes what it gets (TCP, and UDP if the guest can), `facts_port` answers with a line of JSON.
     """
@@ -166,6 +166,7 @@ class CanaryUp(Event):
     beacon_port: int
     facts_port: int = 0
     udp: bool = False  # its beacon echoes datagrams and counts them
+    address_v6: str = ""
 
 
 @dataclass(frozen=True, slots=True)

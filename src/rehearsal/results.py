@@ -292,7 +292,7 @@ class Flow:
     """
 
     canary: str
-    lane: str  # icmp | udp | tcp
+    lane: str  # icmp | udp | tcp, and the same with ` v6`
     samples: int
     failed: int
     count: int
@@ -318,6 +318,7 @@ class Canary:
     total: Length | None
     outcome: Outcome
     reason: str
+    address_v6: str = ""
 
 
 @dataclass(frozen=True, slots=True)

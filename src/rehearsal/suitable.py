@@ -110,6 +110,17 @@ def outer_network(offered: Iterable[Any], wanted: str = "") -> Any:
     return min(usable, key=lambda each: (not each.is_default, each.name or "", each.id))
 
 
+def ipv6_pool(offered: Iterable[Any]) -> Any:
+    """Return the subnet pool that gives IPv6 prefixes to users: the default one, or the first that is shared."""
+    pools = [each for each in offered if each.ip_version == 6 and (each.is_default or each.is_shared)]
+    if not pools:
+        raise NothingSuitableError(
+            "There is no shared subnet pool of IPv6, so users' networks get no routed prefix: make one with"
+            " `openstack subnet pool create --share --default`."
+        )
+    return min(pools, key=lambda each: (not each.is_default, each.name or "", each.id))
+
+
 def computes(services: Iterable[Any], wanted: Sequence[str] = ()) -> tuple[list[str], dict[str, str]]:
     """Return the hosts that can take a canary, sorted, and why each of the others cannot."""
     usable: list[str] = []

@@ -31,9 +31,13 @@ def test_slow_answers(api_service: str, step: StepSpec, step_losses: list[Loss])
 
 @pytest.mark.check("inflight.canary-reachable")
 def test_canary_reachable(canary: KnownCanary) -> None:
-    """After the step the canary answers at its address, and it was not booted again."""
-    try:
-        heard, error = beacon.hear(canary.address, canary.facts_port).boot_id, ""
-    except beacon.BeaconSilentError as silent:
-        heard, error = "", str(silent)
-    expect(comparisons.reachable(canary.canary, canary.address, heard, canary.boot_id, error))
+    """After the step the canary answers at each of its addresses, and it was not booted again."""
+    for address in canary.addresses:
+        try:
+            heard, error = beacon.hear(address, canary.facts_port).boot_id, ""
+        except beacon.BeaconSilentError as silent:
+            heard, error = "", str(silent)
+        found = comparisons.reachable(canary.canary, address, heard, canary.boot_id, error)
+        if not found.holds:
+            break
+    expect(found)

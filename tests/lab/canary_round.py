@@ -36,7 +36,7 @@ def up(connection: Any, run: str) -> Any:
     key = Path(discover(options.from_environment()).operator_key + ".pub")
     public_key = key.read_text().strip() if key.is_file() else ""
     made = canary.put_up(connection, run, canary.Wish(public_key=public_key, timeout_s=400), forget, told)
-    return {"up": [dataclasses.asdict(each) for each in made.up], "missing": made.missing}
+    return {"up": [dataclasses.asdict(each) for each in made.up], "missing": made.missing, "remarks": made.remarks}
 
 
 def killed(connection: Any, run: str) -> Any:
@@ -56,10 +56,12 @@ def migrate(connection: Any, run: str) -> Any:
     moves, unmoved = migration.plan_moves(connection, made.up[:1], "test")
     told(unmoved)
     target = discover(options.from_environment())
-    ended = migration.migrate(connection, moves[0], forget, told, target=target)
+    (ended,) = migration.migrate(connection, moves, forget, told, target=target)
     time.sleep(2)
-    after = beacon.hear(made.up[0].address, made.up[0].facts_port)
-    return {"move": moves[0].source, "ended": dataclasses.asdict(ended), "facts": after.facts}
+    after, after_v6 = (
+        beacon.hear(address, made.up[0].facts_port).facts for address in (made.up[0].address, made.up[0].address_v6)
+    )
+    return {"move": moves[0].source, "ended": dataclasses.asdict(ended), "facts": after, "over_ipv6": after_v6}
 
 
 def facts(connection: Any, run: str) -> Any:

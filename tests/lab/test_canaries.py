@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import subprocess
 import sys
@@ -39,10 +40,13 @@ def before() -> dict[str, Any]:
 
 
 def test_canaries_answer_on_every_compute_and_leave_no_trace(before: dict[str, Any]) -> None:
-    """Each compute has a canary that answers through its floating IP; one moves live and stays itself; all go again."""
+    """Each compute has a canary that answers through its floating IP and over IPv6; one moves live and stays itself; all go again."""
     try:
         made = part("up", RUN)
         assert made["missing"] == {}
+        assert made["remarks"] == []
+        prefixes = ipaddress.ip_network(layout.GUEST_PREFIXES_V6)
+        assert all(ipaddress.ip_address(each["address_v6"]) in prefixes for each in made["up"])
         assert {each["host"] for each in made["up"]} == {node.name for node in layout.COMPUTES}
         assert len(made["up"]) == len(layout.COMPUTES)
 
@@ -52,6 +56,7 @@ def test_canaries_answer_on_every_compute_and_leave_no_trace(before: dict[str, A
         assert ended["server_status"] == "ACTIVE"
         assert ended["host_after"] != moved["move"]
         assert ended["boot_id_after"] == ended["boot_id_before"] != ""
+        assert moved["over_ipv6"]["boot_id"] == ended["boot_id_after"]
         assert moved["facts"]["file_sha256"] == moved["facts"]["file_sha256_made"]
         assert ended["facts"]["domain_job"]["job type"] == "Completed"
 

@@ -65,3 +65,11 @@ def test_known_faults_lie_within_what_was_measured():
         assert width_ns <= (500_000_000 if service == "placement" else 1_500_000_000), cell
     silent = {each["canary"] for each in results["windows"] if each["lane"] == "icmp" and each["step"] == "wait"}
     assert silent == {truth["canary"]}
+    least_ns, most_ns = truth["canaries"]
+    for flow in results["flows"]:
+        if flow["lane"] in {"icmp", "icmp v6"}:
+            paused = flow["canary"] == truth["canary"]
+            assert flow["longest"]["certain_ns"] <= (most_ns if paused else 0), flow
+            assert flow["longest"]["possible_ns"] >= (least_ns if paused else 0), flow
+    lanes = {(flow["canary"], flow["lane"]) for flow in results["flows"]}
+    assert (truth["canary"], "icmp v6") in lanes

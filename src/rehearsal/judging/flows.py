@@ -7,6 +7,7 @@ blames the network for it.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rehearsal import events
@@ -24,9 +25,12 @@ if TYPE_CHECKING:
     from rehearsal.judging.observation import Observation
     from rehearsal.judging.observation import Seen
     from rehearsal.judging.troubles import Group
+    from rehearsal.judging.troubles import Trouble
     from rehearsal.results import Length
 
 LANES = ("icmp", "udp", "tcp")
+V6 = " v6"
+"""What the name of a lane ends in where its packets go to an IPv6 address: each family has rows of its own."""
 AMPLIFIED, AT_LEAST_NS = 2.2, 200_000_000
 """An established echo over a black hole stalled for 1.05 to 2.2 times as long (measured), the timer's least step on top."""
 
@@ -36,19 +40,30 @@ def flows(history: History, observation: Observation, groups: Iterable[Group]) -
     named: dict[tuple[str, str], list[Seen]] = {}
     for seen in observation.seen:
         if seen.probe.reaches_canary:
-            named.setdefault((seen.probe.declared.canary, seen.probe.lane), []).append(seen)
+            named.setdefault((seen.probe.declared.canary, _lane(seen)), []).append(seen)
     mine: dict[tuple[str, str], list[Group]] = {}
     for group in groups:
         probe = group.troubles[0].seen.probe
         if probe.reaches_canary and group.kind == "down":
-            mine.setdefault((probe.declared.canary, probe.lane), []).append(group)
+            by_lane: dict[str, list[Trouble]] = {}
+            for trouble in group.troubles:
+                by_lane.setdefault(_lane(trouble.seen), []).append(trouble)
+            for lane, troubles in by_lane.items():
+                part = replace(group, troubles=tuple(troubles))
+                mine.setdefault((probe.declared.canary, lane), []).append(part)
     canaries = dict.fromkeys(canary for canary, _ in named)
     return [
         _flow(history, canary, lane, named[canary, lane], mine)
         for canary in canaries
-        for lane in LANES
+        for family in ("", V6)
+        for lane in (f"{name}{family}" for name in LANES)
         if (canary, lane) in named
     ]
+
+
+def _lane(seen: Seen) -> str:
+    declared = seen.probe.declared
+    return seen.probe.lane + (V6 if ":" in (declared.address or declared.target) else "")
 
 
 def _flow(
@@ -56,7 +71,8 @@ def _flow(
 ) -> Flow:
     still, moving = _apart(groups.get((canary, lane), []))
     there, back, unknown = ways_of(history, {each.probe.declared.probe for each in seen})
-    network = [length for part in _apart(groups.get((canary, "icmp"), [])) for length in _lengths(part)]
+    bare, family = lane.removesuffix(V6), V6 if lane.endswith(V6) else ""
+    network = [length for part in _apart(groups.get((canary, f"icmp{family}"), [])) for length in _lengths(part)]
     together = united(sighting for group in still for sighting in group.sightings)
     return Flow(
         canary=canary,
@@ -67,7 +83,7 @@ def _flow(
         longest=_longest(_lengths(still)),
         total=together.length,
         longest_migrating=_longest(_lengths(moving)),
-        expected_ns=expected_ns(_longest(network)) if lane == "tcp" else None,
+        expected_ns=expected_ns(_longest(network)) if bare == "tcp" else None,
         lost_there=there,
         lost_back=back,
         lost_unknown=unknown,

@@ -239,6 +239,7 @@ def _canary(  # noqa: PLR0913, PLR0917 - what is known about one canary
         total=together.length if sampled else None,
         outcome=outcome,
         reason="; ".join(reasons),
+        address_v6=ups[-1].address_v6,
     )
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 LEAST_HZ, MOST_HZ = 1 / 600, 500.0
 """As in `spec.check_period`: rarer proves nothing, more often would harm the target."""
-FOCUS, MIGRATION = "focus-", "migration-"
+FOCUS, MIGRATION, V6 = "focus-", "migration-", "-v6"
 
 
 class RateRefused(Exception):  # noqa: N818 - it is refused, nothing is broken
@@ -48,6 +48,9 @@ USUAL = {
     "icmp": Rate(50, "pings of each canary"),
     "tcp": Rate(20, "an established connection to each canary"),
     "udp": Rate(20, "datagrams to each canary and back, counted on both sides"),
+    "icmp-v6": Rate(50, "pings of each canary over IPv6, where the cloud routes it"),
+    "tcp-v6": Rate(10, "an established connection to each canary over IPv6"),
+    "udp-v6": Rate(10, "datagrams to each canary and back over IPv6"),
     "guest-beat": Rate(20, "a canary's own heart, by which it notices that it stood still"),
     "guest-write": Rate(4, "a canary writes past the page cache to its own disk"),
     "guest-peer": Rate(5, "a canary asks the other canaries of its network"),

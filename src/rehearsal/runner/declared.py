@@ -18,10 +18,12 @@ from rehearsal.probe.load import Load
 from rehearsal.probe.load import load_of
 from rehearsal.probe.rates import FOCUS
 from rehearsal.probe.rates import MIGRATION
+from rehearsal.probe.rates import V6
 from rehearsal.probe.rates import period_ns
 from rehearsal.probe.writes import WRITES
 from rehearsal.probe.writing import write_probe
 from rehearsal.runner.backends import GROUPS
+from rehearsal.runner.guests import MIGRATIONS_AT_ONCE
 from rehearsal.target.addresses import address_of
 from rehearsal.target.addresses import addresses_of
 
@@ -122,19 +124,19 @@ def focused(spec: ProbeSpec, rates: Mapping[str, float]) -> float | None:
 
 def canary_probes(canary: Canary, rates: Mapping[str, float]) -> list[ProbeSpec]:
     """Return the probes that reach a canary, for each of its addresses."""
-    return [
-        spec
-        for address in addresses_of_canary(canary)
-        for spec in lanes.canary_probes(
+    specs: list[ProbeSpec] = []
+    for address in addresses_of_canary(canary):
+        family = V6 if ":" in address else ""
+        specs += lanes.canary_probes(
             itertools.repeat(0),
             canary=canary.name,
             address=address,
             beacon_port=canary.beacon_port,
-            icmp_hz=rates["icmp"],
-            tcp_hz=rates["tcp"],
-            udp_hz=rates["udp"] if canary.udp else 0.0,
+            icmp_hz=rates[f"icmp{family}"],
+            tcp_hz=rates[f"tcp{family}"],
+            udp_hz=rates[f"udp{family}"] if canary.udp else 0.0,
         )
-    ]
+    return specs
 
 
 def write_probes(
@@ -167,7 +169,7 @@ def write_probes(
 
 def addresses_of_canary(canary: Canary) -> tuple[str, ...]:
     """Return the addresses at which a canary can be reached from outside."""
-    return (canary.address,)
+    return tuple(address for address in (canary.address, canary.address_v6) if address)
 
 
 # --- addresses -------------------------------------------------------------------------------------------------------
@@ -198,8 +200,8 @@ def load_declared(
 def load_planned(plan: PlanSpec, target: Target, rates: Mapping[str, float], *, without: frozenset[str]) -> Load:
     """Return the most that probing this plan can ask of this cloud, before anything was looked up.
 
-    As many API servers as HAProxy can have are counted for each service, a canary on every compute (two at least), the
-    services of the widest focus, and one canary that migrates.
+    As many API servers as HAProxy can have are counted for each service, a canary on every compute (two at least) with
+    both families, the services of the widest focus, and the canaries that migrate at the same time.
     """
     if "probes" in without:
         return Load()
@@ -216,6 +218,8 @@ def load_planned(plan: PlanSpec, target: Target, rates: Mapping[str, float], *, 
     if "canaries" in without:
         return most
     count = max(2, len(target.in_group("compute")))
-    guests = load_of([(lane, rates[lane]) for lane in ("icmp", "tcp", "udp") for _ in range(count)])
+    lanes_of_one = [(lane, rates[f"{lane}{family}"]) for lane in ("icmp", "tcp", "udp") for family in ("", V6)]
+    guests = load_of(lanes_of_one * count)
     writes = load_of([("write", rates["write"]) for service in services if service in WRITES])
-    return most + guests + writes + Load(packets_per_s=rates[f"{MIGRATION}icmp"] - rates["icmp"])
+    closer = 2 * rates[f"{MIGRATION}icmp"] - rates["icmp"] - rates[f"icmp{V6}"]
+    return most + guests + writes + Load(packets_per_s=MIGRATIONS_AT_ONCE * closer)
