@@ -6,9 +6,9 @@ samples. A migration that fails is a fact, not an error of ours: nothing in here
 
 from __future__ import annotations
 
+import itertools
 import time
 from dataclasses import dataclass
-from dataclasses import field
 from typing import TYPE_CHECKING
 from typing import Any
 
@@ -51,32 +51,17 @@ class Move:
 
 
 @dataclass(slots=True)
-class _UnderWay:
-    """A migration in its course, and what Nova said of it; times are seconds since it was asked for."""
+class _Seen:
+    """What Nova said in the course of one migration; times are seconds since it was asked for."""
 
-    move: Move
-    before: beacon.Heard | None
-    began_s: float  # on the monotonic clock
-    known: set[str] = field(default_factory=set)
-    accepted_s: float | None = None
-    looks: int = 0
-    series: list[tuple[float, str]] = field(default_factory=list)
-    servers: list[tuple[float, str]] = field(default_factory=list)
+    series: list[tuple[float, str]]
+    servers: list[tuple[float, str]]
     status: str = ""
     server_status: str = ""
     host: str = ""
     instance_name: str = ""
     trouble: str = ""
     ended_s: float | None = None
-    given_up: bool = False
-    total_s: float = 0.0
-    listens_until_s: float | None = None
-    after: beacon.Heard | None = None
-
-    @property
-    def lasts_s(self) -> float:
-        """How long ago it was asked for."""
-        return round(time.monotonic() - self.began_s, 3)
 
 
 def plan_moves(
@@ -115,32 +100,17 @@ def next_host(hosts: Sequence[str], source: str) -> str:
 
 def migrate(  # noqa: PLR0913 - the last two by keyword
     connection: Any,
-    moves: Iterable[Move],
+    move: Move,
     record: Callable[[Event], object],
     log: Callable[[str], None],
     *,
     target: Target | None = None,
     timeout_s: float = 300,
-) -> list[MigrationEnded]:
-    """Make moves at the same time and return what was seen at the end of each. `target` is asked by SSH for libvirt's account.
+) -> MigrationEnded:
+    """Make one move and return what was seen at its end. `target` is asked by SSH for libvirt's own account, if given.
 
     A migration that is not over after `timeout_s` is asked to stop.
     """
-    ended: list[MigrationEnded] = []
-    under_way = [_begin(connection, move, record, log) for move in moves]
-    while under_way:
-        for each in list(under_way):
-            if each.ended_s is None and not each.given_up:
-                _look(connection, each, timeout_s)
-            elif _has_answered(each, record):
-                ended.append(_end(connection, each, record, log, target))
-                under_way.remove(each)
-        if under_way:
-            time.sleep(_POLL_S)
-    return ended
-
-
-def _begin(connection: Any, move: Move, record: Callable[[Event], object], log: Callable[[str], None]) -> _UnderWay:
     before = listen(move.canary, record, timeout_s=_BEACON_TIMEOUT_S)
     record(
         MigrationBegan(
@@ -149,78 +119,48 @@ def _begin(connection: Any, move: Move, record: Callable[[Event], object], log: 
         )
     )  # fmt: skip
     log(f"live migration of {move.canary.name}: {move.source} to {move.target}")
-    each = _UnderWay(move, before, time.monotonic())
+    began_s = time.monotonic()
+    seen = _Seen([], [])
+    accepted_s = None
     try:
-        each.known = _known_migrations(connection, move)
-        each.began_s = time.monotonic()
+        known = _known_migrations(connection, move)
+        began_s = time.monotonic()
         connection.compute.live_migrate_server(move.canary.server_id, host=move.target, block_migration="auto")
-        each.accepted_s = each.lasts_s
+        accepted_s = time.monotonic() - began_s
     except (*CLOUD_ERRORS, ValueError) as error:
-        each.trouble = f"Nova refused: {sentence(error)}"
-        _look_at_server(connection, each, 0.0)
-        each.given_up = True
-    return each
-
-
-def _look(connection: Any, each: _UnderWay, timeout_s: float) -> None:
-    """Look once at a migration that is under way; note its end, or that its time is up."""
-    now_s = each.lasts_s
-    if now_s >= timeout_s:
-        each.trouble = each.trouble or f"it was not over after {timeout_s:g} s and was asked to stop"
-        each.given_up = True
-        _abort(connection, each.move)
-        return
-    _look_at_migration(connection, each, now_s)
-    over = each.status in _FINAL
-    if (over or each.looks % _SERVER_EVERY == 0) and _look_at_server(connection, each, now_s) and over:
-        each.ended_s = each.lasts_s
-    each.looks += 1
-
-
-def _has_answered(each: _UnderWay, record: Callable[[Event], object]) -> bool:
-    """Ask the beacon once: after a move the network may still be on its way. Return whether it is not to be asked again."""
-    if each.listens_until_s is None:
-        each.total_s = each.lasts_s if each.ended_s is None else each.ended_s
-        each.listens_until_s = time.monotonic() + (_LISTEN_S if each.accepted_s is not None else 0)
-    each.after = listen(each.move.canary, record, timeout_s=_BEACON_TIMEOUT_S)
-    return each.after is not None or time.monotonic() >= each.listens_until_s
-
-
-def _end(
-    connection: Any,
-    each: _UnderWay,
-    record: Callable[[Event], object],
-    log: Callable[[str], None],
-    target: Target | None,
-) -> MigrationEnded:
-    before, after = each.before, each.after
-    asked = target is not None and each.accepted_s is not None
+        seen.trouble = f"Nova refused: {sentence(error)}"
+        _look_at_server(connection, move, seen, 0.0)
+    else:
+        _follow(connection, move, seen, known=known, began_s=began_s, timeout_s=timeout_s)
+    total_s = seen.ended_s if seen.ended_s is not None else time.monotonic() - began_s
+    after = _listen_after(move.canary, record, moved=accepted_s is not None)
+    account = domainjob.completed(target, seen.host, seen.instance_name) if target and accepted_s is not None else {}
     facts: dict[str, Any] = {
-        "accepted_s": each.accepted_s,
-        "status_series": each.series,
-        "server_series": each.servers,
-        "domain_job": domainjob.completed(target, each.host, each.instance_name) if target and asked else {},
+        "accepted_s": accepted_s,
+        "status_series": seen.series,
+        "server_series": seen.servers,
+        "domain_job": account,
     }
     if before and after and before.boot_id == after.boot_id:
         facts["guest_clock_stood_still_s"] = beacon.stood_still_s(before, after)
         facts["guest_noticed"] = beacon.between(before, after)
     elif before:
         # A guest that died or was booted again says why on its console, and nowhere else.
-        facts["console"] = console_end(connection, each.move.canary.server_id)
+        facts["console"] = console_end(connection, move.canary.server_id)
     ended = MigrationEnded(
-        migration=each.move.id,
-        canary=each.move.canary.name,
-        status=each.status,
-        host_after=each.host,
-        server_status=each.server_status,
+        migration=move.id,
+        canary=move.canary.name,
+        status=seen.status,
+        host_after=seen.host,
+        server_status=seen.server_status,
         boot_id_before=before.boot_id if before else "",
         boot_id_after=after.boot_id if after else "",
-        total_s=each.total_s,
-        detail=each.trouble,
+        total_s=round(total_s, 3),
+        detail=seen.trouble,
         facts=facts,
     )
     record(ended)
-    log(f"live migration of {each.move.canary.name}: {told(ended)}")
+    log(f"live migration of {move.canary.name}: {told(ended)}")
     return ended
 
 
@@ -240,30 +180,48 @@ def told(ended: MigrationEnded) -> str:
     return ", ".join([*parts, *([ended.detail] if ended.detail else [])])
 
 
+def _follow(  # noqa: PLR0913 - one loop and its clock
+    connection: Any, move: Move, seen: _Seen, *, known: set[str], began_s: float, timeout_s: float
+) -> None:
+    """Poll Nova until the migration is over and the server is settled, or the time is up."""
+    for look in itertools.count():
+        now_s = round(time.monotonic() - began_s, 3)
+        if now_s >= timeout_s:
+            break
+        _look_at_migration(connection, move, seen, now_s, known)
+        over = seen.status in _FINAL
+        if (over or look % _SERVER_EVERY == 0) and _look_at_server(connection, move, seen, now_s) and over:
+            seen.ended_s = round(time.monotonic() - began_s, 3)
+            return
+        time.sleep(_POLL_S)
+    seen.trouble = seen.trouble or f"it was not over after {timeout_s:g} s and was asked to stop"
+    _abort(connection, move)
+
+
 def _known_migrations(connection: Any, move: Move) -> set[str]:
     """Return the ids of the migrations that the canary has behind it; raises what openstacksdk raises."""
     return {str(each.uuid) for each in connection.compute.migrations(server_id=move.canary.server_id)}
 
 
-def _look_at_migration(connection: Any, seen: _UnderWay, now_s: float) -> None:
+def _look_at_migration(connection: Any, move: Move, seen: _Seen, now_s: float, known: set[str]) -> None:
     """Note the state of the migration that Nova made of our request: the one that was not there before."""
     try:
-        found = list(connection.compute.migrations(server_id=seen.move.canary.server_id))
+        found = list(connection.compute.migrations(server_id=move.canary.server_id))
     except CLOUD_ERRORS as error:
         seen.trouble = f"Nova's migrations could not be read: {sentence(error)}"
         return
     ours = next(
-        (each for each in found if str(each.uuid) not in seen.known and each.migration_type == "live-migration"), None
+        (each for each in found if str(each.uuid) not in known and each.migration_type == "live-migration"), None
     )
     if ours is not None and ours.status != seen.status:
         seen.status = str(ours.status)
         seen.series.append((now_s, seen.status))
 
 
-def _look_at_server(connection: Any, seen: _UnderWay, now_s: float) -> bool:
+def _look_at_server(connection: Any, move: Move, seen: _Seen, now_s: float) -> bool:
     """Note the server's state; return whether nothing is being done to it."""
     try:
-        server = connection.compute.get_server(seen.move.canary.server_id)
+        server = connection.compute.get_server(move.canary.server_id)
     except CLOUD_ERRORS as error:
         seen.trouble = f"the server could not be read: {sentence(error)}"
         return False
@@ -282,3 +240,13 @@ def _abort(connection: Any, move: Move) -> None:
             connection.compute.abort_server_migration(each, move.canary.server_id, ignore_missing=True)
     except CLOUD_ERRORS:
         return  # it cannot be stopped: what becomes of it is seen by the check after it
+
+
+def _listen_after(canary: Canary, record: Callable[[Event], object], *, moved: bool) -> beacon.Heard | None:
+    """Ask the beacon until it answers: right after a move the network may still be on its way to the new host."""
+    ends_s = time.monotonic() + (_LISTEN_S if moved else 0)
+    while True:
+        heard = listen(canary, record, timeout_s=_BEACON_TIMEOUT_S)
+        if heard is not None or time.monotonic() >= ends_s:
+            return heard
+        time.sleep(_POLL_S)

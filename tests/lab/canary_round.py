@@ -56,7 +56,7 @@ def migrate(connection: Any, run: str) -> Any:
     moves, unmoved = migration.plan_moves(connection, made.up[:1], "test")
     told(unmoved)
     target = discover(options.from_environment())
-    (ended,) = migration.migrate(connection, moves, forget, told, target=target)
+    ended = migration.migrate(connection, moves[0], forget, told, target=target)
     time.sleep(2)
     after, after_v6 = (
         beacon.hear(address, made.up[0].facts_port).facts for address in (made.up[0].address, made.up[0].address_v6)

@@ -145,7 +145,7 @@ def _sample_faster(what: str, length: Length, budget_ns: int, period_ns: int) ->
     """Bounds are about two periods apart; they decide once they are closer than the point is to the budget."""
     needed = abs(budget_ns - length.point_ns) // 2
     if needed >= period_ns:
-        advice = "its bounds are wide because requests failed late, not because of sampling"
+        advice = "faster sampling would not decide: requests failed late, or only a slower lane saw it"
     elif needed >= _FINEST_NS:
         advice = f"sampling every {words.at_least(needed)} would decide"
     else:

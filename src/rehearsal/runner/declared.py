@@ -23,7 +23,6 @@ from rehearsal.probe.rates import period_ns
 from rehearsal.probe.writes import WRITES
 from rehearsal.probe.writing import write_probe
 from rehearsal.runner.backends import GROUPS
-from rehearsal.runner.guests import MIGRATIONS_AT_ONCE
 from rehearsal.target.addresses import address_of
 from rehearsal.target.addresses import addresses_of
 
@@ -201,7 +200,7 @@ def load_planned(plan: PlanSpec, target: Target, rates: Mapping[str, float], *, 
     """Return the most that probing this plan can ask of this cloud, before anything was looked up.
 
     As many API servers as HAProxy can have are counted for each service, a canary on every compute (two at least) with
-    both families, the services of the widest focus, and the canaries that migrate at the same time.
+    both families, the services of the widest focus, and one canary that migrates.
     """
     if "probes" in without:
         return Load()
@@ -222,4 +221,4 @@ def load_planned(plan: PlanSpec, target: Target, rates: Mapping[str, float], *, 
     guests = load_of(lanes_of_one * count)
     writes = load_of([("write", rates["write"]) for service in services if service in WRITES])
     closer = 2 * rates[f"{MIGRATION}icmp"] - rates["icmp"] - rates[f"icmp{V6}"]
-    return most + guests + writes + Load(packets_per_s=MIGRATIONS_AT_ONCE * closer)
+    return most + guests + writes + Load(packets_per_s=closer)
