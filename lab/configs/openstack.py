@@ -206,6 +206,7 @@ def _neutron(node: Node, credentials: Credentials) -> str:
             "state_path": "/var/lib/neutron/kolla",
             "core_plugin": "ml2",
             "service_plugins": "ovn-router",
+            "dns_domain": f"{layout.GUEST_DOMAIN}.",
             "global_physnet_mtu": 1500,
             "notify_nova_on_port_status_changes": True,
             "notify_nova_on_port_data_changes": True,
@@ -240,12 +241,13 @@ def neutron_server(_container: Container, node: Node, _release: Release, credent
             "type_drivers": "flat,vlan,vxlan,geneve",
             "tenant_network_types": "geneve",
             "mechanism_drivers": "ovn",
-            "extension_drivers": "port_security",
+            "extension_drivers": "port_security,dns",
         },
         "ml2_type_flat": {"flat_networks": layout.PHYSICAL_NETWORK},
         "ml2_type_geneve": {"vni_ranges": "1001:2000", "max_header_size": 38},
         "securitygroup": {"enable_security_group": True},
-        "ovn": _OVN,
+        # No resolver is there; OVN answers for guests' own names before a question reaches it.
+        "ovn": {**_OVN, "dns_servers": layout.PROVIDER_GATEWAY},
     })  # fmt: skip
     return [
         ConfigFile("neutron.conf", "/etc/neutron/neutron.conf", _neutron(node, credentials)),
