@@ -20,13 +20,11 @@ _INNER = "init"
 _WEIGHT = 16
 """The lab's share of the processors, in multiples of what anything else on the machine has: its neighbours' work must not be
 measured as an outage of its cloud."""
-_OF_COMPUTES, _OF_WORK = 2, 8
-"""A compute node's share in multiples of another node's, and there the share of its containers, and of its guests, in multiples
-of a single process of the node. Computes are machines of their own in a cloud: guests and their packets must not wait while
-the control plane starts (with equal shares, packets to both guests were late by up to 3.7 s after memcached restarted), nor
-while Docker is asked."""
-_WORK = ("docker", "machine")
-"""Docker's containers and libvirt's guests."""
+_OF_COMPUTES, _OF_CONTAINERS = 2, 8
+"""A compute node's share in multiples of another node's, and there its containers' share in multiples of a single process of
+the node. Computes are machines of their own in a cloud: guests and their packets must not wait while the control plane starts
+(with equal shares, packets to both guests were late by up to 3.7 s after memcached restarted), nor while Docker is asked."""
+_CONTAINERS = "docker"
 _REAL_TIME_US = {"": 800_000, layout.MANAGER.name: 600_000}
 """How much of each second processes of real-time priority may run in the whole lab and on a node (version 1 lets nobody by
 default). On the manager the prober runs so, as it does on a manager of its own; between two groups its nice value counts nothing."""
@@ -133,12 +131,11 @@ def settle(state: layout.State, node: str) -> None:
                 with contextlib.suppress(OSError):
                     (group / _INNER / "cgroup.procs").write_text(pid)
             _delegate(group)
-        weights = {"cpu.shares": 1024 * _OF_WORK, "cpu.weight": 100 * _OF_WORK}
+        weights = {"cpu.shares": 1024 * _OF_CONTAINERS, "cpu.weight": 100 * _OF_CONTAINERS}
         for name, weight in weights.items():
             if node in layout.GROUPS["compute"] and (group / name).exists():
-                for work in _WORK:
-                    (group / work).mkdir(exist_ok=True)
-                    (group / work / name).write_text(str(weight))
+                (group / _CONTAINERS).mkdir(exist_ok=True)
+                (group / _CONTAINERS / name).write_text(str(weight))
 
 
 def _delegate(directory: Path) -> None:
