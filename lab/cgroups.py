@@ -20,11 +20,6 @@ _INNER = "init"
 _WEIGHT = 16
 """The lab's share of the processors, in multiples of what anything else on the machine has: its neighbours' work must not be
 measured as an outage of its cloud."""
-_OF_COMPUTES, _OF_CONTAINERS = 2, 8
-"""A compute node's share in multiples of another node's, and there its containers' share in multiples of a single process of
-the node. Computes are machines of their own in a cloud: guests and their packets must not wait while the control plane starts
-(with equal shares, packets to both guests were late by up to 3.7 s after memcached restarted), nor while Docker is asked."""
-_CONTAINERS = "docker"
 _REAL_TIME_US = {"": 800_000, layout.MANAGER.name: 600_000}
 """How much of each second processes of real-time priority may run in the whole lab and on a node (version 1 lets nobody by
 default). On the manager the prober runs so, as it does on a manager of its own; between two groups its nice value counts nothing."""
@@ -96,12 +91,9 @@ def create(state: layout.State, node: str) -> list[Path]:
 
 def _give_precedence(group: Path, node: str) -> None:
     """Weigh the lab against its neighbours, and let the prober run when it is due. A kernel without these files has no need."""
-    times = _OF_COMPUTES if node in layout.GROUPS["compute"] else 1
     values = {
         group / "cpu.shares": 1024 * _WEIGHT,
         group / "cpu.weight": 100 * _WEIGHT,
-        group / node / "cpu.shares": 1024 * times,
-        group / node / "cpu.weight": 100 * times,
         group / "cpu.rt_runtime_us": _REAL_TIME_US[""],
         group / node / "cpu.rt_runtime_us": _REAL_TIME_US.get(node, 0),
     }
@@ -118,24 +110,19 @@ def joining(state: layout.State, node: str) -> list[Path]:
 
 
 def settle(state: layout.State, node: str) -> None:
-    """Makes room for dockerd below a node that has started, and on computes gives precedence to what will run there.
+    """Makes room for dockerd below a node that has started.
 
     In version 2 a group whose children get controllers must not hold processes itself, so the keeper moves one level
-    down; the node's own view, fixed when it entered its namespace, still starts at its group.
+    down; the node's own view, fixed when it entered its namespace, still starts at its group. Nothing to do in version 1.
     """
     for hierarchy in hierarchies():
-        group = hierarchy.mount_point / lab_group(state) / node
         if hierarchy.version == 2:
+            group = hierarchy.mount_point / lab_group(state) / node
             (group / _INNER).mkdir(exist_ok=True)
             for pid in (group / "cgroup.procs").read_text().split():
                 with contextlib.suppress(OSError):
                     (group / _INNER / "cgroup.procs").write_text(pid)
             _delegate(group)
-        weights = {"cpu.shares": 1024 * _OF_CONTAINERS, "cpu.weight": 100 * _OF_CONTAINERS}
-        for name, weight in weights.items():
-            if node in layout.GROUPS["compute"] and (group / name).exists():
-                (group / _CONTAINERS).mkdir(exist_ok=True)
-                (group / _CONTAINERS / name).write_text(str(weight))
 
 
 def _delegate(directory: Path) -> None:
