@@ -206,7 +206,6 @@ def _neutron(node: Node, credentials: Credentials) -> str:
             "state_path": "/var/lib/neutron/kolla",
             "core_plugin": "ml2",
             "service_plugins": "ovn-router",
-            "dns_domain": f"{layout.GUEST_DOMAIN}.",
             "global_physnet_mtu": 1500,
             "notify_nova_on_port_status_changes": True,
             "notify_nova_on_port_data_changes": True,
@@ -241,13 +240,12 @@ def neutron_server(_container: Container, node: Node, _release: Release, credent
             "type_drivers": "flat,vlan,vxlan,geneve",
             "tenant_network_types": "geneve",
             "mechanism_drivers": "ovn",
-            "extension_drivers": "port_security,dns",
+            "extension_drivers": "port_security",
         },
         "ml2_type_flat": {"flat_networks": layout.PHYSICAL_NETWORK},
         "ml2_type_geneve": {"vni_ranges": "1001:2000", "max_header_size": 38},
         "securitygroup": {"enable_security_group": True},
-        # No resolver is there; OVN answers for guests' own names before a question reaches it.
-        "ovn": {**_OVN, "dns_servers": layout.PROVIDER_GATEWAY},
+        "ovn": _OVN,
     })  # fmt: skip
     return [
         ConfigFile("neutron.conf", "/etc/neutron/neutron.conf", _neutron(node, credentials)),

@@ -56,8 +56,6 @@ def test_canaries_answer_on_every_compute_and_leave_no_trace(before: dict[str, A
         assert ended["server_status"] == "ACTIVE"
         assert ended["host_after"] != moved["move"]
         assert ended["boot_id_after"] == ended["boot_id_before"] != ""
-        for service in ("metadata", "dns"):
-            assert moved["facts"]["asks"][service]["ok"] > 0, moved["facts"]["asks"]
         assert moved["over_ipv6"]["boot_id"] == ended["boot_id_after"]
         assert moved["facts"]["file_sha256"] == moved["facts"]["file_sha256_made"]
         assert ended["facts"]["domain_job"]["job type"] == "Completed"
