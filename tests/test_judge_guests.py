@@ -255,6 +255,16 @@ def test_lanes_to_a_canary_stand_side_by_side(run):
     assert flows.ways_of(history, {1}, START_NS + 123 * S) == (0, 0, 0)
 
 
+def test_ipv6_that_is_not_measured_is_among_what_was_not_proven(run):
+    """A canary that the cloud does not route over IPv6 loses nothing there that anybody could know."""
+    up = events.CanaryUp(
+        "canary-0", "id", "compute-0", "192.0.2.10", "10.0.0.1", "n", "b", 7, without_ipv6="there is no pool"
+    )
+    (gap,) = [each for each in judge(run((61, up))).not_proven if "IPv6" in each.what]
+    assert ("What canary-0 loses over IPv6", "there is no pool") == (gap.what, gap.why)
+    assert not [each for each in judge(run()).not_proven if "IPv6" in each.what]
+
+
 def test_each_family_has_rows_of_its_own_and_is_judged(run):
     """What only IPv6 lost is the canary's outage, shown where it was lost; what both lost is one outage and not two."""
     alone = Trouble("canary-0 icmp v6", 120, 122)

@@ -69,7 +69,10 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Canary:
-    """A canary that answers. `name` is short; the server's own name carries the run. `address_v6` empty: only over IPv4."""
+    """A canary that answers. `name` is short; the server's own name carries the run.
+
+    `address_v6` empty: only over IPv4; then `without_ipv6` says why, unless the cloud has no IPv6 outside.
+    """
 
     name: str
     server_id: str
@@ -82,6 +85,7 @@ class Canary:
     facts_port: int
     udp: bool = False  # its beacon echoes datagrams
     address_v6: str = ""
+    without_ipv6: str = ""
 
 
 _Answering = tuple[Canary, beacon.Heard]
@@ -103,13 +107,11 @@ class Author:
 class Canaries:
     """What came of a wish: those that answer, and a sentence for each that was wanted and does not.
 
-    `author` None: there is no project of their own, in which alone something may be written. `remarks` are sentences about
-    what they lack, IPv6 for one.
+    `author` None: there is no project of their own, in which alone something may be written.
     """
 
     up: tuple[Canary, ...]
     missing: dict[str, str]
-    remarks: tuple[str, ...] = ()
     author: Author | None = None
 
 
@@ -183,15 +185,16 @@ def put_up(
     planned = _make_all(place, ground, _names(hosts, pair=wish.pair), missing)
     active = _wait_active(place, planned, ends_s, missing)
     up = _wait_answers(place, ground, active, ends_s, missing)
-    up, remarks = _also_over_ipv6(place, up, {each.name: each.address_v6 for each in active}, ends_s)
-    if ground.net.without_ipv6:
-        remarks.insert(0, f"The canaries have no IPv6: {ground.net.without_ipv6}")
+    up = _also_over_ipv6(place, ground.net, up, {each.name: each.address_v6 for each in active}, ends_s)
     for canary, heard in up:
         record(up_event(canary))
         record(heard_event(canary.name, heard))
-    for reason in (*missing.values(), *remarks):
+    for reason in (
+        *missing.values(),
+        *(f"{one.name} without IPv6: {one.without_ipv6}" for one, _ in up if one.without_ipv6),
+    ):
         log(reason)
-    return Canaries(tuple(canary for canary, _ in up), missing, tuple(remarks), _author(place))
+    return Canaries(tuple(canary for canary, _ in up), missing, _author(place))
 
 
 def _author(place: _Place) -> Author | None:
@@ -431,37 +434,36 @@ def _wait_answers(
 
 
 def _also_over_ipv6(
-    place: _Place, up: Sequence[_Answering], addresses: dict[str, str], ends_s: float
-) -> tuple[list[_Answering], list[str]]:
-    """Return the same with the IPv6 addresses at which they answer, too, and a sentence for each that does not."""
-    waiting = {canary.name: address for canary, _ in up if (address := addresses[canary.name])}
+    place: _Place, net: GuestNetwork, up: Sequence[_Answering], addresses: dict[str, str], ends_s: float
+) -> list[_Answering]:
+    """Return the same with the IPv6 addresses at which they answer, too, or why they do not."""
     until_s = min(ends_s, time.monotonic() + _IPV6_S)
-    reached: set[str] = set()
-    silence = dict.fromkeys(waiting, "its time was up before it was asked")
-    while len(reached) < len(waiting) and time.monotonic() < until_s:
+    asked = {canary.name: addresses[canary.name] for canary, _ in up if addresses[canary.name]}
+    why = dict.fromkeys(asked, "its time was up before it was asked")  # those that have not answered yet
+    while why and time.monotonic() < until_s:
         for canary, first_heard in up:
-            if canary.name in waiting and canary.name not in reached:
+            if canary.name in why:
                 try:
-                    heard = beacon.hear(waiting[canary.name], canary.facts_port, timeout_s=3)
+                    heard = beacon.hear(asked[canary.name], canary.facts_port, timeout_s=3)
                 except beacon.BeaconSilentError as error:
-                    silence[canary.name] = str(error)
+                    why[canary.name] = str(error)
                     continue
                 if heard.boot_id == first_heard.boot_id:
-                    reached.add(canary.name)
-                    place.log(f"{canary.name} answers at {waiting[canary.name]}")
+                    del why[canary.name]
+                    place.log(f"{canary.name} answers at {asked[canary.name]}")
                 else:
-                    silence[canary.name] = "another machine answers there"
-        if len(reached) < len(waiting):
+                    why[canary.name] = "another machine answers there"
+        if why:
             time.sleep(_POLL_S)
-    remarks = [
-        f"{name} has the IPv6 address {address}, but is out of reach there ({silence[name]}): its IPv6 is not measured."
-        for name, address in waiting.items()
-        if name not in reached
-    ]
-    return [
-        (replace(canary, address_v6=waiting[canary.name]) if canary.name in reached else canary, heard)
-        for canary, heard in up
-    ], remarks
+    found: list[_Answering] = []
+    for canary, heard in up:
+        address = asked.get(canary.name, "")
+        if canary.name in why:
+            without = f"it has the address {address}, but is out of reach there: {why[canary.name]}"
+            found.append((replace(canary, without_ipv6=without), heard))
+        else:
+            found.append((replace(canary, address_v6=address, without_ipv6="" if address else net.without_ipv6), heard))
+    return found
 
 
 def console_end(connection: Any, server_id: str) -> str:
@@ -480,6 +482,7 @@ def up_event(canary: Canary) -> CanaryUp:
         canary=canary.name, server_id=canary.server_id, host=canary.host, address=canary.address, fixed_ip=canary.fixed_ip,
         network=canary.network, boot_id=canary.boot_id, beacon_port=canary.beacon_port, facts_port=canary.facts_port,
         udp=canary.udp, address_v6=canary.address_v6,
+        without_ipv6=canary.without_ipv6,
     )  # fmt: skip
 
 
@@ -489,6 +492,7 @@ def of_event(event: CanaryUp) -> Canary:
         name=event.canary, server_id=event.server_id, host=event.host, address=event.address, fixed_ip=event.fixed_ip,
         network=event.network, boot_id=event.boot_id, beacon_port=event.beacon_port,
         facts_port=event.facts_port or event.beacon_port + 1, udp=event.udp, address_v6=event.address_v6,
+        without_ipv6=event.without_ipv6,
     )  # fmt: skip
 
 

@@ -41,7 +41,7 @@ PROOFS: dict[str, Proof] = {
     "preflight.libvirt-answers": Proof(("libvirtd-hung",)),
     "preflight.lock-file": Proof(("lock-file",)),
     "preflight.neutron-agent": Proof(("agent-frozen",)),
-    "preflight.nova-service": Proof(("nova-service-frozen",)),
+    "preflight.nova-service": Proof(("nova-service-frozen", "compute-withdrew")),
     "preflight.tag-override": Proof(("tag-override",)),
     "preflight.target-image": Proof(("image-missing",)),
     "preflight.task-lock": Proof(("task-lock",)),

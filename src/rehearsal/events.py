@@ -167,6 +167,7 @@ class CanaryUp(Event):
     facts_port: int = 0
     udp: bool = False  # its beacon echoes datagrams and counts them
     address_v6: str = ""
+    without_ipv6: str = ""  # why not, where the cloud has IPv6 outside
 
 
 @dataclass(frozen=True, slots=True)

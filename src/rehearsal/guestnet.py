@@ -68,7 +68,7 @@ def make(  # noqa: PLR0913 - all by keyword
     except suitable.NothingSuitableError as error:
         return GuestNetwork(network, str(error))
     except CLOUD_ERRORS as error:
-        return GuestNetwork(network, f"{sentence(error)}.")
+        return GuestNetwork(network, sentence(error))
     log(f"canaries: IPv6 from {second.cidr}")
     return GuestNetwork(network)
 

@@ -36,7 +36,7 @@ def up(connection: Any, run: str) -> Any:
     key = Path(discover(options.from_environment()).operator_key + ".pub")
     public_key = key.read_text().strip() if key.is_file() else ""
     made = canary.put_up(connection, run, canary.Wish(public_key=public_key, timeout_s=400), forget, told)
-    return {"up": [dataclasses.asdict(each) for each in made.up], "missing": made.missing, "remarks": made.remarks}
+    return {"up": [dataclasses.asdict(each) for each in made.up], "missing": made.missing}
 
 
 def killed(connection: Any, run: str) -> Any:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 MANAGER, CONTROL, COMPUTE_0, COMPUTE_1 = "lab-manager", "lab-control-0", "lab-compute-0", "lab-compute-1"
 _REFERENCE = "$(docker inspect -f '{{.Config.Image}}' %s)"
+_SERVICE_SET = "openstack --os-cloud admin compute service set"
 _REDIS = "docker exec manager-redis-1 redis-cli --raw"
 _SOCKET = "/proc/$(docker inspect -f '{{.State.Pid}}' haproxy)/root/var/lib/kolla/haproxy/haproxy.sock"
 
@@ -117,6 +118,13 @@ FAULTS: dict[str, MadeFault] = {
         f"osism manage compute disable {COMPUTE_0}",
         f"osism manage compute enable {COMPUTE_0}",
         frozenset({("preflight.compute-capacity", COMPUTE_1, "nova")}),
+    ),
+    # As a nova-compute whose libvirt came back unnoticed; nova's own next task would not enable it again.
+    "compute-withdrew": MadeFault(
+        MANAGER,
+        f"{_SERVICE_SET} --disable --disable-reason 'AUTO: Connection to libvirt lost: 1' {COMPUTE_1} nova-compute",
+        f"{_SERVICE_SET} --enable {COMPUTE_1} nova-compute",
+        frozenset({("preflight.nova-service", COMPUTE_1, "nova_compute")}),
     ),
     "certificate-expiring": MadeFault(
         CONTROL,

@@ -37,7 +37,7 @@ TOGETHER = (
         "compute-disabled",
         "image-of-other-release",
     ),
-    ("nova-service-frozen", "agent-frozen"),
+    ("nova-service-frozen", "agent-frozen", "compute-withdrew"),
 )
 """Faults on different things are made at once to save time: what is red must still be exactly what each of them names."""
 

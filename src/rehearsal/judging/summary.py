@@ -320,6 +320,11 @@ def gaps(history: History, observation: Observation, judged: Judged) -> list[Gap
         for each in judged.guests
         if each.outcome is Outcome.UNKNOWN
     ]
+    found += [
+        Gap(f"What {up.canary} loses over IPv6", up.without_ipv6)
+        for _, up in history.of(events.CanaryUp)
+        if up.without_ipv6
+    ]
     found += _coarse_lanes(history, observation)
     lanes = {seen.probe.lane for seen in observation.seen if seen.trace.samples}
     found += [Gap(what, "no probe of this kind was declared") for lane, what in _LANES.items() if lane not in lanes]

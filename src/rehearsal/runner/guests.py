@@ -55,8 +55,6 @@ class Guests:
         self.up = made.up
         for name, reason in sorted(made.missing.items()):
             self._watch.note("warning", f"No canary {name}: {reason}")
-        for remark in made.remarks:
-            self._watch.note("warning", remark)
         self._watch.reach(self.up)
         say(f"canaries: {len(self.up)} answer")
         self.author = made.author
