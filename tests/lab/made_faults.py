@@ -119,7 +119,7 @@ FAULTS: dict[str, MadeFault] = {
         f"osism manage compute enable {COMPUTE_0}",
         frozenset({("preflight.compute-capacity", COMPUTE_1, "nova")}),
     ),
-    # As a nova-compute whose libvirt came back unnoticed; nova's own next task would not enable it again.
+    # What nova-compute does to itself when it loses libvirt. It comes back only when it notices that the connection is new.
     "compute-withdrew": MadeFault(
         MANAGER,
         f"{_SERVICE_SET} --disable --disable-reason 'AUTO: Connection to libvirt lost: 1' {COMPUTE_1} nova-compute",

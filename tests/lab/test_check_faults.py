@@ -36,8 +36,9 @@ TOGETHER = (
         "server-in-maintenance",
         "compute-disabled",
         "image-of-other-release",
+        "compute-withdrew",
     ),
-    ("nova-service-frozen", "agent-frozen", "compute-withdrew"),
+    ("nova-service-frozen", "agent-frozen"),
 )
 """Faults on different things are made at once to save time: what is red must still be exactly what each of them names."""
 
