@@ -99,8 +99,21 @@ def _give_precedence(group: Path, node: str) -> None:
     }
     for file, value in values.items():
         if file.exists() and (value or "rt" not in file.name):
-            with contextlib.suppress(OSError):  # somebody else gave the machine's real time away
-                file.write_text(str(value))
+            _write(file, value)
+
+
+def _write(file: Path, value: int, *, within_s: float = 5) -> None:
+    """Writes one limit. A group that was just removed keeps its real time for a moment, and two such shares are refused."""
+    deadline = time.monotonic() + within_s
+    while True:
+        try:
+            file.write_text(str(value))
+        except OSError:
+            if time.monotonic() > deadline:  # somebody else gave the machine's real time away: the prober asks for less
+                return
+            time.sleep(0.1)
+        else:
+            return
 
 
 def joining(state: layout.State, node: str) -> list[Path]:
@@ -164,11 +177,15 @@ def remove(state: layout.State) -> list[Path]:
         top = hierarchy.mount_point / lab_group(state)
         if not top.exists():
             continue
-        for directory in sorted((p for p in top.rglob("*") if p.is_dir()), key=lambda p: len(p.parts), reverse=True):
+        inside = sorted((p for p in top.rglob("*") if p.is_dir()), key=lambda p: len(p.parts), reverse=True)
+        for directory in (*inside, top):
+            with contextlib.suppress(
+                OSError
+            ):  # given back first: the kernel forgets a group some time after it is gone
+                if (directory / "cpu.rt_runtime_us").exists():
+                    (directory / "cpu.rt_runtime_us").write_text("0")
             with contextlib.suppress(OSError):
                 directory.rmdir()
-        with contextlib.suppress(OSError):
-            top.rmdir()
         if top.exists():
             stubborn.append(top)
     return stubborn

@@ -61,6 +61,7 @@ class ScriptedStep:
     rc: int | None = 0
     gate: tuple[str, ...] = ("ok",)
     attempt: int = 1
+    updates_manager: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -427,6 +428,7 @@ def plan_of(script: Scenario) -> dict[str, Any]:
                 "services": list(step.services),
                 "containers": list(step.containers),
                 "disturbs": step.disturbs,
+                "updates_manager": step.updates_manager,
             }
             for step in {step.id: step for step in script.steps}.values()
         ],
@@ -445,7 +447,11 @@ def _began(script: Scenario) -> events.RunBegan:
         boot_id="boot-of-the-prober",
         plan=plan_of(script),
         plan_sha256="0" * 64,
-        target={"cloud": "synthetic", "hosts": ["control-0", "compute-0", "compute-1"]},
+        target={
+            "cloud": "synthetic",
+            "hosts": ["control-0", "compute-0", "compute-1"],
+            "groups": {"manager": ["manager"]},
+        },
     )
 
 

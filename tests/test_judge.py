@@ -422,6 +422,7 @@ def test_a_gap_in_a_migration_is_charged_to_the_migration(judged):
     (migration,) = results.migrations
     assert migration.outcome is Outcome.OK
     assert contains(migration.network, 1.5)
+    assert (migration.budget.longest_ns, migration.budget.source) == (5 * S, "default")
     assert all(loss.count == 0 for loss in results.matrix)
     assert {window.attribution for window in results.windows} == {"migration"}
     assert results.canaries[0].total.possible_ns == 0
@@ -694,8 +695,11 @@ def test_an_image_that_was_right_before_needs_no_change(judged):
     assert results.differences == []
 
 
-def test_the_managers_own_containers_may_change(judged):
-    """Containers that are none of OpenStack's are told, and do not fail the run."""
+@pytest.mark.parametrize(("host", "updated", "expected"), [
+    ("manager", True, True), ("manager", False, False), ("control-0", True, False),
+])  # fmt: skip
+def test_the_managers_own_containers_may_change(judged, host, updated, expected):
+    """Containers that are none of OpenStack's are told and do not fail the run; expected if a step updates the manager."""
     labels = {"de.osism.release.openstack": "2024.2"}
     plain = {
         "name": "kolla-ansible",
@@ -704,11 +708,13 @@ def test_the_managers_own_containers_may_change(judged):
         "started_at": "a",
         "labels": labels,
     }
-    before = events.HostFacts("before", "manager", [plain])
-    after = events.HostFacts("after", "manager", [{**plain, "image": "osism/kolla-ansible:2", "image_id": "2"}])
-    results = judged(more=((60, before), (153, after)))
+    before = events.HostFacts("before", host, [plain])
+    after = events.HostFacts("after", host, [{**plain, "image": "osism/kolla-ansible:2", "image_id": "2"}])
+    keystone, nova = default_steps()
+    steps = dataclasses.replace(keystone, updates_manager=updated), nova
+    results = judged(more=((60, before), (153, after)), steps=steps)
     assert results.outcome is Outcome.OK
-    assert [(each.kind, each.expected) for each in results.differences] == [("image", False)]
+    assert [(each.kind, each.expected) for each in results.differences] == [("image", expected)]
 
 
 def test_what_was_lost_fails_and_what_changed_is_told(judged):

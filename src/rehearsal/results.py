@@ -260,6 +260,7 @@ class Migration:
     udp: Length | None = None
     lost_there: int = 0  # datagrams, on the way to the guest
     lost_back: int = 0
+    budget: Budget | None = None  # what its network gap is judged against
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,14 @@ from rehearsal.report import strips
 from rehearsal.report import svg
 from rehearsal.report import timeline
 from rehearsal.report.clock import Clock
+from rehearsal.report.figures import allowed
+from rehearsal.report.figures import exactly
+from rehearsal.report.page import render
 from rehearsal.report.svg import Scale
 from rehearsal.report.texts import fitted
 from rehearsal.report.texts import plain
 from rehearsal.report.texts import width
+from rehearsal.results import Budget
 from tests.report import made
 
 S = made.S
@@ -146,6 +150,25 @@ def test_the_closeup_shows_what_users_lost_not_what_a_rare_witness_cannot_exclud
     results = replace(made.full(), windows=windows[:1], matrix=[])
     (drawn,) = closeup.draw(results, Clock(tuple(results.clock_pairs), results.began_ns))
     assert drawn.window.lane == "write"  # nothing else saw anything
+
+
+def test_the_closeup_of_a_window_in_a_live_migration_shows_what_judged_it(tmp_path):
+    """A gap in a migration has a budget of its own: neither the cell of canaries outside of steps nor another guest's migration."""
+    full = made.full()
+    move = replace(full.migrations[0], budget=Budget(5 * S, None, None, "contract"))
+    other = replace(move, id="other", canary="somebody else")
+    one = replace(
+        full.windows[0], kind="down", step="", service="canaries", canary=move.canary, lane="icmp",
+        first_bad_ns=move.began_ns + S, last_bad_ns=move.began_ns + 2 * S, length=made.length(0.9, 1, 1.1),
+    )  # fmt: skip
+    windows = [replace(one, attribution="migration"), replace(one, attribution="between")]
+    results = replace(full, windows=windows, migrations=[move, other])
+    clock = Clock(tuple(results.clock_pairs), results.began_ns)
+    drawn = {drawing.migration: drawing for drawing in closeup.draw(results, clock)}
+    assert drawn[move.id].judged is move
+    assert f"budget {exactly(5 * S)}<" in drawn[move.id].drawing
+    assert drawn[""].judged is not move
+    assert f"live migration <bdi>{move.id}</bdi>, {allowed(move.budget)} <i>contract</i>" in render(results, tmp_path)
 
 
 def test_drawings_are_well_formed_with_hostile_names():

@@ -109,12 +109,15 @@ def _hosts(history: History) -> tuple[dict[str, events.HostFacts], dict[str, eve
 def _on_the_hosts(history: History) -> list[Difference]:
     before, after = _hosts(history)
     replaced = replaced_by_plan(history)
+    managers = _updated_managers(history)
     found: list[Difference] = []
     for host in sorted(before.keys() & after.keys()):
         old = {str(each["name"]): each for each in before[host].containers if each.get("name")}
         new = {str(each["name"]): each for each in after[host].containers if each.get("name")}
         for name in sorted(old.keys() | new.keys()):
-            found += _container(f"{name} on {host}", old.get(name), new.get(name), expected=name in replaced)
+            of_manager = host in managers and not any(map(_is_kollas, (old.get(name, {}), new.get(name, {}))))
+            expected = name in replaced or of_manager
+            found += _container(f"{name} on {host}", old.get(name), new.get(name), expected=expected)
     return found
 
 
@@ -151,6 +154,14 @@ def replaced_by_plan(history: History) -> set[str]:
     return {
         str(container) for step in budgets.steps_of(history.plan).values() for container in step.get("containers") or []
     }
+
+
+def _updated_managers(history: History) -> set[str]:
+    """Return the hosts whose own containers the plan updates: those of the group manager, if a step does that."""
+    if not any(step.get("updates_manager") for step in budgets.steps_of(history.plan).values()):
+        return set()
+    groups = history.last.event.target.get("groups")
+    return set(map(str, groups.get("manager") or [])) if isinstance(groups, dict) else set()
 
 
 def unchanged(history: History) -> list[tuple[str, str]]:
@@ -203,6 +214,10 @@ def strange(history: History) -> list[str]:
 def release_of(container: dict[str, Any]) -> str:
     """Return the OpenStack release that a container's image is labelled with; empty: it is none of OpenStack's."""
     labels = container.get("labels")
-    if not isinstance(labels, dict) or KOLLA_NAMESPACE not in str(container.get("image", "")):
+    if not isinstance(labels, dict) or not _is_kollas(container):
         return ""  # the manager's own containers carry such a label, too
     return str(labels.get(RELEASE_LABEL, ""))
+
+
+def _is_kollas(container: dict[str, Any]) -> bool:
+    return KOLLA_NAMESPACE in str(container.get("image", ""))

@@ -45,7 +45,8 @@ def _migration(run: MigrationRun, history: History, observation: Observation, gr
     datagrams = {seen.probe.declared.probe for seen, _ in observation.migrating(began.canary, began.migration, "udp")}
     there, back, _ = ways_of(history, datagrams, run.began_ns, run.ended_ns)
     stopped_ns = _hypervisor_downtime_ns(ended)
-    claims = [*_as_nova_says(run), *_as_the_network_says(network, floor_ns, budgets.migration_budget(history.plan))]
+    budget = budgets.migration_budget(history.plan)
+    claims = [*_as_nova_says(run), *_as_the_network_says(network, floor_ns, budget)]
     outcome = worst(claim for claim, _ in claims)
     reasons = [text for claim, text in claims if claim is outcome and text]
     if ended is not None and ended.detail and outcome is not Outcome.OK:
@@ -71,6 +72,7 @@ def _migration(run: MigrationRun, history: History, observation: Observation, gr
         udp=udp,
         lost_there=there,
         lost_back=back,
+        budget=budget,
     )
 
 

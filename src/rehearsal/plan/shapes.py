@@ -61,6 +61,7 @@ class StepSpec(Strict):
     services whose downtime is charged here; `disturbs` gives budgets by service (or `canaries`).
     `hosts`: groups or hosts whose containers are replaced ([] = everywhere the containers run).
     `retag`: the containers must have the target release's tag afterwards. `gates`: suites after the step.
+    `updates_manager`: it replaces the manager's own containers, which are not kolla's.
     `for_each`: a group; the step is repeated for each of its hosts, which the command names as `{host}`.
     `migrate`: an occasion name: canaries are live-migrated after this step (e.g. `mixed`); `migrate_after` says after
     which repetition of a `for_each` step.
@@ -74,6 +75,7 @@ class StepSpec(Strict):
     containers: list[str] = []
     hosts: list[str] = []
     retag: bool = True
+    updates_manager: bool = False
     disturbs: dict[str, BudgetSpec] = {}
     gates: list[str] = ["inflight"]
     hold: str = ""  # a sentence that a person must confirm before the step

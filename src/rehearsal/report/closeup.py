@@ -14,14 +14,19 @@ from rehearsal.report.worst import longest_first
 from rehearsal.verdict import Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from markupsafe import Markup
 
     from rehearsal.report.clock import Clock
     from rehearsal.results import Budget
     from rehearsal.results import Loss
+    from rehearsal.results import Migration
     from rehearsal.results import Results
     from rehearsal.results import Strip
     from rehearsal.results import Window
+
+_Key = tuple[str, str, str, str]
 
 WIDE = 560
 _LEFT = 150
@@ -36,35 +41,48 @@ _RANK = {Outcome.FAIL: 0, Outcome.UNKNOWN: 1, Outcome.OK: 2}
 
 @dataclass(frozen=True, slots=True)
 class Closeup:
-    """One drawing, and what it shows."""
+    """One drawing, what it shows, and what judged it: the cell of the matrix, or the live migration."""
 
     window: Window
-    loss: Loss | None
+    judged: Loss | Migration | None
+    migration: str
     length: figures.Shown
     onset: str
     drawing: Markup
 
 
 def draw(results: Results, clock: Clock) -> list[Closeup]:
-    """Draw one window of every (step, service, kind), worst verdict and longest first, at most eight."""
-    cells = {(loss.step, loss.service, loss.kind): loss for loss in results.matrix}
-    found: dict[tuple[str, str, str], Window] = {}
+    """Draw one window of every (step or live migration, service, kind), worst verdict and longest first, at most eight."""
+    cells = {(loss.step, loss.service, loss.kind, ""): loss for loss in results.matrix}
+    moves = {move.id: move for move in results.migrations}
+    found: dict[_Key, Window] = {}
     for window in longest_first(results.windows):
-        key = window.step, window.service, window.kind
+        key = window.step, window.service, window.kind, _migration_of(window, results.migrations)
         if key not in found or _telling(window) > _telling(found[key]):
             found[key] = window
 
-    def rank(key: tuple[str, str, str]) -> tuple[int, bool, bool, int]:
-        loss, length = cells.get(key), found[key].length
+    def judge(key: _Key) -> Loss | Migration | None:
+        return moves[key[3]] if key[3] else cells.get(key)
+
+    def rank(key: _Key) -> tuple[int, bool, bool, int]:
+        judged, length = judge(key), found[key].length
         return (
-            _RANK[loss.outcome] if loss else 1,
+            _RANK[judged.outcome] if judged else 1,
             key[2] != "down",
             length.possible_ns is not None,
             -length.certain_ns,
         )
 
     chosen = sorted(found, key=rank)[:_MOST]
-    return [_closeup(found[key], cells.get(key), results, clock) for key in chosen]
+    return [_closeup(found[key], judge(key), key[3], results, clock) for key in chosen]
+
+
+def _migration_of(window: Window, moves: Sequence[Migration]) -> str:
+    """Return the id of the live migration that a window is charged to; empty for none."""
+    if window.attribution != "migration":
+        return ""
+    own = [move for move in moves if move.canary == window.canary and move.began_ns <= window.last_bad_ns]
+    return max(own, key=lambda move: move.began_ns).id if own else ""
 
 
 def _telling(window: Window) -> tuple[bool, bool, int, int]:
@@ -74,11 +92,14 @@ def _telling(window: Window) -> tuple[bool, bool, int, int]:
     return window.lane not in _ASIDE, possible_ns is None, certain_ns, -width_ns
 
 
-def _closeup(window: Window, loss: Loss | None, results: Results, clock: Clock) -> Closeup:
-    budget = loss.budget if loss else None
+def _closeup(
+    window: Window, judged: Loss | Migration | None, migration: str, results: Results, clock: Clock
+) -> Closeup:
+    budget = judged.budget if judged else None
     return Closeup(
         window,
-        loss,
+        judged,
+        migration,
         figures.bounded(window.length, budget.longest_ns if budget else None),
         clock.at(window.first_bad_ns, 3),
         _drawing(window, _neighbours(window, results), budget, results, clock),
