@@ -88,6 +88,20 @@ def test_a_restart_explains_the_outage_that_began_with_it(judged):
     )  # half a round trip, and what a clock drifts until its next reading
 
 
+def test_a_container_that_did_not_end_when_asked_is_told_as_such(judged):
+    """Docker asks, waits for its time limit, and kills: the outage is that long because of the service, not of the new image."""
+    more = watched(
+        container(120, "nova_api", "kill", signal="15"),
+        container(132, "nova_api", "kill", signal="9"),
+        container(132.1, "nova_api", "die", exit_code=137),
+        container(133, "nova_api", "start"),
+    )
+    results = judged(troubles=(Trouble("nova", 120.1, 134),), more=more)
+    (window,) = windows(results)
+    assert window.causes[0].startswith("nova_api on control-0 restarted")
+    assert "(it did not end when asked to and was killed 12.00 s later, exit code 137)" in window.causes[0]
+
+
 def test_slow_answers_are_explained_too(judged):
     """A degraded window is as good as an outage, and may begin while an answer is waited for."""
     slow = Trouble("nova", 120, 124, kind="slow", answer_s=3.0)

@@ -13,6 +13,7 @@ from dataclasses import field
 from typing import TYPE_CHECKING
 
 from rehearsal import events
+from rehearsal.judging import words
 from rehearsal.judging.hostclocks import HostClocks
 from rehearsal.judging.hostclocks import Moment
 from rehearsal.results import Happening
@@ -28,6 +29,7 @@ ENDING_SIGNALS = ("", "2", "3", "9", "15", "SIGINT", "SIGQUIT", "SIGKILL", "SIGT
 """Signals by which a container is ended; others tell a service to reload."""
 STOPS_WITHIN_NS = 180_000_000_000
 """A signal to end belongs to the end that follows within so long."""
+_KILLS = ("9", "SIGKILL")
 SAME_NS = 2_000_000_000
 """Two accounts of one start, or one port's move told by several databases, are not further apart."""
 MOST = 5_000
@@ -108,6 +110,9 @@ def _containers(history: History, clocks: HostClocks) -> list[Happening]:
 def _take(life: _Life, event: events.ContainerChanged, moment: Moment) -> None:
     match event.action:
         case "kill":
+            waited_ns = 0 if life.signalled is None else moment.at_ns - life.signalled.at_ns
+            if event.signal in _KILLS and 0 < waited_ns <= STOPS_WITHIN_NS:
+                life.why = f"it did not end when asked to and was killed {words.at_most(waited_ns)} later"
             if event.signal in ENDING_SIGNALS:
                 life.signalled = life.signalled or moment
             else:
