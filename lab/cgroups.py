@@ -102,7 +102,7 @@ def _give_precedence(group: Path, node: str) -> None:
             _write(file, value)
 
 
-def _write(file: Path, value: int, *, within_s: float = 5) -> None:
+def _write(file: Path, value: int, *, within_s: float = 2) -> None:
     """Writes one limit. A group that was just removed keeps its real time for a moment, and two such shares are refused."""
     deadline = time.monotonic() + within_s
     while True:

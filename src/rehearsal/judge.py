@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 from rehearsal import events
 from rehearsal.judging import budgets
 from rehearsal.judging import course
+from rehearsal.judging import findings
 from rehearsal.judging import grades
 from rehearsal.judging import instruments
 from rehearsal.judging import moves
+from rehearsal.judging import notproven
 from rehearsal.judging import summary
 from rehearsal.judging import views
 from rehearsal.judging.differences import differences
@@ -52,7 +54,7 @@ def judge(history: History) -> Results:
         quality=quality(history, observation),
         guests=guests(history),
     )
-    found = summary.findings(history, judged)
+    found = findings.findings(history, judged)
     verdict = summary.outcome(found, judged)
     windows, more_windows = views.windows(groups, history, world)
     graded = grades.grades(losses, complete=all(step.began_ns is not None for step in judged.steps))
@@ -78,7 +80,7 @@ def judge(history: History) -> Results:
         migrations=judged.migrations,
         canaries=judged.canaries,
         checks=checked,
-        not_proven=summary.gaps(history, observation, judged),
+        not_proven=notproven.gaps(history, observation, judged),
         differences=judged.differences,
         quality=judged.quality,
         notes=[(moment, note.level, note.text) for moment, note in history.of(events.Note)],

@@ -10,8 +10,8 @@ from rehearsal import events
 from rehearsal.judging import budgets
 from rehearsal.judging.budgets import CANARIES
 from rehearsal.judging.happenings import happenings_of
-from rehearsal.judging.happenings import unwatched
-from rehearsal.judging.happenings import was_witnessed
+from rehearsal.judging.unwatched import unwatched
+from rehearsal.judging.unwatched import was_witnessed
 
 if TYPE_CHECKING:
     from rehearsal.history import History

@@ -1,0 +1,224 @@
+"""What explains the verdict: one sentence for everything that is not ok. A run that did not come to its end is never ok."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rehearsal.judging import budgets
+from rehearsal.judging import course
+from rehearsal.judging import trust
+from rehearsal.judging import words
+from rehearsal.judging.differences import strange
+from rehearsal.judging.differences import unchanged
+from rehearsal.judging.observation import BEFORE
+from rehearsal.judging.summary import when
+from rehearsal.results import Finding
+from rehearsal.verdict import Outcome
+
+if TYPE_CHECKING:
+    from rehearsal.history import History
+    from rehearsal.judging.summary import Judged
+    from rehearsal.results import Canary
+    from rehearsal.results import GuestFigure
+
+_RANK = {Outcome.FAIL: 0, Outcome.UNKNOWN: 1, Outcome.OK: 2}
+_ENDS = {
+    "interrupted": "the run was interrupted",
+    "calibration": "the run stopped before anything was upgraded",
+    "gate": "the run stopped at a gate",
+    "step": "the run stopped because a step did not end well",
+    "hold": "the run stopped at a hold point that nobody confirmed",
+    "error": "the run ended with an error of its own",
+}
+
+
+def findings(history: History, judged: Judged) -> list[Finding]:
+    """Return one sentence for everything that is not ok, failures first; then what a reader should know anyway."""
+    found: list[Finding] = []
+    found += _of_the_end(history)
+    found += _of_steps(judged)
+    found += _of_gates(history, judged)
+    found += _of_losses(judged)
+    found += [
+        Finding(
+            each.outcome,
+            f"migration:{each.id}",
+            f"Live migration of {each.canary} from {each.source} ({each.occasion}): {each.reason}.",
+        )
+        for each in judged.migrations
+        if each.outcome is not Outcome.OK
+    ]
+    found += _of_missing_migrations(history, judged)
+    found += [
+        Finding(each.outcome, f"canary:{each.name}", f"{each.name}: {each.reason}.")
+        for each in judged.canaries
+        if each.outcome is not Outcome.OK and not _is_told(each, judged)
+    ]
+    found += [
+        Finding(Outcome.FAIL, f"canary:{each.canary}", f"{each.canary}, from inside: {each.reason}{_between(each)}.")
+        for each in judged.guests
+        if each.outcome is Outcome.FAIL and not (each.figure == "boot" and _restart_is_told(each, judged))
+    ]
+    found += _of_differences(history, judged)
+    found += _of_the_prober(history, judged)
+    found += trust.findings(history)
+    found += [
+        Finding(course.outcome_of(outcome), f"phase:{phase}", f"{phase.capitalize()} did not end well.")
+        for phase, _, ended_ns, outcome in history.phases
+        if ended_ns is not None and outcome != Outcome.OK and phase in {"canaries", "clean-up"}
+    ]
+    found += [
+        Finding(Outcome.OK, f"step:{step.id}", f"Step {step.id} needed {step.attempts} attempts.")
+        for step in judged.steps
+        if step.attempts > 1 and step.outcome is Outcome.OK
+    ]
+    return sorted(found, key=lambda finding: _RANK[finding.outcome])
+
+
+def _of_the_end(history: History) -> list[Finding]:
+    last = history.last
+    rebooted = "The machine was rebooted during the run; what was recorded before cannot be put on the same clock."
+    found = [Finding(Outcome.UNKNOWN, "run", rebooted)] if history.rebooted else []
+    if last.ended_ns is None:
+        text = "The run has not ended: it still runs, or its runner was killed."
+        return [*found, Finding(Outcome.UNKNOWN, "run", text)]
+    if last.reason == "finished":
+        return found
+    why = _ENDS.get(last.reason, f"the run ended early ({last.reason})")
+    detail = last.detail.strip().rstrip(".")
+    if last.reason == "interrupted" and detail.startswith("It was interrupted"):
+        why, detail = detail.replace("It", "the run", 1), ""
+    text = f"{why}: {detail}" if detail else why
+    return [*found, Finding(Outcome.UNKNOWN, "run", f"{text[0].upper()}{text[1:]}.")]
+
+
+def _of_steps(judged: Judged) -> list[Finding]:
+    bad = [step for step in judged.steps if step.outcome is not Outcome.OK]
+    not_run = [step.id for step in bad if not step.attempts]
+    found = [
+        Finding(step.outcome, f"step:{step.id}", f"Step {step.id}: {step.note or 'not proven'}.")
+        for step in bad
+        if step.attempts
+    ]
+    if not_run:
+        found.append(Finding(Outcome.UNKNOWN, f"step:{not_run[0]}", f"{_did_not_run(not_run)}."))
+    return found
+
+
+def _did_not_run(steps: list[str]) -> str:
+    return f"{words.plural(len(steps), 'step')} did not run: {words.listed(steps)}"
+
+
+def _of_gates(history: History, judged: Judged) -> list[Finding]:
+    """The gates before and after; those of steps speak through their steps."""
+    found = []
+    for name, shown in (("preflight", "Pre-flight"), ("postflight", "Post-flight")):
+        outcome, sentence = course.gate(name, judged.checks)
+        if outcome is Outcome.UNKNOWN and not any(check.gate == name for check in judged.checks):
+            if name == "postflight" and history.last.reason != "finished":
+                continue  # it was never reached, and the end says why
+            sentence = "it was not asked"
+        if outcome is not Outcome.OK:
+            found.append(Finding(outcome, f"gate:{name}", f"{shown}: {sentence}."))
+    return found
+
+
+def _of_losses(judged: Judged) -> list[Finding]:
+    found: list[Finding] = []
+    unwatched: list[str] = []
+    for loss in judged.matrix:
+        if loss.outcome is Outcome.OK:
+            continue
+        if loss.samples == 0 and loss.count == 0:
+            unwatched.append(loss.service)
+            continue
+        during = when(loss.step)
+        kind = "" if loss.kind == "down" else " (slow answers)"
+        found.append(
+            Finding(
+                loss.outcome,
+                f"step:{loss.step}" if loss.step else "run",
+                f"{loss.service}{kind} {during}: {loss.reason}.",
+            )
+        )
+    for service in dict.fromkeys(unwatched):
+        cells = [loss for loss in judged.matrix if loss.service == service and loss.kind == "down"]
+        empty = [loss.step or "outside of steps" for loss in cells if not loss.samples and loss.step != BEFORE]
+        where = "" if len(empty) == len(cells) else f" during {words.listed(empty)}"
+        found.append(Finding(Outcome.UNKNOWN, f"service:{service}", f"{service} was never sampled{where}."))
+    return found
+
+
+def _is_told(canary: Canary, judged: Judged) -> bool:
+    """True if the matrix already says what is wrong with a canary."""
+    return any(
+        loss.service == budgets.CANARIES
+        and loss.outcome is canary.outcome
+        and loss.reason.startswith(f"{canary.name}: ")
+        for loss in judged.matrix
+    )
+
+
+def _restart_is_told(figure: GuestFigure, judged: Judged) -> bool:
+    """True if the canary or one of its migrations already says that it was booted again."""
+    return any(each.name == figure.canary and each.outcome is Outcome.FAIL for each in judged.canaries) or any(
+        each.canary == figure.canary and each.outcome is Outcome.FAIL for each in judged.migrations
+    )
+
+
+def _between(figure: GuestFigure) -> str:
+    return f" (during {figure.during})" if figure.during else ""
+
+
+def _of_missing_migrations(history: History, judged: Judged) -> list[Finding]:
+    made = {migration.occasion for migration in judged.migrations}
+    run = {step.id for step in judged.steps if step.rc == 0}
+    wanted = [
+        str(step.get("migrate"))
+        for step_id, step in budgets.steps_of(history.plan).items()
+        if step.get("migrate") and step_id in run
+    ]
+    if history.last.reason != "finished":
+        return []
+    return [
+        Finding(
+            Outcome.UNKNOWN, "migrations", f"No canary was migrated on the occasion “{occasion}”, which the plan wants."
+        )
+        for occasion in dict.fromkeys(wanted)
+        if occasion not in made
+    ]
+
+
+def _of_differences(history: History, judged: Judged) -> list[Finding]:
+    found = []
+    lost = [each for each in judged.differences if each.change == "lost" and not each.expected]
+    if lost:
+        names = words.listed([f"{each.kind} {each.name}" for each in lost])
+        found.append(Finding(Outcome.FAIL, "differences", f"Lost since before the upgrade: {names}."))
+    odd = strange(history)
+    if odd:
+        names = words.listed(odd)
+        found.append(
+            Finding(Outcome.FAIL, "differences", f"Another image, though no step of the plan replaces it: {names}.")
+        )
+    kept = unchanged(history)
+    if kept:
+        names = words.listed([f"{name} ({image})" for name, image in kept])
+        found.append(
+            Finding(Outcome.FAIL, "differences", f"Still the image from before, though its step is done: {names}.")
+        )
+    return found
+
+
+def _of_the_prober(history: History, judged: Judged) -> list[Finding]:
+    if not history.prober_runs:
+        return [Finding(Outcome.UNKNOWN, "prober", "No prober ran: nothing was measured.")]
+    if judged.quality.prober_stopped or history.last.ended_ns is None:
+        return []
+    died = next(run for run in history.prober_runs if run.stopped is None)
+    after_s = (died.last_beat_ns - history.began_ns) / 1e9
+    return [
+        Finding(
+            Outcome.UNKNOWN, "prober", f"The prober died {after_s:.0f} s into the run; nothing is known after that."
+        )
+    ]

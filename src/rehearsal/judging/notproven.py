@@ -1,0 +1,173 @@
+"""What was not proven: whatever was not observed is named, with the reason."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from typing import Any
+
+from rehearsal import events
+from rehearsal.judging import budgets
+from rehearsal.judging import words
+from rehearsal.judging.differences import compared
+from rehearsal.judging.losses import lane_floor
+from rehearsal.judging.losses import vip_floor
+from rehearsal.judging.losses import vips_of
+from rehearsal.judging.observation import BEFORE
+from rehearsal.judging.observation import OUTSIDE
+from rehearsal.judging.summary import when
+from rehearsal.judging.unwatched import NOT_YET
+from rehearsal.judging.unwatched import unwatched
+from rehearsal.judging.unwatched import was_witnessed
+from rehearsal.results import Gap
+from rehearsal.verdict import Outcome
+
+if TYPE_CHECKING:
+    from rehearsal.history import History
+    from rehearsal.judging.observation import Observation
+    from rehearsal.judging.summary import Judged
+    from rehearsal.results import Loss
+    from rehearsal.results import Unwatched
+
+_CONNECTED_WITHIN_NS = 15_000_000_000
+_WATCHED_PARTS = {
+    "host": "What happened",
+    "docker": "What happened to containers",
+    "haproxy": "HAProxy's view of the services",
+    "vip": "Who held the virtual addresses",
+    "ovn": "OVN's bindings of ports",
+}
+_LANES = {
+    "vip-new": "APIs over new connections",
+    "vip-reused": "APIs over kept connections",
+    "deep": "Authenticated reads",
+    "write": "Writing through the APIs (create, delete)",
+    "backend-new": "Each API server behind the load balancer",
+    "icmp": "Reachability of guests",
+    "tcp": "Established connections to guests",
+    "udp": "Datagrams to and from guests, by direction",
+}
+
+
+def gaps(history: History, observation: Observation, judged: Judged) -> list[Gap]:
+    """Return everything that this run does not prove, each with its reason."""
+    unknown = [step for step in judged.steps if step.outcome is Outcome.UNKNOWN]
+    found = [Gap(f"Step {step.id}", step.note) for step in unknown if step.attempts]
+    never = [step.id for step in unknown if not step.attempts]
+    if never:
+        what = f"Step {never[0]}" if len(never) == 1 else words.plural(len(never), "step")
+        found.append(Gap(what, "did not run" + (f": {', '.join(never)}" if len(never) > 1 else "")))
+    found += [
+        Gap(check.claim or check.id, check.observed or "not observed")
+        for check in judged.checks
+        if check.outcome is Outcome.UNKNOWN
+    ]
+    found += [Gap(_cell_name(loss), loss.reason) for loss in judged.matrix if loss.outcome is Outcome.UNKNOWN]
+    found += [
+        Gap(f"Live migration of {each.canary} ({each.occasion})", each.reason)
+        for each in judged.migrations
+        if each.outcome is Outcome.UNKNOWN
+    ]
+    found += [
+        Gap(
+            f"What probe {seen.probe.name} should have measured",
+            "none of its samples proves anything" if seen.trace.samples else "no sample was recorded",
+        )
+        for seen in observation.seen
+        if seen.trace.samples == seen.trace.nothing
+    ]
+    found += [
+        Gap(f"{each.canary} from inside: {each.figure}", each.reason)
+        for each in judged.guests
+        if each.outcome is Outcome.UNKNOWN
+    ]
+    found += [
+        Gap(f"What {up.canary} loses over IPv6", up.without_ipv6)
+        for _, up in history.of(events.CanaryUp)
+        if up.without_ipv6
+    ]
+    found += _coarse_lanes(history, observation)
+    lanes = {seen.probe.lane for seen in observation.seen if seen.trace.samples}
+    found += [Gap(what, "no probe of this kind was declared") for lane, what in _LANES.items() if lane not in lanes]
+    done = compared(history)
+    unseen = {"cloud": "Nothing of the cloud was lost", "hosts": "Containers and images before and after"}
+    found += [
+        Gap(what, "there is no look before and after the steps") for name, what in unseen.items() if not done[name]
+    ]
+    found += [
+        Gap(f"Containers of {facts.host} ({facts.label})", facts.error)
+        for _, facts in history.of(events.HostFacts)
+        if facts.error
+    ]
+    found += [
+        Gap(f"State of the cloud ({facts.label})", facts.error)
+        for _, facts in history.of(events.CloudFacts)
+        if facts.error
+    ]
+    found += _not_watched(history)
+    if judged.quality.blind_share > 0:
+        found.append(
+            Gap("What happened while the prober was blind", f"{100 * judged.quality.blind_share:.2g} % of the time")
+        )
+    return list(dict.fromkeys(found))
+
+
+def _not_watched(history: History) -> list[Gap]:
+    """What may have happened on the hosts unseen: each part of a host once, with its first reason."""
+    if not was_witnessed(history):
+        return [Gap("What happened on the hosts while it happened", "nobody watched their containers and HAProxy")]
+    missing: dict[tuple[str, str], list[Unwatched]] = {}
+    for gap in unwatched(history):
+        if gap.why != NOT_YET or gap.to_ns - gap.from_ns > _CONNECTED_WITHIN_NS:
+            missing.setdefault((gap.host, gap.part), []).append(gap)
+    return [
+        Gap(
+            f"{_WATCHED_PARTS.get(part, part)} on {host}",
+            f"not watched for {words.at_most(sum(gap.to_ns - gap.from_ns for gap in gaps_there))}: {gaps_there[0].why}",
+        )
+        for (host, part), gaps_there in missing.items()
+    ]
+
+
+def _cell_name(loss: Loss) -> str:
+    kind = "downtime" if loss.kind == "down" else "slow answers"
+    return f"{kind.capitalize()} of {loss.service} {when(loss.step)}"
+
+
+def _coarse_lanes(history: History, observation: Observation) -> list[Gap]:
+    """What only a lane with rarer samples could have seen, where that is longer than the budget: once a service."""
+    labels = [
+        label for label in dict.fromkeys(piece.label for piece in observation.pieces) if label not in {BEFORE, OUTSIDE}
+    ]
+    found = []
+    for lane, what in (("deep", "Authenticated reads of"), ("write", "Writing through the API of")):
+        for service in dict.fromkeys(seen.probe.service for seen in observation.seen if seen.probe.lane == lane):
+            named: dict[str, list[Any]] = {}
+            for seen in observation.of_service(service):
+                if seen.probe.lane == lane:
+                    named.setdefault(seen.probe.name, []).append(seen)
+            best = {
+                label: min(
+                    (floor for floor in (lane_floor(same, label) for same in named.values()) if floor is not None),
+                    default=None,
+                )
+                for label in labels
+            }
+            found += _coarse(history, service, f"{what} {service}", best)
+    for service in dict.fromkeys(joint.service for joint in observation.joints):
+        for vip in vips_of(observation, service)[1:]:
+            floors = {label: vip_floor(observation, service, vip, label) for label in labels}
+            found += _coarse(history, service, f"{service} at the {vip or 'other'} VIP", floors)
+    return found
+
+
+def _coarse(history: History, service: str, what: str, floors: dict[str, int | None]) -> list[Gap]:
+    unseen = 0
+    for label, floor in floors.items():
+        budget = budgets.budget_of(history.plan, label, service, "down")
+        if floor is not None and budget is not None and floor > budget.longest_ns:
+            unseen = max(unseen, floor)
+    return (
+        [Gap(what, f"an outage of them alone, of up to {words.at_most(unseen)}, could have passed unseen")]
+        if unseen
+        else []
+    )
