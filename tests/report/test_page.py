@@ -13,9 +13,13 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from rehearsal.judging import summary
+from rehearsal.report import headline
 from rehearsal.report import render
 from rehearsal.report import windowlist
+from rehearsal.report.clock import Clock
 from rehearsal.results import Length
+from rehearsal.verdict import Outcome
 from tests.report import made
 
 VOID = {"meta", "br", "img", "link", "input", "hr", "col"}
@@ -426,3 +430,19 @@ def test_a_log_outside_the_run_directory_is_neither_read_nor_linked(tmp_path):
     page = render(replace(results, steps=[replace(step, log="../secret.log") for step in results.steps]), run)
     assert "treasure" not in page
     assert 'href="../' not in page
+
+
+def test_the_sentence_and_the_figures_name_the_same_longest_outage():
+    """The most likely length decides, not the widest bounds: 12 s known to 4 s each way before 4 s that may be 19."""
+    full = made.full(bad=False)
+    one = replace(full.matrix[0], kind="down", count=1, outcome=Outcome.OK)
+    matrix = [
+        replace(one, step="neutron", service="neutron", longest=made.length(3.93, 12.48, 16.2)),
+        replace(one, step="nova", service="nova", longest=made.length(0.57, 4.43, 19.51)),
+    ]
+    judged = summary.Judged(full.steps, full.checks, matrix, full.migrations, full.canaries, [], full.quality)
+    sentence = summary.sentence(Outcome.OK, [], judged)
+    assert "the longest outage was 3.93 to 16.20 s (neutron during neutron, " in sentence
+    results = replace(full, matrix=matrix)
+    facts = {fact.name: fact for fact in headline.facts(results, Clock(tuple(results.clock_pairs), results.began_ns))}
+    assert "neutron during neutron" in facts["Longest downtime"].detail

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rehearsal.judging import words
 from rehearsal.judging.observation import BEFORE
-from rehearsal.judging.observation import OUTSIDE
+from rehearsal.longest import worst_loss
 from rehearsal.verdict import Outcome
 from rehearsal.verdict import worst
 
@@ -57,14 +57,13 @@ def sentence(verdict: Outcome, found: list[Finding], judged: Judged) -> str:
 
 def _all_well(judged: Judged) -> str:
     parts = [f"all {words.plural(len(judged.steps), 'step')} ended well"]
-    down = [loss for loss in judged.matrix if loss.kind == "down" and loss.count and loss.step not in {BEFORE, OUTSIDE}]
-    if down:
-        worst_loss = max(down, key=lambda loss: (loss.longest.possible_ns or 0, loss.longest.certain_ns))
-        allowed = f", {words.exactly(worst_loss.budget.longest_ns)} allowed" if worst_loss.budget else ""
-        where = f"{worst_loss.service} during {worst_loss.step}"
-        parts.append(f"the longest outage was {words.between(worst_loss.longest)} ({where}{allowed})")
+    longest = worst_loss([loss for loss in judged.matrix if loss.step != BEFORE], "down")
+    if longest is not None:
+        allowed = f", {words.exactly(longest.budget.longest_ns)} allowed" if longest.budget else ""
+        where = f"{longest.service} {when(longest.step)}"
+        parts.append(f"the longest outage was {words.between(longest.longest)} ({where}{allowed})")
     else:
-        parts.append("no outage was seen in any of them")
+        parts.append("no outage was seen")
     if judged.migrations:
         parts.append(f"{words.plural(len(judged.migrations), 'live migration')} succeeded")
     if judged.checks:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rehearsal.longest import longest_first
 from rehearsal.report import axis
 from rehearsal.report import figures
 from rehearsal.report import strips
 from rehearsal.report import svg
 from rehearsal.report import texts
-from rehearsal.report.worst import longest_first
 from rehearsal.verdict import Outcome
 
 if TYPE_CHECKING:

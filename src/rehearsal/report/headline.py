@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rehearsal.longest import weight
+from rehearsal.longest import worst_loss
 from rehearsal.report import figures
 from rehearsal.report import matrix
-from rehearsal.report.worst import weight
-from rehearsal.report.worst import worst_loss
 from rehearsal.verdict import Outcome
 from rehearsal.verdict import worst
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from rehearsal.longest import worst_loss
 from rehearsal.report import figures
-from rehearsal.report.worst import worst_loss
 from rehearsal.results import Length
 from rehearsal.verdict import Outcome
 from rehearsal.verdict import worst

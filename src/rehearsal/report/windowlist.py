@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rehearsal.judging.sums import joined
 from rehearsal.judging.sums import summed
-from rehearsal.report.worst import longest_first
+from rehearsal.longest import longest_first
 
 if TYPE_CHECKING:
     from rehearsal.results import MoreWindows
