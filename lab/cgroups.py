@@ -179,9 +179,8 @@ def remove(state: layout.State) -> list[Path]:
             continue
         inside = sorted((p for p in top.rglob("*") if p.is_dir()), key=lambda p: len(p.parts), reverse=True)
         for directory in (*inside, top):
-            with contextlib.suppress(
-                OSError
-            ):  # given back first: the kernel forgets a group some time after it is gone
+            # Real time is given back first: the kernel forgets a group only some time after it is gone.
+            with contextlib.suppress(OSError):
                 if (directory / "cpu.rt_runtime_us").exists():
                     (directory / "cpu.rt_runtime_us").write_text("0")
             with contextlib.suppress(OSError):

@@ -29,6 +29,11 @@ class Outcome(StrEnum):
         """The exit code of a command that ends with this outcome: 0 ok, 1 fail, 2 unknown."""
         return {"ok": 0, "fail": 1, "unknown": 2}[self.value]
 
+    @property
+    def rank(self) -> int:
+        """By which outcomes are sorted, the worst first: 0 fail, 1 unknown, 2 ok."""
+        return {"fail": 0, "unknown": 1, "ok": 2}[self.value]
+
 
 def worst(outcomes: Iterable[Outcome]) -> Outcome:
     """Return fail if any failed, else unknown if any is unknown or there is none at all, else ok."""

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from rehearsal.history import History
     from rehearsal.history import StepRun
 
-_RANK = {Outcome.FAIL: 0, Outcome.UNKNOWN: 1, Outcome.OK: 2}
-
 
 def checks(history: History) -> list[Check]:
     """Return every claim with its last result, failures first, then unknown."""
@@ -39,7 +37,7 @@ def checks(history: History) -> list[Check]:
         if moment >= newest.get((listed.gate, listed.suite), 0):
             for unreached in checks_of([listed]):  # the suite died before it came to them
                 last.setdefault((unreached.gate, unreached.check, unreached.node_id), _check(unreached))
-    return sorted(last.values(), key=lambda check: _RANK[check.outcome])
+    return sorted(last.values(), key=lambda check: check.outcome.rank)
 
 
 def _check(event: events.CheckDone) -> Check:

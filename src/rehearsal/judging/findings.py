@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from rehearsal.results import Canary
     from rehearsal.results import GuestFigure
 
-_RANK = {Outcome.FAIL: 0, Outcome.UNKNOWN: 1, Outcome.OK: 2}
 _ENDS = {
     "interrupted": "the run was interrupted",
     "calibration": "the run stopped before anything was upgraded",
@@ -72,7 +71,7 @@ def findings(history: History, judged: Judged) -> list[Finding]:
         for step in judged.steps
         if step.attempts > 1 and step.outcome is Outcome.OK
     ]
-    return sorted(found, key=lambda finding: _RANK[finding.outcome])
+    return sorted(found, key=lambda finding: finding.outcome.rank)
 
 
 def _of_the_end(history: History) -> list[Finding]:

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 _MS = 1_000_000
 NOTHING = Length(0, 0, 0)
-_RANK = {Outcome.FAIL: 0, Outcome.UNKNOWN: 1, Outcome.OK: 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,7 +338,7 @@ def _judged(  # noqa: PLR0913 - the last three by keyword
         )
         for each in lost
     ]
-    outcome, worst = min(judged, key=lambda item: (_RANK[item[0]], -_most(item[1].length), item[1].pair.from_ns))
+    outcome, worst = min(judged, key=lambda item: (item[0].rank, -_most(item[1].length), item[1].pair.from_ns))
     count = sum(each.count for each in lost)
     times = f"{words.number(count)} times, the longest" if count > 1 else "once,"
     reason = f"{what} {times} {_told(worst.length)}"

@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from rehearsal.judging.troubles import Group
     from rehearsal.results import Budget
 
-_RANK = {Outcome.FAIL: 0, Outcome.UNKNOWN: 1, Outcome.OK: 2}
-
 
 def matrix(history: History, observation: Observation, groups: list[Group], *, only: str | None = None) -> list[Loss]:
     """Return a cell for each step and service, both kinds, in the order of the plan, with a row outside of steps.
@@ -82,7 +80,7 @@ def _loss(  # noqa: PLR0913, PLR0917 - the coordinates of a cell and what falls 
         mine = [group for group in groups if group.troubles[0].seen.probe.declared.canary == canary]
         watched = watch(history, observation, label, lanes, mine)
         cells.append((canary, _cell(history, label, service, kind, budget, watched, mine)))
-    cells.sort(key=lambda cell: (_RANK[cell[1].outcome], *by_length(cell[1].longest), cell[0]))
+    cells.sort(key=lambda cell: (cell[1].outcome.rank, *by_length(cell[1].longest), cell[0]))
     canary, worst = cells[0]
     if len(cells) == 1:
         return worst

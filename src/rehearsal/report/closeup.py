@@ -11,7 +11,6 @@ from rehearsal.report import figures
 from rehearsal.report import strips
 from rehearsal.report import svg
 from rehearsal.report import texts
-from rehearsal.verdict import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +35,6 @@ _ROWS_MOST = 8
 _MOST = 8
 _ASIDE = frozenset({"backend-new", "backend-reused", "write"})
 """Lanes that explain or bear witness: what users lost is measured by the others."""
-_RANK = {Outcome.FAIL: 0, Outcome.UNKNOWN: 1, Outcome.OK: 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +65,7 @@ def draw(results: Results, clock: Clock) -> list[Closeup]:
     def rank(key: _Key) -> tuple[int, bool, bool, int]:
         judged, length = judge(key), found[key].length
         return (
-            _RANK[judged.outcome] if judged else 1,
+            judged.outcome.rank if judged else 1,
             key[2] != "down",
             length.possible_ns is not None,
             -length.certain_ns,

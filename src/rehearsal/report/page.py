@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 _ROWS_MOST = 400  # of notes: what is beyond is counted on the page and stands in results.json
 _BLIND_MOST = 40  # intervals listed one by one, the longest
 _DUMP_MOST = 120_000  # characters of the target or the plan
-_RANK = {Outcome.FAIL: 0, Outcome.UNKNOWN: 1, Outcome.OK: 2}
 _ATTRIBUTIONS = {
     "step": "began during this step",
     "pre-existing": "had begun before the step",
@@ -69,7 +68,7 @@ def render(results: Results, run_dir: Path) -> str:
         kind=headline.KINDS.get(results.mode, f"Only the {results.mode} suite"),
         verdict=headline.verdict(results),
         facts=headline.facts(results, clock),
-        findings=sorted(results.findings, key=lambda finding: _RANK[finding.outcome]),
+        findings=sorted(results.findings, key=lambda finding: finding.outcome.rank),
         matrix=shown,
         timeline=timeline.draw(results, clock),
         closeups=closeup.draw(results, clock),
