@@ -206,8 +206,8 @@ def test_an_address_that_moves_explains_only_what_uses_it(judged):
     )
     results = judged(troubles=(Trouble("nova", 104.5, 105.5),), more=more)
     (window,) = windows(results)
-    assert window.causes == ["address 192.0.2.9 moved from control-0 on control-1, 0.13 s before the first sign"] or (
-        window.causes[0].startswith("address 192.0.2.9 moved from control-0 on control-1")
+    assert window.causes == ["address 192.0.2.9 moved from control-0 to control-1, 0.13 s before the first sign"] or (
+        window.causes[0].startswith("address 192.0.2.9 moved from control-0 to control-1")
     )
 
 
@@ -246,6 +246,25 @@ def test_a_canary_is_explained_by_its_own_host(judged):
     assert len([each for each in results.happenings if each.kind == "port"]) == 1
 
 
+def test_a_gateway_that_moves_explains_a_guest_that_is_lost(judged):
+    """Wherever the guest is; what happened to the gateway's host is named before it, and a router that only begins moved nothing."""
+    gateway = {"port": "cr-lrp-1", "router_id": "router-1"}
+    more = watched(
+        (3.0, events.GatewayMoved(HOST, before="", chassis="compute-7", first=True, wall_ns=wall(3), **gateway)),
+        (129.9, events.GatewayMoved(HOST, before="compute-7", chassis="", wall_ns=wall(129.9), **gateway)),
+        (130.4, events.GatewayMoved(HOST, before="", chassis="compute-8", wall_ns=wall(130.4), **gateway)),
+        (150.0, events.GatewayMoved(HOST, before="compute-8", chassis="", wall_ns=wall(150), **gateway)),
+        (151.0, events.GatewayMoved(HOST, before="", chassis="compute-8", wall_ns=wall(151), **gateway)),
+        (170.0, events.GatewayMoved(HOST, before="compute-8", chassis="", wall_ns=wall(170), **gateway)),
+    )
+    results = judged(troubles=(Trouble("canary-0", 130, 131.5),), more=more)
+    told = [(each.host, each.what) for each in results.happenings if each.kind == "gateway"]
+    assert told == [("compute-8", "moved from compute-7"), ("compute-8", "left and came back"), ("compute-8", "left")]
+    window = windows(results, "icmp")[0]
+    assert window.explained == "explained"
+    assert window.causes[0].startswith("OVN: the gateway of the canaries' router moved from compute-7 to compute-8")
+
+
 def test_a_step_that_may_not_touch_the_service_explains_nothing(judged):
     """A step was running, but the plan does not let it touch what failed: that is no explanation."""
     results = judged(troubles=(Trouble("nova", 80, 82),), more=watched())
@@ -269,7 +288,7 @@ def test_a_ports_move_is_part_of_the_migration_that_moves_it(judged):
     window = windows(results, "icmp")[0]
     assert window.explained == "explained"
     assert window.causes[0] == "live migration m1 from compute-0"
-    assert window.causes[1].startswith("OVN: the port of canary-0 moved from compute-0 on compute-1")
+    assert window.causes[1].startswith("OVN: the port of canary-0 moved from compute-0 to compute-1")
 
 
 def test_a_host_cut_off_is_not_watched_from_when_it_was_last_heard(judged):

@@ -86,6 +86,7 @@ class Canary:
     udp: bool = False  # its beacon echoes datagrams
     address_v6: str = ""
     without_ipv6: str = ""
+    router_id: str = ""  # of the router between its network and the outer one
 
 
 _Answering = tuple[Canary, beacon.Heard]
@@ -422,6 +423,7 @@ def _wait_answers(
                 name=each.name, server_id=each.server_id, host=each.host, address=each.address, fixed_ip=each.fixed_ip,
                 network=str(ground.net.network.name), boot_id=heard.boot_id, beacon_port=settings.echo_port,
                 facts_port=settings.facts_port, udp=heard.facts.get("udp") is True,
+                router_id=str(ground.net.router_id),
             )  # fmt: skip
             answered.append((canary, heard))
             waiting.remove(each)
@@ -482,7 +484,7 @@ def up_event(canary: Canary) -> CanaryUp:
         canary=canary.name, server_id=canary.server_id, host=canary.host, address=canary.address, fixed_ip=canary.fixed_ip,
         network=canary.network, boot_id=canary.boot_id, beacon_port=canary.beacon_port, facts_port=canary.facts_port,
         udp=canary.udp, address_v6=canary.address_v6,
-        without_ipv6=canary.without_ipv6,
+        without_ipv6=canary.without_ipv6, router_id=canary.router_id,
     )  # fmt: skip
 
 
@@ -492,7 +494,7 @@ def of_event(event: CanaryUp) -> Canary:
         name=event.canary, server_id=event.server_id, host=event.host, address=event.address, fixed_ip=event.fixed_ip,
         network=event.network, boot_id=event.boot_id, beacon_port=event.beacon_port,
         facts_port=event.facts_port or event.beacon_port + 1, udp=event.udp, address_v6=event.address_v6,
-        without_ipv6=event.without_ipv6,
+        without_ipv6=event.without_ipv6, router_id=event.router_id,
     )  # fmt: skip
 
 

@@ -168,6 +168,7 @@ class CanaryUp(Event):
     udp: bool = False  # its beacon echoes datagrams and counts them
     address_v6: str = ""
     without_ipv6: str = ""  # why not, where the cloud has IPv6 outside
+    router_id: str = ""  # of the router between its network and the outer one
 
 
 @dataclass(frozen=True, slots=True)
@@ -490,6 +491,19 @@ class PortMoved(Event):
     before: str
     chassis: str
     up: bool | None
+    wall_ns: int
+    first: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayMoved(Event):
+    """OVN's southbound database binds the gateway port of a router of the canaries elsewhere; `first`: as it was."""
+
+    host: str  # whose database said so
+    port: str
+    router_id: str
+    before: str
+    chassis: str
     wall_ns: int
     first: bool = False
 

@@ -27,6 +27,7 @@ class GuestNetwork:
     """The canaries' network. `without_ipv6`: why its guests have no IPv6 although the cloud's outer network has; else ""."""
 
     network: Any
+    router_id: str
     without_ipv6: str = ""
 
 
@@ -53,7 +54,7 @@ def make(  # noqa: PLR0913 - all by keyword
     try:
         if not any(each.ip_version == 6 for each in api.subnets(network_id=outer.id)):
             log(f"canaries: IPv4 only: {outer.name} has no subnet of IPv6")
-            return GuestNetwork(network)
+            return GuestNetwork(network, router.id)
         name = name_of(run, "subnet-v6")
         second = first(api.subnets(name=name, **scope)) or api.create_subnet(
             name=name,
@@ -66,11 +67,11 @@ def make(  # noqa: PLR0913 - all by keyword
         )
         _connect(api, router, network, second)
     except suitable.NothingSuitableError as error:
-        return GuestNetwork(network, str(error))
+        return GuestNetwork(network, router.id, str(error))
     except CLOUD_ERRORS as error:
-        return GuestNetwork(network, sentence(error))
+        return GuestNetwork(network, router.id, sentence(error))
     log(f"canaries: IPv6 from {second.cidr}")
-    return GuestNetwork(network)
+    return GuestNetwork(network, router.id)
 
 
 def _connect(api: Any, router: Any, network: Any, subnet: Any) -> None:

@@ -375,7 +375,8 @@ class Happening:
     """Something that happened on a host, from `from_ns` to `to_ns` (None: its end was not seen), each ± `error_ns`.
 
     `kind`: container (`subject` its name), proxy (HAProxy's `backend/server`, BACKEND for all servers together; `what` is its
-    state), vip (an address), port (a canary's port in OVN; `host` is where it is bound), chassis.
+    state), vip (an address), port (a canary's port in OVN; `host` is where it is bound), gateway (of the
+    canaries' router, likewise), chassis.
     `what` of a container: restarted, started (when it had stopped is not known), stopped, ran (a task), paused, unhealthy,
     signalled. `ready_ns`: when Docker first called it healthy after it started.
     """

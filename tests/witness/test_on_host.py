@@ -206,8 +206,8 @@ SCHEMA = Path("/usr/share/ovn/ovn-sb.ovsschema")
 
 
 @pytest.mark.skipif(not (shutil.which("ovsdb-server") and SCHEMA.exists()), reason="there is no OVN database here")
-def test_a_real_southbound_database_tells_where_a_servers_port_is_bound(tmp_path, monkeypatch, told):
-    """Only the wanted server's port; a chassis that registers; a port that moves."""
+def test_a_real_southbound_database_tells_where_ports_are_bound(tmp_path, monkeypatch, told):
+    """Only the wanted server's port and the wanted router's gateway; a chassis that leaves; ports that move."""
     database, where = tmp_path / "sb.db", tmp_path / "run" / "ovn" / "ovnsb_db.sock"
     where.parent.mkdir(parents=True)
     subprocess.run(["ovsdb-tool", "create", str(database), str(SCHEMA)], check=True)
@@ -240,14 +240,22 @@ def test_a_real_southbound_database_tells_where_a_servers_port_is_bound(tmp_path
                        external_ids=["map", [["neutron:device_id", device], ["neutron:cidrs", "x"]]])
                 for number, device in ((1, "server-1"), (2, "server-2"))
             ),
+            *(
+                insert("Port_Binding", f"r{number}", logical_port=f"{kind}-{number}", type=kind, tunnel_key=number,
+                       datapath=["named-uuid", "d"], **({} if kind == "patch" else {"chassis": ["named-uuid", "c1"]}),
+                       external_ids=["map", [["neutron:router_name", router]]])
+                for number, kind, router in (
+                    (3, "patch", "router-1"), (4, "chassisredirect", "router-1"), (5, "chassisredirect", "router-2")
+                )
+            ),
         )  # fmt: skip
         monkeypatch.setattr(on_host, "root_of", lambda _name: f"{tmp_path}/")
-        southbound = on_host.Southbound(on_host.Sight(), [])
+        southbound = on_host.Southbound(on_host.Sight(), {})
         southbound.tick()
         within(20, southbound.read, lambda: kinds(told, "chassis-list"))
         assert kinds(told, "chassis-list")[0]["names"] == ["compute-0", "compute-1"]
-        southbound.want(["server-1"])
-        within(20, southbound.read, lambda: kinds(told, "port"))
+        southbound.want({"servers": ["server-1"], "routers": ["router-1"]})
+        within(20, southbound.read, lambda: kinds(told, "port") and kinds(told, "gateway"))
         two = "compute-1"
         rows = subprocess.run(
             ["ovsdb-client", "dump", f"unix:{where}", "OVN_Southbound", "Chassis", "_uuid", "hostname", "-f", "csv"],
@@ -256,7 +264,7 @@ def test_a_real_southbound_database_tells_where_a_servers_port_is_bound(tmp_path
         uuid = next(row.split(",")[0] for row in rows.splitlines() if two in row)
         move = {"op": "update", "table": "Port_Binding", "where": [], "row": {"chassis": ["uuid", uuid]}}
         transact(move)
-        within(20, southbound.read, lambda: len(kinds(told, "port")) == 2)
+        within(20, southbound.read, lambda: len(kinds(told, "port")) == 2 and len(kinds(told, "gateway")) == 2)
         transact({"op": "delete", "table": "Chassis", "where": [["hostname", "==", "compute-0"]]})
         within(20, southbound.read, lambda: kinds(told, "chassis"))
         southbound.close()
@@ -272,6 +280,9 @@ def test_a_real_southbound_database_tells_where_a_servers_port_is_bound(tmp_path
         False,
     )
     assert [(each["name"], each["present"]) for each in kinds(told, "chassis")] == [("compute-0", False)]
+    first, moved = kinds(told, "gateway")
+    assert (first["port"], first["router_id"], first["first"]) == ("chassisredirect-4", "router-1", True)
+    assert (moved["before"], moved["chassis"]) == ("compute-0", "compute-1")
 
 
 # --- addresses -------------------------------------------------------------------------------------------------------
@@ -313,5 +324,7 @@ def test_what_a_host_says_arrives_as_it_was_said(docker, told):
     line = (DATA / "docker-events.jsonl").read_bytes().splitlines()[0]
     event = lines.read_line("one", json.dumps({"k": "container", **on_host.docker_event(line)}).encode())
     assert isinstance(event, events.ContainerChanged)
+    gateway = b'{"k":"gateway","port":"p","router_id":"r","first":true,"before":"","chassis":"b","wall_ns":5}'
+    assert lines.read_line("one", gateway) == events.GatewayMoved("one", "p", "r", "", "b", wall_ns=5, first=True)
     port = b'{"k":"port","port":"p","server_id":"s","first":false,"before":"a","chassis":"b","up":true,"wall_ns":5}'
     assert lines.read_line("one", port) == events.PortMoved("one", "p", "s", "a", "b", up=True, wall_ns=5)

@@ -208,6 +208,7 @@ def _text(happening: Happening, distance_ns: int) -> str:
     """Return one happening as a sentence without its full stop, with how far off the window's first sign it began."""
     when = f"{words.at_most(abs(distance_ns))} {'after' if distance_ns > 0 else 'before'} the first sign"
     where = f" on {happening.host}" if happening.host else ""
+    there = f" to {happening.host}" if happening.what.startswith("moved") else where
     detail = f" ({happening.detail})" if happening.detail else ""
     match happening.kind:
         case "proxy":
@@ -216,9 +217,10 @@ def _text(happening: Happening, distance_ns: int) -> str:
             said = f"HAProxy{where}: {proxy} has {who}" if server == "BACKEND" else f"HAProxy{where}: {proxy}: {who}"
             return f"{said}{detail}, from {when}"
         case "vip":
-            return f"address {happening.subject} {happening.what}{where}, {when}"
-        case "port":
-            return f"OVN: the port of {happening.subject} {happening.what}{where}, {when}"
+            return f"address {happening.subject} {happening.what}{there}, {when}"
+        case "port" | "gateway":
+            what = f"the port of {happening.subject}" if happening.kind == "port" else happening.subject
+            return f"OVN: {what} {happening.what}{there}, {when}"
         case "chassis":
             return f"OVN: {happening.subject} {happening.what}, {when}"
         case _:

@@ -9,6 +9,7 @@ from rehearsal.judging.containers import of_containers
 from rehearsal.judging.hostclocks import HostClocks
 from rehearsal.judging.traffic import of_addresses
 from rehearsal.judging.traffic import of_chassis
+from rehearsal.judging.traffic import of_gateways
 from rehearsal.judging.traffic import of_ports
 from rehearsal.judging.traffic import of_proxies
 
@@ -30,6 +31,7 @@ def happenings_of(history: History) -> list[Happening]:
         *of_proxies(history, clocks),
         *of_addresses(history, clocks),
         *of_ports(history, clocks),
+        *of_gateways(history, clocks),
         *of_chassis(history, clocks),
     ]
     found = [dataclasses.replace(each, service=service_of(each, services)) for each in found]

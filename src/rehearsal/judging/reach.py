@@ -232,7 +232,7 @@ def _of_address(happening: Happening, group: Group, world: World) -> Reach:
 
 
 def _of_guests(happening: Happening, group: Group, at_ns: int, world: World) -> Reach:
-    """Ports and chassis in OVN's southbound database."""
+    """Ports, gateways and chassis in OVN's southbound database."""
     if group.service != CANARIES:
         return Reach(None, "it carries guests' packets only")
     canaries = _canaries(group)
@@ -240,6 +240,9 @@ def _of_guests(happening: Happening, group: Group, at_ns: int, world: World) -> 
         mine = happening.subject in canaries
         # Less than a migration of its own, of which it is a part.
         return Reach(OWN + 1) if mine else Reach(None, "it is the port of another guest")
+    if happening.kind == "gateway":
+        # Less than what happened to the host itself, which may have made the gateway move.
+        return Reach(OWN_OTHER + 1)
     here = {place for canary in canaries for place in world.place_of(canary, at_ns)}
     return Reach(OWN_OTHER if not here or short(happening.host) in here else SHARED)
 

@@ -1,4 +1,4 @@
-"""What happened where requests and packets pass: servers behind HAProxy, virtual addresses, ports and chassis in OVN."""
+"""What happened where requests and packets pass: servers behind HAProxy, virtual addresses, ports, gateways and chassis in OVN."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rehearsal.history import History
 
 _UP_STATES = ("UP", "OPEN")
+GATEWAY = "the gateway of the canaries' router"
 _SAME_NS = 2_000_000_000
 """One port's move, told by several databases, is not further apart."""
 
@@ -127,10 +128,43 @@ def of_ports(history: History, clocks: HostClocks) -> list[Happening]:
         else:
             what = "up" if event.up else "down"
         where = event.chassis or before[0]
-        same = [each for each in found if (each.subject, each.host, each.what) == (canary, where, what)]
-        if not any(abs(each.from_ns - moment.at_ns) <= _SAME_NS for each in same):
-            found.append(Happening("port", where, canary, what, moment.at_ns, moment.at_ns, moment.error_ns))
+        _add_once(found, Happening("port", where, canary, what, moment.at_ns, moment.at_ns, moment.error_ns))
     return found
+
+
+def of_gateways(history: History, clocks: HostClocks) -> list[Happening]:
+    """Return how the gateways of the canaries' routers moved between chassis, and when they were on none.
+
+    IPv6 passes there, and IPv4 unless floating IPs are distributed.
+    """
+    found: list[Happening] = []
+    known: dict[tuple[str, str], str] = {}  # as one database says
+    nowhere: dict[tuple[str, str], tuple[Moment, str]] = {}  # since when, and where it was before
+    for arrived_ns, event in history.of(events.GatewayMoved):
+        said_by = event.host, event.port
+        before, now = known.get(said_by), event.chassis
+        known[said_by] = now
+        if before is None or before == now:
+            continue
+        moment = clocks.moment(event.host, event.wall_ns, arrived_ns)
+        if not now:
+            nowhere[said_by] = moment, before
+            continue
+        left, origin = nowhere.pop(said_by, (moment, before))
+        what = "left and came back" if origin == now else f"moved from {origin or 'nowhere'}"
+        error_ns = max(left.error_ns, moment.error_ns)
+        _add_once(found, Happening("gateway", now, GATEWAY, what, left.at_ns, moment.at_ns, error_ns))
+    for left, origin in nowhere.values():
+        _add_once(found, Happening("gateway", origin, GATEWAY, "left", left.at_ns, None, left.error_ns))
+    return found
+
+
+def _add_once(found: list[Happening], happening: Happening) -> None:
+    """Add what happened, unless another host's database told it before."""
+    same = (happening.subject, happening.host, happening.what)
+    told = (each for each in found if (each.subject, each.host, each.what) == same)
+    if not any(abs(each.from_ns - happening.from_ns) <= _SAME_NS for each in told):
+        found.append(happening)
 
 
 def of_chassis(history: History, clocks: HostClocks) -> list[Happening]:

@@ -22,6 +22,7 @@ _TOLD = (
     events.ProxyChanged,
     events.VipChanged,
     events.PortMoved,
+    events.GatewayMoved,
     events.ChassisChanged,
     events.WitnessEnded,
 )

@@ -28,6 +28,7 @@ SHARED = (
     "ovn_",
     "nova_libvirt",
 )
+_IN_OVN = {"chassis": "OVN chassis", "gateway": "OVN gateway"}
 SHARED_MOST = 14
 _LEAST = 2.0  # a restart of 0.3 s in six hours must not vanish
 _TIPS_MOST = 400
@@ -46,9 +47,9 @@ def shared(happenings: Iterable[Happening]) -> list[tuple[str, list[Happening]]]
     rows: dict[str, list[Happening]] = {}
     for each in happenings:
         if not each.service and (
-            each.kind in {"vip", "chassis"} or (each.kind == "container" and each.subject.startswith(SHARED))
+            each.kind in {"vip", *_IN_OVN} or (each.kind == "container" and each.subject.startswith(SHARED))
         ):
-            rows.setdefault(each.subject if each.kind != "chassis" else "OVN chassis", []).append(each)
+            rows.setdefault(_IN_OVN.get(each.kind, each.subject), []).append(each)
     return sorted(rows.items())[:SHARED_MOST]
 
 

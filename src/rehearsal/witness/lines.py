@@ -131,6 +131,18 @@ def _port(host: str, data: dict[str, Any]) -> Said:
     )
 
 
+def _gateway(host: str, data: dict[str, Any]) -> Said:
+    return events.GatewayMoved(
+        host,
+        port=str(data["port"]),
+        router_id=str(data["router_id"]),
+        before=str(data["before"]),
+        chassis=str(data["chassis"]),
+        wall_ns=_whole(data["wall_ns"]),
+        first=bool(data["first"]),
+    )
+
+
 _READERS: dict[str, Callable[[str, dict[str, Any]], Said]] = {
     "hello": lambda _host, data: Hello(_whole(data["pid"]), str(data["boot_id"])),
     "pong": lambda _host, data: Pong(
@@ -144,6 +156,7 @@ _READERS: dict[str, Callable[[str, dict[str, Any]], Said]] = {
     "proxy": _proxy,
     "vip": _vip,
     "port": _port,
+    "gateway": _gateway,
     "chassis": lambda host, data: events.ChassisChanged(
         host, str(data["name"]), bool(data["present"]), _whole(data["wall_ns"])
     ),

@@ -3,8 +3,8 @@
 It only reads: Docker's events, HAProxy's own table, OVN's southbound database, the addresses that the host holds. It needs
 nothing but the standard library of Python 3.8 or newer. One process, no threads, no files.
 
-Standard input: the settings as one JSON line, then a line now and then (`{"ping": n}`, `{"servers": [...]}`). It ends when
-standard input ends, when standard output breaks, and when nothing was heard for SILENCE_S: whatever becomes of the other
+Standard input: the settings as one JSON line, then a line now and then (`{"ping": n}`,
+`{"servers": [...], "routers": [...]}`). It ends when standard input ends, when standard output breaks, and when nothing was heard for SILENCE_S: whatever becomes of the other
 side or of the network in between, nothing stays behind.
 
 Standard output: one JSON object a line, `k` is its kind; times are this host's wall clock (ns), ordering within the host only.
@@ -29,6 +29,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
+from typing import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -365,25 +366,42 @@ def optional(value: Any) -> Any:
     return value
 
 
-class Southbound:
-    """OVN's chassis, and on which of them the ports of given servers are bound. The database sends changes only.
+class Bound(NamedTuple):
+    """A port as the southbound database has it. `chassis`: the row's uuid; `router_id`: of a router's port only."""
 
-    monitor_cond (ovsdb-server(7), 4.1.12): a port is wanted if its `neutron:device_id` is one of the servers.
+    port: str
+    kind: str
+    server_id: str
+    router_id: str
+    chassis: str | None
+    up: bool | None
+
+
+def wanted_ports(settings: dict[str, Any]) -> list[list[str]]:
+    """Return by which pairs of Neutron's external_ids the ports of these servers and routers are found."""
+    servers = [["neutron:device_id", str(each)] for each in settings.get("servers") or []]
+    return servers + [["neutron:router_name", str(each)] for each in settings.get("routers") or []]
+
+
+class Southbound:
+    """OVN's chassis, and on which of them the ports of given servers and the gateways of given routers are bound.
+
+    The database sends changes only. monitor_cond (ovsdb-server(7), 4.1.12): a port is wanted if its `neutron:device_id` is
+    one of the servers, or its `neutron:router_name` one of the routers.
     """
 
-    def __init__(self, sight: Sight, servers: list[str]) -> None:
+    def __init__(self, sight: Sight, settings: dict[str, Any]) -> None:
         self._sight = sight
-        self._servers = list(servers)
+        self._wanted = wanted_ports(settings)
         self._buffer = ""
         self._chassis: dict[str, str] | None = None
-        self._ports: dict[str, tuple[str, str, str | None, bool | None]] = {}  # port, server, chassis, up
+        self._ports: dict[str, Bound] = {}
         self._seen_once = False
         self.socket: socket.socket | None = None
         self.due = 0.0
 
     def _where(self) -> list[Any]:
-        wanted = [["external_ids", "includes", ["map", [["neutron:device_id", each]]]] for each in self._servers]
-        return wanted or [False]
+        return [["external_ids", "includes", ["map", [pair]]] for pair in self._wanted] or [False]
 
     def tick(self) -> None:
         """Connect if it is not connected."""
@@ -401,7 +419,7 @@ class Southbound:
             tables = {
                 "Chassis": [{"columns": ["name", "hostname"]}],
                 "Port_Binding": [
-                    {"columns": ["logical_port", "chassis", "up", "external_ids"], "where": self._where()}
+                    {"columns": ["logical_port", "type", "chassis", "up", "external_ids"], "where": self._where()}
                 ],
             }
             self._say("monitor_cond", ["OVN_Southbound", "witness", tables], "begin")
@@ -421,9 +439,9 @@ class Southbound:
         if self.socket is not None:
             self.socket.sendall(json.dumps({"method": method, "params": params, "id": number}).encode())
 
-    def want(self, servers: list[str]) -> None:
-        """Watch the ports of these servers from now on."""
-        self._servers = list(servers)
+    def want(self, settings: dict[str, Any]) -> None:
+        """Watch the ports of these servers and the gateways of these routers from now on."""
+        self._wanted = wanted_ports(settings)
         with contextlib.suppress(OSError):  # a broken connection shows when it is read
             self._say(
                 "monitor_cond_change", ["witness", "witness", {"Port_Binding": [{"where": self._where()}]}], "servers"
@@ -483,27 +501,29 @@ class Southbound:
             self._ports.pop(key, None)
             return
         old = self._ports.get(key)
-        port, server, chassis, up = old or ("", "", None, None)
-        port = str(row.get("logical_port") or port)
-        server = pairs(row.get("external_ids")).get("neutron:device_id") or server
-        if "chassis" in row:
-            chassis = optional(row["chassis"])
-        if "up" in row:
-            up = optional(row["up"])
-        self._ports[key] = port, server, chassis, up
-        names = self._chassis or {}
-        if old is not None and old[2:] == (chassis, up):
-            return
-        tell(
-            "port",
-            port=port,
-            server_id=server,
-            first=old is None,
-            before=names.get(old[2] or "", "") if old else "",
-            chassis=names.get(chassis or "", ""),
-            up=up,
-            wall_ns=now_ns,
+        names = pairs(row.get("external_ids"))
+        new = Bound(
+            str(row.get("logical_port") or (old.port if old else "")),
+            str(row.get("type", old.kind if old else "")),
+            names.get("neutron:device_id") or (old.server_id if old else ""),
+            names.get("neutron:router_name") or (old.router_id if old else ""),
+            optional(row["chassis"]) if "chassis" in row else old.chassis if old else None,
+            optional(row["up"]) if "up" in row else old.up if old else None,
         )
+        self._ports[key] = new
+        hosts = self._chassis or {}
+        facts = {
+            "port": new.port,
+            "first": old is None,
+            "before": hosts.get(old.chassis or "", "") if old else "",
+            "chassis": hosts.get(new.chassis or "", ""),
+            "wall_ns": now_ns,
+        }
+        if new.server_id:
+            if old is None or (old.chassis, old.up) != (new.chassis, new.up):
+                tell("port", server_id=new.server_id, up=new.up, **facts)
+        elif new.kind == "chassisredirect" and (old is None or old.chassis != new.chassis):
+            tell("gateway", router_id=new.router_id, **facts)
 
     def close(self) -> None:
         """Forget the connection; what was known stays, so that a change meanwhile is seen."""
@@ -642,7 +662,7 @@ class Witness:
         self._containers = Containers(self._sight, self._changed)
         self._containers_due = 0.0
         self._proxies = Proxies(self._sight)
-        self._southbound = Southbound(self._sight, [str(each) for each in settings.get("servers") or []])
+        self._southbound = Southbound(self._sight, settings)
         self._addresses = Addresses(self._sight, [str(each) for each in settings.get("vips") or []])
 
     def _changed(self, container: str) -> None:
@@ -683,7 +703,7 @@ class Witness:
                     cpu_ns = round((used.ru_utime + used.ru_stime) * 1e9)
                     tell("pong", n=order["ping"], wall_ns=wall_ns(), cpu_ns=cpu_ns, rss_bytes=used.ru_maxrss * 1024)
                 if "servers" in order:
-                    self._southbound.want([str(each) for each in order["servers"]])
+                    self._southbound.want(order)
         return bool(part)
 
     def _hear(self, part: Any) -> None:

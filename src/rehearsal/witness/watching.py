@@ -80,6 +80,7 @@ class Witness:
         self._lines: list[_Line] = []
         self._vips: list[str] = []
         self._servers: list[str] = []
+        self._routers: list[str] = []
         self._thread: threading.Thread | None = None
         self._journal: Journal | None = None
         self._stop = threading.Event()
@@ -102,9 +103,11 @@ class Witness:
         self._thread.start()
 
     def heard(self, event: events.Event) -> None:
-        """Take from what the runner records which servers' ports to watch."""
+        """Take from what the runner records which servers' ports and which routers' gateways to watch."""
         if isinstance(event, events.CanaryUp) and event.server_id not in self._servers:
             self._servers = [*self._servers, event.server_id]
+            if event.router_id and event.router_id not in self._routers:
+                self._routers = [*self._routers, event.router_id]
             self._wanted.set()
 
     def stop(self) -> str:
@@ -149,7 +152,7 @@ class Witness:
         self._wanted.clear()
         for line in self._lines:
             if others and line.process is not None and not line.connecting:
-                self._say(line, {"servers": self._servers})
+                self._say(line, {"servers": self._servers, "routers": self._routers})
             if now >= line.due:
                 self._do(line, now)
             self._tell_blindness(line, now)
@@ -195,8 +198,8 @@ class Witness:
         line.said, line.complained, line.asked_ns = b"", b"", {}
         line.opened_ns = time.monotonic_ns()
         line.due = time.monotonic() + PING_S
-        settings = json.dumps({"vips": self._vips, "servers": self._servers}).encode() + b"\n"
-        self._write(line, self._program + settings)
+        settings = {"vips": self._vips, "servers": self._servers, "routers": self._routers}
+        self._write(line, self._program + json.dumps(settings).encode() + b"\n")
 
     def _say(self, line: _Line, what: dict[str, Any]) -> None:
         self._write(line, json.dumps(what).encode() + b"\n")
