@@ -228,7 +228,7 @@ _OVN = {
     "ovn_nb_connection": f"tcp:{layout.CONTROL.management}:{layout.OVN_NB_PORT}",
     "ovn_sb_connection": f"tcp:{layout.CONTROL.management}:{layout.OVN_SB_PORT}",
     "ovn_metadata_enabled": True,
-    "enable_distributed_floating_ip": True,
+    "enable_distributed_floating_ip": False,
     "ovn_emit_need_to_frag": False,
 }
 

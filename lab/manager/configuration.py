@@ -198,7 +198,6 @@ def _kolla() -> dict[str, object]:
         "enable_opensearch": "no",
         "enable_ovn_sb_db_relay": "no",
         "neutron_plugin_agent": "ovn",
-        "neutron_ovn_distributed_fip": "yes",
         "nova_compute_virt_type": "qemu",
         "nova_console": "novnc",
         # Kolla waits 30 s here for the computes to report their new version; they do so within ten.

@@ -50,6 +50,11 @@ def test_exec_passes_output_and_exit_code():
     assert (done.returncode, done.stdout) == (7, "said\n/\n")
 
 
+def test_the_prober_runs_when_it_is_due():
+    """The manager got its share of real time, also if another lab was there a moment before: without it a prober waits for its turn."""
+    lab("exec", layout.MANAGER.name, "--", "chrt", "--fifo", "1", "true")
+
+
 @pytest.mark.parametrize("node", NODES)
 def test_a_node_is_a_machine_of_its_own(node):
     """Own name, own processes, own files; no default route, no nameserver; the machine's services are not there."""
