@@ -213,6 +213,28 @@ def test_deceiving_characters_are_spelled_out():
     assert plain("שלום\nnova") == "שלום\nnova"
 
 
+@given(st.lists(st.tuples(st.integers(1, 90 * S), st.integers(-2 * S, 2 * S)), max_size=12), st.integers(0, 900))
+def test_ticks_of_the_timeline_are_round_by_a_clock_that_drifts_or_jumps(steps, length_s):
+    """Whatever the wall clock did: each tick is at a whole minute of it, or at whole seconds, and says so."""
+    pairs = [(made.T0, made.WALL0)]
+    for after_ns, off_ns in steps:
+        pairs.append((pairs[-1][0] + after_ns, pairs[-1][1] + after_ns + off_ns))
+    clock = Clock(tuple(pairs), made.T0)
+    results = made.empty(began_ns=made.T0, ended_ns=made.T0 + length_s * S + 1)
+    marks = timeline._marks(results, clock)
+    step = axis.step_ns(length_s * S + 1, 10)
+    assert all(clock.wall_ns(t_ns) % step == 0 for t_ns in marks)
+    assert marks == sorted(marks)
+
+
+def test_a_clock_that_loses_a_nanosecond_does_not_lose_a_minute():
+    """A tick just before the full minute, told without its seconds, would be told as the minute before."""
+    pairs = tuple((made.T0 + n * 30 * S, made.WALL0 + n * 30 * S - n) for n in range(20))
+    results = made.empty(began_ns=made.T0, ended_ns=made.T0 + 530 * S, clock_pairs=list(pairs))
+    shown = re.findall(r'class="tick"[^>]*>([^<]+)<', str(timeline.draw(results, Clock(pairs, made.T0)).drawings[-1]))
+    assert shown == [f"06:{minute}" for minute in range(25, 34)]
+
+
 def test_a_clock_shows_wall_time_by_the_last_pair_before():
     clock = Clock(((made.T0, made.WALL0), (made.T0 + 100 * S, made.WALL0 + 160 * S)), made.T0)
     assert clock.at(made.T0) == "06:24:48"

@@ -23,7 +23,11 @@ def step_ns(span_ns: int, most: int) -> int:
 
 
 def ticks(from_ns: int, to_ns: int, origin_ns: int, most: int) -> list[int]:
-    """Return round instants (ns) inside [from, to], counted from the origin (ns): midnight, or an onset."""
-    step = step_ns(max(1, to_ns - from_ns), most)
-    first = origin_ns - (origin_ns - from_ns) // step * step
-    return list(range(first, to_ns + 1, step))
+    """Return round instants (ns) inside [from, to], counted from the origin (ns), such as an onset."""
+    return every(step_ns(max(1, to_ns - from_ns), most), from_ns, to_ns, origin_ns)
+
+
+def every(step_ns: int, from_ns: int, to_ns: int, origin_ns: int) -> list[int]:
+    """Return the instants (ns) inside [from, to] that are whole steps (ns) away from the origin (ns)."""
+    first = origin_ns - (origin_ns - from_ns) // step_ns * step_ns
+    return list(range(first, to_ns + 1, step_ns))

@@ -6,8 +6,12 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from datetime import UTC
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from rehearsal.report.figures import SECOND
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,11 @@ class Clock:
         place = max(0, bisect_right(self.pairs, (t_ns, 1 << 80)) - 1)
         monotonic, wall = self.pairs[place]
         return wall + t_ns - monotonic
+
+    def pieces(self, from_ns: int, to_ns: int) -> Iterator[tuple[int, int]]:
+        """Yield the parts of [from, to] in which one pair holds: inside of each, wall-clock time runs evenly."""
+        borders = [monotonic for monotonic, _ in self.pairs[1:] if from_ns < monotonic <= to_ns]
+        yield from zip([from_ns, *borders], [*(border - 1 for border in borders), to_ns], strict=True)
 
     def at(self, t_ns: int, decimals: int = 0) -> str:
         """Return the UTC time of day, cut (not rounded) to that many decimals: `06:24:48.123`."""

@@ -295,9 +295,14 @@ def _bands(results: Results, scale: svg.Scale, high: float) -> Iterable[Markup]:
 
 
 def _marks(results: Results, clock: Clock) -> list[int]:
-    wall = clock.wall_ns(results.began_ns)
-    origin = results.began_ns - (wall % _DAY_NS if wall is not None else 0)
-    return axis.ticks(results.began_ns, results.ended_ns, origin, 10)
+    """Return the instants of the ticks: round by the wall clock, which runs a little faster or slower than the axis, or jumps."""
+    step = axis.step_ns(max(1, results.ended_ns - results.began_ns), 10)
+    found = []
+    for from_ns, to_ns in clock.pieces(results.began_ns, results.ended_ns):
+        wall = clock.wall_ns(from_ns)
+        midnight = from_ns - wall % _DAY_NS if wall is not None else results.began_ns
+        found += axis.every(step, from_ns, to_ns, midnight)
+    return found
 
 
 def _grid(results: Results, clock: Clock, scale: svg.Scale, top: float, bottom: float) -> Iterable[Markup]:
@@ -308,7 +313,7 @@ def _grid(results: Results, clock: Clock, scale: svg.Scale, top: float, bottom: 
 
 def _times(results: Results, clock: Clock, scale: svg.Scale, y: float) -> Iterable[Markup]:
     marks = _marks(results, clock)
-    whole_minutes = len(marks) > 1 and (marks[1] - marks[0]) % figures.MINUTE == 0 and bool(clock.pairs)
+    whole_minutes = bool(clock.pairs) and all(clock.at(t_ns).endswith(":00") for t_ns in marks)
     day = clock.day(results.began_ns)
     for t_ns in marks:
         shown = clock.at(t_ns)[:5] if whole_minutes else clock.at(t_ns)
