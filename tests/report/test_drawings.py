@@ -17,6 +17,7 @@ from rehearsal.report import svg
 from rehearsal.report import timeline
 from rehearsal.report.clock import Clock
 from rehearsal.report.figures import allowed
+from rehearsal.report.figures import bounded
 from rehearsal.report.figures import exactly
 from rehearsal.report.page import render
 from rehearsal.report.svg import Scale
@@ -150,6 +151,25 @@ def test_the_closeup_shows_what_users_lost_not_what_a_rare_witness_cannot_exclud
     results = replace(made.full(), windows=windows[:1], matrix=[])
     (drawn,) = closeup.draw(results, Clock(tuple(results.clock_pairs), results.began_ns))
     assert drawn.window.lane == "write"  # nothing else saw anything
+
+
+def test_the_closeup_says_what_the_matrix_says():
+    """Asked every 5 s, 10 s may have been lost; asked often, 6 s were, and the service is judged by both together."""
+    full = made.full()
+    one = replace(full.windows[0], kind="down", step="glance", service="glance", canary="", attribution="step")
+    rare, often = (
+        replace(one, lane="deep-fresh", length=made.length(4.99, 10, 15.03)),
+        replace(one, lane="vip-new", length=made.length(4.95, 5.9, 6.2)),
+    )
+    cell = replace(made.loss("glance", "glance"), count=1, longest=made.length(5.1, 6.1, 6.7))
+    results = replace(full, windows=[rare, often], matrix=[cell])
+    clock = Clock(tuple(results.clock_pairs), results.began_ns)
+    (drawn,) = closeup.draw(results, clock)
+    assert drawn.window.lane == "vip-new"
+    assert drawn.length == bounded(cell.longest, cell.budget.longest_ns if cell.budget else None)
+    guests = [replace(each, canary="canary-0") for each in results.windows]
+    (drawn,) = closeup.draw(replace(results, windows=guests), clock)
+    assert drawn.length == bounded(often.length, cell.budget.longest_ns if cell.budget else None)
 
 
 def test_the_closeup_of_a_window_in_a_live_migration_shows_what_judged_it(tmp_path):

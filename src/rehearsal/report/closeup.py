@@ -11,6 +11,7 @@ from rehearsal.report import figures
 from rehearsal.report import strips
 from rehearsal.report import svg
 from rehearsal.report import texts
+from rehearsal.results import Loss
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
     from rehearsal.report.clock import Clock
     from rehearsal.results import Budget
-    from rehearsal.results import Loss
     from rehearsal.results import Migration
     from rehearsal.results import Results
     from rehearsal.results import Strip
@@ -35,6 +35,8 @@ _ROWS_MOST = 8
 _MOST = 8
 _ASIDE = frozenset({"backend-new", "backend-reused", "write"})
 """Lanes that explain or bear witness: what users lost is measured by the others."""
+_ABOUT = 0.8
+"""Of windows whose certain lengths differ by less, the one that is known more closely tells more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +55,11 @@ def draw(results: Results, clock: Clock) -> list[Closeup]:
     """Draw one window of every (step or live migration, service, kind), worst verdict and longest first, at most eight."""
     cells = {(loss.step, loss.service, loss.kind, ""): loss for loss in results.matrix}
     moves = {move.id: move for move in results.migrations}
-    found: dict[_Key, Window] = {}
+    seen: dict[_Key, list[Window]] = {}
     for window in longest_first(results.windows):
         key = window.step, window.service, window.kind, _migration_of(window, results.migrations)
-        if key not in found or _telling(window) > _telling(found[key]):
-            found[key] = window
+        seen.setdefault(key, []).append(window)
+    found = {key: _most_telling(windows) for key, windows in seen.items()}
 
     def judge(key: _Key) -> Loss | Migration | None:
         return moves[key[3]] if key[3] else cells.get(key)
@@ -83,22 +85,26 @@ def _migration_of(window: Window, moves: Sequence[Migration]) -> str:
     return max(own, key=lambda move: move.began_ns).id if own else ""
 
 
-def _telling(window: Window) -> tuple[bool, bool, int, int]:
-    """Sort key: a lane that users have, then an open end, then what is certain, then how closely it is known."""
-    certain_ns, possible_ns = window.length.certain_ns, window.length.possible_ns
-    width_ns = (possible_ns or certain_ns) - certain_ns
-    return window.lane not in _ASIDE, possible_ns is None, certain_ns, -width_ns
+def _most_telling(windows: Sequence[Window]) -> Window:
+    """Return the window of a lane that users have, with an open end if there is one, that is about the longest and most closely known."""
+    own = [window for window in windows if window.lane not in _ASIDE] or windows
+    own = [window for window in own if window.length.possible_ns is None] or own
+    enough_ns = max(window.length.certain_ns for window in own) * _ABOUT
+    long = [window for window in own if window.length.certain_ns >= enough_ns]
+    return min(long, key=lambda window: (window.length.possible_ns or 0) - window.length.certain_ns)
 
 
 def _closeup(
     window: Window, judged: Loss | Migration | None, migration: str, results: Results, clock: Clock
 ) -> Closeup:
     budget = judged.budget if judged else None
+    # A service is judged by all its lanes together: the figure is the matrix's, not that of the one lane in bold type.
+    length = judged.longest if isinstance(judged, Loss) and judged.count and not window.canary else window.length
     return Closeup(
         window,
         judged,
         migration,
-        figures.bounded(window.length, budget.longest_ns if budget else None),
+        figures.bounded(length, budget.longest_ns if budget else None),
         clock.at(window.first_bad_ns, 3),
         _drawing(window, _neighbours(window, results), budget, results, clock),
     )
