@@ -96,6 +96,21 @@ def test_load_is_told_as_declared_and_as_sent(results):
     assert results.quality.load_per_s == pytest.approx(222)
 
 
+def test_each_kind_of_load_is_told_at_its_own_most(tmp_path):
+    """Requests are at their most while services are in focus, packets while a canary migrates; both together at neither alone."""
+    plain = load(write_run(tmp_path / "plain"))
+    number = {
+        lane: next(probe.declared.probe for probe in plain.probes if probe.lane == lane) for lane in ("vip-new", "icmp")
+    }
+    changes = ((40.0, "vip-new", 50), (50.0, "vip-new", 10), (50.0, "icmp", 100), (60.0, "icmp", 50))
+    more = tuple((s, events.PeriodChanged(number[lane], 10**9 // hz)) for s, lane, hz in changes)
+    focused = load(write_run(tmp_path / "focused", Scenario(more=more)))
+    before, changed = judge(plain).quality.load, judge(focused).quality.load
+    assert changed.requests_per_s == pytest.approx(before.requests_per_s + 40)
+    assert changed.packets_per_s == pytest.approx(before.packets_per_s + 50)
+    assert changed.samples_per_s == pytest.approx(before.samples_per_s + 50)
+
+
 def test_a_calibration_is_read_back_and_its_seal_is_tried(results):
     good, broken = results.calibrations
     assert (good.outcome, good.seal_fits, good.trials[0].possible_ns) == (Outcome.OK, True, 6)

@@ -169,12 +169,14 @@ class AnswerTime:
 class Load:
     """What probing cost those who were probed, a second: as declared (the most at any time), and as it was (on average).
 
+    `samples_per_s` is the most of requests and packets together: not their sum, unless both are at their most at once.
     A packet is an echo request to a guest (ICMP, TCP, UDP); what goes to the prober's own controls costs nobody.
     """
 
     requests_per_s: float = 0.0
     connections_per_s: float = 0.0  # of the requests, those over a connection of their own
     packets_per_s: float = 0.0
+    samples_per_s: float = 0.0
     sent_requests_per_s: float = 0.0
     sent_packets_per_s: float = 0.0
     watched_ns: int = 0  # how long there was a prober

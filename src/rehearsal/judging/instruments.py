@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
@@ -97,19 +98,20 @@ def percentile(lags: NDArray[np.int64], share: float) -> int | None:
 
 
 def load(history: History, observation: Observation) -> Load:
-    """Return what probing cost: the most that was declared at any moment, and what was sent on average."""
+    """Return what probing cost: the most of each kind that was declared at any moment, and what was sent on average."""
     spans = [
         (run.started_ns, run.stopped_ns if run.stopped_ns is not None else run.last_beat_ns)
         for run in history.prober_runs
     ]
     watched_ns = measure([(low, high) for low, high in spans if high > low])
-    most = max((load_of(lanes) for lanes in _declared(history)), key=lambda one: one.samples_per_s, default=None)
+    declared = [load_of(lanes) for lanes in _declared(history)]
     sent = load_of((seen.probe.lane, float(seen.trace.samples)) for seen in observation.seen)
     seconds = watched_ns / 1e9
     return Load(
-        requests_per_s=most.requests_per_s if most else 0.0,
-        connections_per_s=most.connections_per_s if most else 0.0,
-        packets_per_s=most.packets_per_s if most else 0.0,
+        requests_per_s=max((one.requests_per_s for one in declared), default=0.0),
+        connections_per_s=max((one.connections_per_s for one in declared), default=0.0),
+        packets_per_s=max((one.packets_per_s for one in declared), default=0.0),
+        samples_per_s=max((one.samples_per_s for one in declared), default=0.0),
         sent_requests_per_s=sent.requests_per_s / seconds if seconds else 0.0,
         sent_packets_per_s=sent.packets_per_s / seconds if seconds else 0.0,
         watched_ns=watched_ns,
@@ -125,11 +127,10 @@ def _declared(history: History) -> Iterable[list[tuple[str, float]]]:
         if until is not None:
             changes.append((until, probe.index, probe.lane, 0.0))
     now: dict[int, tuple[str, float]] = {}
-    for place, (moment, index, lane, hz) in enumerate(sorted(changes, key=lambda change: change[:2])):
-        now[index] = lane, hz
-        following = changes[place + 1 : place + 2]
-        if not following or following[0][0] != moment:
-            yield list(now.values())
+    changes.sort(key=lambda change: change[:2])
+    for _, together in itertools.groupby(changes, key=lambda change: change[0]):
+        now |= {index: (lane, hz) for _, index, lane, hz in together}
+        yield list(now.values())
 
 
 # --- blindness -----------------------------------------------------------------------------------------------------

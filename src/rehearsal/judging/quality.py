@@ -41,7 +41,7 @@ def quality(history: History, observation: Observation) -> Quality:
         lag_max_ns=max((seen.trace.lag_max_ns for seen in observation.seen if seen.trace.samples), default=None),
         blind=_longest(blind),
         blind_share=blind_share(observation, absent, begun_ns, history.ended_ns) if runs else 1.0,
-        load_per_s=load.requests_per_s + load.packets_per_s,
+        load_per_s=load.samples_per_s,
         steal_ns=sum(beat.steal_ns for beat in beats),
         run_delay_ns=sum(beat.run_delay_ns for beat in beats),
         prober_stopped=bool(runs) and all(run.stopped is not None for run in runs),
