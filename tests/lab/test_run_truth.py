@@ -73,3 +73,26 @@ def test_known_faults_lie_within_what_was_measured():
             assert flow["longest"]["possible_ns"] >= (least_ns if paused else 0), flow
     lanes = {(flow["canary"], flow["lane"]) for flow in results["flows"]}
     assert (truth["canary"], "icmp v6") in lanes
+
+
+PREFER = (
+    "for table in Gateway_Chassis HA_Chassis; do for one in $(docker exec ovn_nb_db ovn-nbctl --bare --columns=_uuid find "
+    "$table chassis_name={host}); do docker exec ovn_nb_db ovn-nbctl set $table $one priority=99; done; done"
+)
+
+
+def test_a_gateway_that_moves_is_seen():
+    """The router's gateway is given to the other node, as an operator would do it: where it was and where it is now are told."""
+    truth = {}
+
+    def meanwhile(reports):
+        small_runs.wait_for_step(reports, "wait")
+        ask = "docker exec ovn_sb_db ovn-sbctl --bare"
+        chassis = sh("lab-control-0", f"{ask} --columns=chassis find Port_Binding type=chassisredirect").strip()
+        truth["from"] = sh("lab-control-0", f"{ask} --columns=hostname list Chassis {chassis}").strip()
+        (truth["to"],) = {"lab-compute-0", "lab-compute-1"} - {truth["from"]}
+        sh("lab-control-0", PREFER.format(host=truth["to"]))
+
+    run, _, log = small_runs.rehearse("gateway", 10, "--keep-going", "--without", "migrations", meanwhile=meanwhile)
+    moves = [each for each in small_runs.results_of(run)["happenings"] if each["kind"] == "gateway"]
+    assert [(each["what"], each["host"]) for each in moves] == [(f"moved from {truth['from']}", truth["to"])], log
