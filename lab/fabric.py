@@ -79,6 +79,10 @@ def _cable(pid: int, fabric: int, number: int, interface: str, address: str | No
     script = f"ip link set {interface} mtu {mtu} up\n"
     if address:
         script += f"ip addr replace {address} dev {interface}\n"
+    else:
+        # The kernel sees what arrives at an uplink of Open vSwitch too, and would answer for the bridge's address with the
+        # uplink's own. The datapath believes the answer that comes last, and sends a tunnel's packets where nobody takes them.
+        script += f"sysctl -q -w net.ipv4.conf.{interface}.arp_ignore=1\n"
     if interface != layout.MANAGEMENT_INTERFACE:
         # Checksums must be complete on the wire: the userspace datapath does not finish what an offload left open.
         script += f"ethtool -K {interface} tx off tso off gso off gro off >/dev/null 2>&1 || true\n"

@@ -55,6 +55,14 @@ def test_the_prober_runs_when_it_is_due():
     lab("exec", layout.MANAGER.name, "--", "chrt", "--fifo", "1", "true")
 
 
+@pytest.mark.parametrize("node", layout.GROUPS["compute"])
+def test_only_the_bridge_answers_for_a_tunnels_address(node):
+    """An uplink of Open vSwitch has no address, so the kernel must not answer for the bridge's there: the tunnel would end nowhere."""
+    for uplink in (layout.TUNNEL_INTERFACE, layout.PROVIDER_INTERFACE):
+        assert sh(node, f"ip -o -4 address show dev {uplink}") == ""
+        assert sh(node, f"sysctl -n net.ipv4.conf.{uplink}.arp_ignore").strip() == "1"
+
+
 @pytest.mark.parametrize("node", NODES)
 def test_a_node_is_a_machine_of_its_own(node):
     """Own name, own processes, own files; no default route, no nameserver; the machine's services are not there."""
