@@ -501,7 +501,6 @@ class GatewayMoved(Event):
 
     host: str  # whose database said so
     port: str
-    router_id: str
     before: str
     chassis: str
     wall_ns: int

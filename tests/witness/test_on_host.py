@@ -281,7 +281,7 @@ def test_a_real_southbound_database_tells_where_ports_are_bound(tmp_path, monkey
     )
     assert [(each["name"], each["present"]) for each in kinds(told, "chassis")] == [("compute-0", False)]
     first, moved = kinds(told, "gateway")
-    assert (first["port"], first["router_id"], first["first"]) == ("chassisredirect-4", "router-1", True)
+    assert (first["port"], first["first"]) == ("chassisredirect-4", True)
     assert (moved["before"], moved["chassis"]) == ("compute-0", "compute-1")
 
 
@@ -324,7 +324,7 @@ def test_what_a_host_says_arrives_as_it_was_said(docker, told):
     line = (DATA / "docker-events.jsonl").read_bytes().splitlines()[0]
     event = lines.read_line("one", json.dumps({"k": "container", **on_host.docker_event(line)}).encode())
     assert isinstance(event, events.ContainerChanged)
-    gateway = b'{"k":"gateway","port":"p","router_id":"r","first":true,"before":"","chassis":"b","wall_ns":5}'
-    assert lines.read_line("one", gateway) == events.GatewayMoved("one", "p", "r", "", "b", wall_ns=5, first=True)
+    gateway = b'{"k":"gateway","port":"p","first":true,"before":"","chassis":"b","wall_ns":5}'
+    assert lines.read_line("one", gateway) == events.GatewayMoved("one", "p", "", "b", wall_ns=5, first=True)
     port = b'{"k":"port","port":"p","server_id":"s","first":false,"before":"a","chassis":"b","up":true,"wall_ns":5}'
     assert lines.read_line("one", port) == events.PortMoved("one", "p", "s", "a", "b", up=True, wall_ns=5)

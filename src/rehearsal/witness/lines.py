@@ -119,28 +119,14 @@ def _vip(host: str, data: dict[str, Any]) -> Said:
 
 def _port(host: str, data: dict[str, Any]) -> Said:
     up = data.get("up")
-    return events.PortMoved(
-        host,
-        port=str(data["port"]),
-        server_id=str(data["server_id"]),
-        before=str(data["before"]),
-        chassis=str(data["chassis"]),
-        up=up if isinstance(up, bool) else None,
-        wall_ns=_whole(data["wall_ns"]),
-        first=bool(data["first"]),
-    )
+    up = up if isinstance(up, bool) else None
+    return events.PortMoved(host, server_id=str(data["server_id"]), up=up, **_move(data))
 
 
-def _gateway(host: str, data: dict[str, Any]) -> Said:
-    return events.GatewayMoved(
-        host,
-        port=str(data["port"]),
-        router_id=str(data["router_id"]),
-        before=str(data["before"]),
-        chassis=str(data["chassis"]),
-        wall_ns=_whole(data["wall_ns"]),
-        first=bool(data["first"]),
-    )
+def _move(data: dict[str, Any]) -> dict[str, Any]:
+    """Return what a port and a gateway tell alike: which, from where, to where, when."""
+    names = {name: str(data[name]) for name in ("port", "before", "chassis")}
+    return {**names, "wall_ns": _whole(data["wall_ns"]), "first": bool(data["first"])}
 
 
 _READERS: dict[str, Callable[[str, dict[str, Any]], Said]] = {
@@ -156,7 +142,7 @@ _READERS: dict[str, Callable[[str, dict[str, Any]], Said]] = {
     "proxy": _proxy,
     "vip": _vip,
     "port": _port,
-    "gateway": _gateway,
+    "gateway": lambda host, data: events.GatewayMoved(host, **_move(data)),
     "chassis": lambda host, data: events.ChassisChanged(
         host, str(data["name"]), bool(data["present"]), _whole(data["wall_ns"])
     ),

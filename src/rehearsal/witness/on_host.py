@@ -4,8 +4,8 @@ It only reads: Docker's events, HAProxy's own table, OVN's southbound database, 
 nothing but the standard library of Python 3.8 or newer. One process, no threads, no files.
 
 Standard input: the settings as one JSON line, then a line now and then (`{"ping": n}`,
-`{"servers": [...], "routers": [...]}`). It ends when standard input ends, when standard output breaks, and when nothing was heard for SILENCE_S: whatever becomes of the other
-side or of the network in between, nothing stays behind.
+`{"servers": [...], "routers": [...]}`). It ends when standard input ends, when standard output breaks, and when nothing
+was heard for SILENCE_S: whatever becomes of the other side or of the network in between, nothing stays behind.
 
 Standard output: one JSON object a line, `k` is its kind; times are this host's wall clock (ns), ordering within the host only.
 What cannot be watched is told as a `sight` with its reason: `watching`, `absent` (it is not on this host) or `blind`.
@@ -367,12 +367,11 @@ def optional(value: Any) -> Any:
 
 
 class Bound(NamedTuple):
-    """A port as the southbound database has it. `chassis`: the row's uuid; `router_id`: of a router's port only."""
+    """A port as the southbound database has it. `server_id`: empty for a router's port; `chassis`: the row's uuid."""
 
     port: str
     kind: str
     server_id: str
-    router_id: str
     chassis: str | None
     up: bool | None
 
@@ -501,12 +500,10 @@ class Southbound:
             self._ports.pop(key, None)
             return
         old = self._ports.get(key)
-        names = pairs(row.get("external_ids"))
         new = Bound(
             str(row.get("logical_port") or (old.port if old else "")),
             str(row.get("type", old.kind if old else "")),
-            names.get("neutron:device_id") or (old.server_id if old else ""),
-            names.get("neutron:router_name") or (old.router_id if old else ""),
+            pairs(row.get("external_ids")).get("neutron:device_id") or (old.server_id if old else ""),
             optional(row["chassis"]) if "chassis" in row else old.chassis if old else None,
             optional(row["up"]) if "up" in row else old.up if old else None,
         )
@@ -523,7 +520,7 @@ class Southbound:
             if old is None or (old.chassis, old.up) != (new.chassis, new.up):
                 tell("port", server_id=new.server_id, up=new.up, **facts)
         elif new.kind == "chassisredirect" and (old is None or old.chassis != new.chassis):
-            tell("gateway", router_id=new.router_id, **facts)
+            tell("gateway", **facts)
 
     def close(self) -> None:
         """Forget the connection; what was known stays, so that a change meanwhile is seen."""
