@@ -94,5 +94,8 @@ def test_a_gateway_that_moves_is_seen():
         sh("lab-control-0", PREFER.format(host=truth["to"]))
 
     run, _, log = small_runs.rehearse("gateway", 10, "--keep-going", "--without", "migrations", meanwhile=meanwhile)
-    moves = [each for each in small_runs.results_of(run)["happenings"] if each["kind"] == "gateway"]
-    assert [(each["what"], each["host"]) for each in moves] == [(f"moved from {truth['from']}", truth["to"])], log
+    told = [each for each in small_runs.results_of(run)["happenings"] if each["kind"] == "gateway"]
+    moved = [(each["what"], each["host"]) for each in told if each["what"] != "left and came back"]
+    assert moved == [(f"moved from {truth['from']}", truth["to"])], log
+    # The old node's release may come after the new node's claim and undo it: then the new node claims once more.
+    assert all(each["host"] == truth["to"] for each in told), told
