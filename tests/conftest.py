@@ -1,10 +1,13 @@
 """How much effort tests spend, and which of them may not disturb each other.
 
 `scripts/test --fast` uses the profile `fast`: few examples, always the same ones. The profile `thorough` looks further, and
-at other examples every time: `pytest --hypothesis-profile thorough`, as `scripts/test` does without `--fast`.
+at other examples every time: `pytest --hypothesis-profile thorough`, or `REHEARSE_TEST_EFFORT=thorough scripts/test`.
 """
 
 from __future__ import annotations
+
+import subprocess
+import sys
 
 import pytest
 from hypothesis import settings
@@ -20,3 +23,20 @@ def pytest_collection_modifyitems(items):
         if item.get_closest_marker("realtime"):
             item.add_marker(pytest.mark.xdist_group("realtime"))
     items.sort(key=lambda item: item.get_closest_marker("realtime") is None)  # the longest queue begins first
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _lab_is_up(request):
+    """Say at once that the lab is down: each test that needs it would wait for minutes for what never comes."""
+    if not any(item.get_closest_marker("lab") for item in request.session.items):
+        return
+    status = subprocess.run(
+        [sys.executable, "-m", "lab", "status"],
+        cwd=request.config.rootpath,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if status.returncode != 0:
+        told = (status.stdout + status.stderr).strip()
+        pytest.exit(f"tests marked `lab` need a lab that is well. Run: rehearse-lab up --fresh\n{told}", returncode=1)
