@@ -19,7 +19,11 @@ from hypothesis import strategies as st
 
 from rehearsal import events
 from rehearsal.witness import lines
-from rehearsal.witness import on_host
+from rehearsal.witness.on_host import addresses
+from rehearsal.witness.on_host import containers
+from rehearsal.witness.on_host import proxies
+from rehearsal.witness.on_host import southbound
+from rehearsal.witness.on_host import talk
 
 DATA = Path(__file__).parent.parent / "data" / "witness"
 
@@ -28,7 +32,8 @@ DATA = Path(__file__).parent.parent / "data" / "witness"
 def told(monkeypatch):
     """Everything that is told, as (kind, facts)."""
     found = []
-    monkeypatch.setattr(on_host, "tell", lambda kind, **facts: found.append((kind, facts)))
+    for module in (talk, containers, proxies, southbound, addresses):
+        monkeypatch.setattr(module, "tell", lambda kind, **facts: found.append((kind, facts)))
     return found
 
 
@@ -51,7 +56,7 @@ def within(seconds, turn, done):
 def test_dockers_lines_are_read_as_they_come():
     """Starts, ends with their exit codes, health; what health checks do is no event."""
     recorded = (DATA / "docker-events.jsonl").read_bytes().splitlines()
-    read = [on_host.docker_event(line) for line in recorded]
+    read = [containers.docker_event(line) for line in recorded]
     said = [(each["action"], each["name"], each["exit_code"], each["health"]) for each in read if each]
     assert ("start", "nova_cell_discover_hosts", None, "") in said
     assert ("die", "nova_cell_discover_hosts", 0, "") in said
@@ -63,15 +68,15 @@ def test_dockers_lines_are_read_as_they_come():
 @given(st.one_of(st.binary(max_size=200), st.recursive(st.none() | st.integers() | st.text(), lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["Action", "Actor", "timeNano", "Attributes", "Type", "exitCode"]), inner, max_size=4)).map(lambda value: json.dumps(value).encode())))  # fmt: skip
 def test_any_line_of_docker_is_read_or_passed_over(line):
     """Nothing that Docker may say ends the watch."""
-    event = on_host.docker_event(line)
-    assert event is None or event["action"] in on_host.ACTIONS
+    event = containers.docker_event(line)
+    assert event is None or event["action"] in containers.ACTIONS
 
 
 @pytest.fixture
 def docker(tmp_path, monkeypatch):
     """A daemon that answers as Docker does: one stream of events, one container."""
     path = str(tmp_path / "docker.sock")
-    monkeypatch.setattr(on_host, "DOCKER_SOCKET", path)
+    monkeypatch.setattr(containers, "DOCKER_SOCKET", path)
     seen = {"Id": "a1", "Name": "/nova_api", "State": {"Status": "running", "StartedAt": "2026-11-26T13:46:01.07Z", "FinishedAt": "0001-01-01T00:00:00Z", "Health": {"Status": "healthy"}}}  # fmt: skip
     server = socket.socket(socket.AF_UNIX)
     server.bind(path)
@@ -104,21 +109,21 @@ def docker(tmp_path, monkeypatch):
 def test_events_are_told_as_they_come_and_a_daemon_that_ends_is_told(docker, told):
     """What runs is told first; half a line waits for its other half; the end of the stream is an error."""
     changed = []
-    containers = on_host.Containers(on_host.Sight(), changed.append)
-    containers.connect()
+    watched = containers.Containers(talk.Sight(), changed.append)
+    watched.connect()
     assert kinds(told, "containers")[0]["rows"][0]["name"] == "nova_api"
     line = (DATA / "docker-events.jsonl").read_bytes().splitlines()[0] + b"\n"
     docker[0].sendall(line[:100])
     time.sleep(0.05)
-    containers.read()
+    watched.read()
     assert kinds(told, "container") == []
     docker[0].sendall(line[100:])
-    within(5, containers.read, lambda: kinds(told, "container"))
+    within(5, watched.read, lambda: kinds(told, "container"))
     assert changed == [kinds(told, "container")[0]["name"]]
     docker[0].shutdown(socket.SHUT_RDWR)
     with pytest.raises(OSError, match="closed the stream"):
-        within(5, containers.read, lambda: False)
-    containers.close()
+        within(5, watched.read, lambda: False)
+    watched.close()
 
 
 # --- HAProxy ---------------------------------------------------------------------------------------------------------
@@ -126,7 +131,7 @@ def test_events_are_told_as_they_come_and_a_daemon_that_ends_is_told(docker, tol
 
 def test_haproxys_table_is_read_as_recorded():
     """Backends and servers; a check that begins to fail does not yet take a server out."""
-    states = on_host.proxy_states((DATA / "haproxy-show-stat.csv").read_text())
+    states = proxies.proxy_states((DATA / "haproxy-show-stat.csv").read_text())
     assert len(states) == 29
     assert states["keystone_back", "BACKEND"]["status"] == "UP"
     assert states["neutron_server_back", "lab-control-0"] == {
@@ -141,7 +146,7 @@ def test_any_text_is_a_table_or_an_error(text):
     """A table is one with its head; nothing else is raised."""
     for head in ("", "# pxname,svname,status\n"):
         with contextlib.suppress(ValueError):
-            assert all(len(key) == 2 for key in on_host.proxy_states(head + text))
+            assert all(len(key) == 2 for key in proxies.proxy_states(head + text))
 
 
 @pytest.fixture
@@ -154,7 +159,7 @@ def short_path():
 @pytest.mark.skipif(not shutil.which("haproxy"), reason="there is no haproxy here")
 def test_a_real_haproxys_server_that_goes_down_is_told_once(short_path, monkeypatch, told):
     """The table first, then only what changes, between the look before and the look after."""
-    stats = short_path / on_host.HAPROXY_SOCKET
+    stats = short_path / proxies.HAPROXY_SOCKET
     stats.parent.mkdir(parents=True)
     with socket.create_server(("127.0.0.1", 0)) as backend, socket.create_server(("127.0.0.1", 0)) as front:
         port = front.getsockname()[1]
@@ -168,12 +173,12 @@ def test_a_real_haproxys_server_that_goes_down_is_told_once(short_path, monkeypa
         )
         daemon = subprocess.Popen(["haproxy", "-db", "-q", "-f", str(config)], stderr=subprocess.DEVNULL)
         try:
-            monkeypatch.setattr(on_host, "root_of", lambda _name: f"{short_path}/")
-            proxies = on_host.Proxies(on_host.Sight())
-            within(20, proxies.tick, lambda: kinds(told, "proxies"))
+            monkeypatch.setattr(proxies, "root_of", lambda _name: f"{short_path}/")
+            watched = proxies.Proxies(talk.Sight())
+            within(20, watched.tick, lambda: kinds(told, "proxies"))
             assert ["nova_api", "one", "UP"] in [row[:3] for row in kinds(told, "proxies")[0]["rows"]]
             backend.close()
-            within(20, proxies.tick, lambda: len(kinds(told, "proxy")) >= 2)
+            within(20, watched.tick, lambda: len(kinds(told, "proxy")) >= 2)
         finally:
             daemon.kill()
             daemon.wait()
@@ -181,8 +186,8 @@ def test_a_real_haproxys_server_that_goes_down_is_told_once(short_path, monkeypa
         ("BACKEND", "UP", "DOWN"), ("one", "UP", "DOWN"),
     ]  # fmt: skip
     assert all(each["after_wall_ns"] < each["wall_ns"] for each in kinds(told, "proxy"))
-    proxies.tick()
-    proxies.tick()
+    watched.tick()
+    watched.tick()
     assert [each["state"] for each in kinds(told, "sight") if each["part"] == "haproxy"][-1] == "blind"
 
 
@@ -196,7 +201,7 @@ def test_a_stream_of_json_is_the_same_however_it_is_cut(values, cuts):
     edges = sorted({0, len(text), *(cut for cut in cuts if cut < len(text))})
     found, rest = [], ""
     for low, high in itertools.pairwise(edges):
-        whole, rest = on_host.json_values(rest + text[low:high])
+        whole, rest = southbound.json_values(rest + text[low:high])
         found += whole
     assert found == values
     assert rest == ""
@@ -249,13 +254,13 @@ def test_a_real_southbound_database_tells_where_ports_are_bound(tmp_path, monkey
                 )
             ),
         )  # fmt: skip
-        monkeypatch.setattr(on_host, "root_of", lambda _name: f"{tmp_path}/")
-        southbound = on_host.Southbound(on_host.Sight(), {})
-        southbound.tick()
-        within(20, southbound.read, lambda: kinds(told, "chassis-list"))
+        monkeypatch.setattr(southbound, "root_of", lambda _name: f"{tmp_path}/")
+        watched = southbound.Southbound(talk.Sight(), {})
+        watched.tick()
+        within(20, watched.read, lambda: kinds(told, "chassis-list"))
         assert kinds(told, "chassis-list")[0]["names"] == ["compute-0", "compute-1"]
-        southbound.want({"servers": ["server-1"], "routers": ["router-1"]})
-        within(20, southbound.read, lambda: kinds(told, "port") and kinds(told, "gateway"))
+        watched.want({"servers": ["server-1"], "routers": ["router-1"]})
+        within(20, watched.read, lambda: kinds(told, "port") and kinds(told, "gateway"))
         two = "compute-1"
         rows = subprocess.run(
             ["ovsdb-client", "dump", f"unix:{where}", "OVN_Southbound", "Chassis", "_uuid", "hostname", "-f", "csv"],
@@ -264,10 +269,10 @@ def test_a_real_southbound_database_tells_where_ports_are_bound(tmp_path, monkey
         uuid = next(row.split(",")[0] for row in rows.splitlines() if two in row)
         move = {"op": "update", "table": "Port_Binding", "where": [], "row": {"chassis": ["uuid", uuid]}}
         transact(move)
-        within(20, southbound.read, lambda: len(kinds(told, "port")) == 2 and len(kinds(told, "gateway")) == 2)
+        within(20, watched.read, lambda: len(kinds(told, "port")) == 2 and len(kinds(told, "gateway")) == 2)
         transact({"op": "delete", "table": "Chassis", "where": [["hostname", "==", "compute-0"]]})
-        within(20, southbound.read, lambda: kinds(told, "chassis"))
-        southbound.close()
+        within(20, watched.read, lambda: kinds(told, "chassis"))
+        watched.close()
     finally:
         server.kill()
         server.wait()
@@ -290,7 +295,7 @@ def test_a_real_southbound_database_tells_where_ports_are_bound(tmp_path, monkey
 
 def test_the_addresses_of_this_machine_are_known():
     """The kernel is asked itself; loopback is everywhere."""
-    held = on_host.held_addresses()
+    held = addresses.held_addresses()
     assert socket.inet_aton("127.0.0.1") in held
     assert socket.inet_aton("192.0.2.77") not in held
 
@@ -298,8 +303,8 @@ def test_the_addresses_of_this_machine_are_known():
 @given(st.binary(max_size=300))
 def test_any_message_of_the_kernel_is_read_to_its_end(data):
     """Lengths that lie do not lead out of the message."""
-    for _, payload in on_host.messages(data):
-        on_host.addresses_in(payload)
+    for _, payload in addresses.messages(data):
+        addresses.addresses_in(payload)
 
 
 # --- what arrives ----------------------------------------------------------------------------------------------------
@@ -314,15 +319,15 @@ def test_whatever_a_host_says_is_read(line):
 
 def test_what_a_host_says_arrives_as_it_was_said(docker, told):
     """Every kind of line is one kind of record, with the host's name."""
-    containers = on_host.Containers(on_host.Sight(), lambda _name: None)
-    containers.connect()
-    containers.close()
+    watched = containers.Containers(talk.Sight(), lambda _name: None)
+    watched.connect()
+    watched.close()
     said = [json.dumps({"k": kind, **facts}).encode() for kind, facts in told]
     sight, seen = (lines.read_line("one", line) for line in said)
     assert (sight.host, sight.part, sight.state) == ("one", "docker", "watching")
     assert (seen.host, seen.rows[0]["name"], seen.rows[0]["health"]) == ("one", "nova_api", "healthy")
     line = (DATA / "docker-events.jsonl").read_bytes().splitlines()[0]
-    event = lines.read_line("one", json.dumps({"k": "container", **on_host.docker_event(line)}).encode())
+    event = lines.read_line("one", json.dumps({"k": "container", **containers.docker_event(line)}).encode())
     assert isinstance(event, events.ContainerChanged)
     gateway = b'{"k":"gateway","port":"p","first":true,"before":"","chassis":"b","wall_ns":5}'
     assert lines.read_line("one", gateway) == events.GatewayMoved("one", "p", "", "b", wall_ns=5, first=True)

@@ -16,6 +16,7 @@ from rehearsal import events
 from rehearsal.journal import read_journal
 from rehearsal.witness import Witness
 from rehearsal.witness import watching
+from rehearsal.witness.packing import packed
 
 HERE = watching.COMMAND.replace("sudo -n python3", sys.executable)
 
@@ -138,13 +139,15 @@ def test_nothing_stays_on_the_host_if_the_runner_is_killed(tmp_path, journal):
     wait_for(lambda: not alive(pid), within_s=5.0)
 
 
-def test_nothing_stays_on_the_host_if_the_network_goes_silent(tmp_path):
+def test_nothing_stays_on_the_host_if_the_network_goes_silent():
     """Neither end of file nor reset: what is not heard from for a while ends by itself."""
-    program = Path(watching.__file__).with_name("on_host.py").read_text()
-    assert "SILENCE_S = 60\n" in program
-    short = tmp_path / "on_host.py"
-    short.write_text(program.replace("SILENCE_S = 60\n", "SILENCE_S = 1\n"))
-    process = subprocess.Popen([sys.executable, str(short)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    program = packed()
+    assert r"SILENCE_S = 60\n" in program
+    process = subprocess.Popen(
+        [sys.executable, "-c", program.replace(r"SILENCE_S = 60\n", r"SILENCE_S = 1\n")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
     with process:
         process.stdin.write(b"{}\n")
         process.stdin.flush()
@@ -157,10 +160,9 @@ def test_nothing_stays_on_the_host_if_the_network_goes_silent(tmp_path):
         assert -signal.SIGALRM == process.wait(10)
 
 
-def test_nothing_stays_on_the_host_if_its_output_breaks(tmp_path):
+def test_nothing_stays_on_the_host_if_its_output_breaks():
     """Nobody reads any more: the next word ends it."""
-    program = Path(watching.__file__).with_name("on_host.py")
-    process = subprocess.Popen([sys.executable, str(program)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    process = subprocess.Popen([sys.executable, "-c", packed()], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     with process:
         process.stdin.write(b"{}\n")
         process.stdin.flush()

@@ -1,6 +1,6 @@
 """The witness: tells during a run what happens on the hosts: containers, HAProxy's backends, virtual addresses, OVN's ports.
 
-One process a host (`on_host.py`, over SSH), one thread here (`watching`), one journal. It reads only. What cannot be
+One process a host (`on_host`, over SSH), one thread here (`watching`), one journal. It reads only. What cannot be
 watched is recorded as such, with its reason.
 """
 

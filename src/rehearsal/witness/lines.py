@@ -1,4 +1,4 @@
-"""What a host says (`on_host.py`), line by line, as records. Pure; whatever a host may say, it never raises."""
+"""What a host says (`on_host`), line by line, as records. Pure; whatever a host may say, it never raises."""
 
 from __future__ import annotations
 

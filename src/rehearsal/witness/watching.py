@@ -17,13 +17,13 @@ import threading
 import time
 from dataclasses import dataclass
 from dataclasses import field
-from importlib import resources
 from typing import TYPE_CHECKING
 from typing import Any
 
 from rehearsal import events
 from rehearsal.journal import Journal
 from rehearsal.witness import lines
+from rehearsal.witness.packing import packed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,8 +86,7 @@ class Witness:
         self._stop = threading.Event()
         self._wanted = threading.Event()  # other servers are to be watched
         self._selector: selectors.BaseSelector | None = None
-        program = resources.files("rehearsal.witness").joinpath("on_host.py").read_bytes()
-        self._program = base64.b64encode(program) + b"\n"
+        self._program = base64.b64encode(packed().encode()) + b"\n"
 
     # --- for the runner -------------------------------------------------------------------------------------------------
 
