@@ -4,7 +4,9 @@ from __future__ import annotations
 
 pytest_plugins = (
     "rehearsal.recorder",
-    "fixtures.run",
+    "fixtures.given",
+    "fixtures.recorded",
+    "fixtures.subjects",
     "fixtures.cloud",
     "fixtures.hosts",
 )

@@ -12,8 +12,8 @@ from rehearsal.expectation import expect
 
 if TYPE_CHECKING:
     from fixtures.hosts import Hosts
-    from fixtures.run import Before
-    from fixtures.run import Bystander
+    from fixtures.recorded import Before
+    from fixtures.subjects import Bystander
     from rehearsal.expected import ExpectedContainer
     from rehearsal.plan import StepSpec
 

@@ -12,7 +12,7 @@ from rehearsal.claims import losses
 from rehearsal.expectation import expect
 
 if TYPE_CHECKING:
-    from fixtures.canaries import KnownCanary
+    from fixtures.recorded import KnownCanary
     from rehearsal.plan import StepSpec
     from rehearsal.results import Loss
 

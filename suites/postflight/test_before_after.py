@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fixtures.run import cloud_before
+from fixtures.recorded import cloud_before
 from rehearsal.claims import comparisons
 from rehearsal.expectation import expect
 
 if TYPE_CHECKING:
-    from fixtures.canaries import KnownMigration
     from fixtures.cloud import Cloud
+    from fixtures.recorded import KnownMigration
     from rehearsal.journal import Record
 
 

@@ -13,7 +13,7 @@ from rehearsal.expectation import expect
 if TYPE_CHECKING:
     from fixtures.cloud import Cloud
     from fixtures.hosts import Hosts
-    from fixtures.run import Worker
+    from fixtures.subjects import Worker
 
 
 @pytest.mark.check("preflight.nova-service", service="nova")

@@ -18,7 +18,7 @@ from rehearsal.probe.answers import SHALLOW
 if TYPE_CHECKING:
     from fixtures.cloud import Cloud
     from fixtures.hosts import Hosts
-    from fixtures.run import OfferedApi
+    from fixtures.subjects import OfferedApi
     from rehearsal.target import Target
 
 
