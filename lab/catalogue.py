@@ -222,9 +222,6 @@ CONTAINERS: tuple[Container, ...] = (
     ),
 )  # fmt: skip
 
-SERVICES: tuple[str, ...] = tuple(dict.fromkeys(container.service for container in CONTAINERS))
-"""The roles, in the order in which a first deployment walks them."""
-
 
 def containers(release: str, *, service: str | None = None, node: str | None = None) -> tuple[Container, ...]:
     """The containers that exist on that release, of one service and on one node if given; in deployment order."""

@@ -29,7 +29,6 @@ from lab import openvswitch
 from lab.configs import openstack
 
 if TYPE_CHECKING:
-    from lab.catalogue import Container
     from lab.credentials import Credentials
     from lab.releases import Release
 
@@ -371,8 +370,3 @@ def _save_template(deployment: Deployment, template: Path) -> None:
         deployment, ["docker", "exec", "mariadb", "mariadb-admin", "-S", "/run/mysqld/mysqld.sock", "ping"], within_s=60
     )
     deployment.say("database template kept for the next time")
-
-
-def service_containers(service: str, release: Release) -> tuple[Container, ...]:
-    """The containers of a role on that release."""
-    return catalogue.containers(release.name, service=service)

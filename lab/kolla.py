@@ -84,7 +84,6 @@ class ContainerState:
     status: str
     health: str | None
     started_at: str
-    restart_count: int
     exit_code: int
     labels: Mapping[str, str]
 
@@ -319,7 +318,6 @@ def _parse(data: Mapping[str, object]) -> ContainerState:
         status=str(state["Status"]),
         health=str(health["Status"]) if isinstance(health, dict) else None,
         started_at=str(state["StartedAt"]),
-        restart_count=int(str(data["RestartCount"])),
         exit_code=int(str(state["ExitCode"])),
         labels={str(key): str(value) for key, value in (config.get("Labels") or {}).items()},  # type: ignore[attr-defined]
     )

@@ -28,9 +28,7 @@ EXTERNAL_NAME = f"api.{DOMAIN}"
 INTERNAL_VIP = "10.77.0.9"
 EXTERNAL_VIP = "10.77.0.254"
 
-MANAGEMENT_NETWORK = "10.77.0.0/24"
 PROVIDER_NETWORK = "10.78.0.0/24"
-TUNNEL_NETWORK = "10.79.0.0/24"
 PROVIDER_GATEWAY = "10.78.0.1"
 """The manager's address on the provider network: floating IPs are reached from there."""
 PROVIDER_POOL = ("10.78.0.100", "10.78.0.199")
@@ -118,7 +116,6 @@ API_PORTS: Mapping[str, int] = {
 """HAProxy's listeners with TLS, by kolla's name of the listener. Back ends use the same port on the node's own address."""
 DATABASE_PORT = 3306
 RABBITMQ_PORT = 5672
-RABBITMQ_MANAGEMENT_PORT = 15672
 MEMCACHED_PORT = 11211
 OVN_NB_PORT = 6641
 OVN_SB_PORT = 6642

@@ -50,16 +50,6 @@ def test_configuration_decides(tmp_path):
     assert not names & {"keepalived", "nova_ssh"}
 
 
-def test_images_per_host(tmp_path):
-    """Each host needs the images of its containers, each once, sorted."""
-    images = expected.expected_images(
-        discover(make_repository(tmp_path)), containers=["nova_compute", "nova_ssh", "nova_api"]
-    )
-    assert ["compute-0", "compute-1", "control-0"] == list(images)
-    assert list(images["compute-0"]) == sorted(images["compute-0"])
-    assert 2 == len(images["compute-0"])
-
-
 def test_leftovers_are_known():
     """Kolla's one-shot containers are told from services."""
     assert expected.is_leftover("nova_api_bootstrap")

@@ -134,13 +134,3 @@ def reference(release: Release, image: str, variable: str) -> str:
     tag = release.versions.get(variable) or release.versions.get("openstack_version") or release.openstack
     prefix = f"{release.registry}/" if release.registry else ""
     return f"{prefix}{release.namespace}/{image}:{tag}"
-
-
-def expected_images(
-    target: Target, release: Release | None = None, *, containers: list[str] | None = None
-) -> dict[str, tuple[str, ...]]:
-    """Return the image references that each host needs, by host."""
-    images: dict[str, set[str]] = {}
-    for item in expected_containers(target, release, containers=containers):
-        images.setdefault(item.host, set()).add(item.image)
-    return {host: tuple(sorted(references)) for host, references in sorted(images.items())}

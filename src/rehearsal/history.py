@@ -46,7 +46,6 @@ class Attempt:
 
     number: int
     began_ns: int
-    began_wall_ns: int
     ended_ns: int | None
     reason: str
     detail: str
@@ -280,7 +279,7 @@ def _attempts(records: Iterable[Record]) -> tuple[Attempt, ...]:
     for record in records:
         event = record.event
         if isinstance(event, events.RunBegan):
-            found.append(Attempt(event.attempt, record.t_ns, record.w_ns, None, "", "", event))
+            found.append(Attempt(event.attempt, record.t_ns, None, "", "", event))
         elif isinstance(event, events.RunEnded) and found:
             found[-1] = dataclasses.replace(found[-1], ended_ns=record.t_ns, reason=event.reason, detail=event.detail)
     return tuple(found)

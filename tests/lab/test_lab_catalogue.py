@@ -60,7 +60,7 @@ def test_container_names_are_unique():
 
 def test_services_are_the_roles_of_the_plan():
     """The catalogue covers every role that the upgrade plan walks."""
-    assert set(catalogue.SERVICES) == {
+    assert {container.service for container in catalogue.CONTAINERS} == {
         "common", "loadbalancer", "memcached", "mariadb", "rabbitmq", "openvswitch", "ovn",
         "keystone", "placement", "glance", "neutron", "nova",
     }  # fmt: skip

@@ -57,16 +57,6 @@ def alive(agents: Iterable[AgentView], binary: str, host: str, service: str, *, 
     )
 
 
-def all_alive(agents: Iterable[AgentView], binary: str, service: str) -> Expectation:
-    """Every service of this kind reports itself, and there is at least one."""
-    rows = [agent for agent in agents if agent.binary == binary]
-    if not rows:
-        return Expectation(f"every {binary} is up", "none is listed", holds=False, service=service)
-    dead = sorted({row.host for row in rows if not row.alive})
-    observed = f"down on {', '.join(dead)}" if dead else f"{len(rows)} of {len(rows)} up"
-    return Expectation(f"every {binary} is up", observed, holds=not dead, host=", ".join(dead), service=service)
-
-
 def enabled(agents: Iterable[AgentView], binary: str, host: str, service: str) -> Expectation:
     """The service of this kind on this host is not switched off."""
     rows = [agent for agent in agents if agent.binary == binary and same_host(agent.host, host)]

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rehearsal import events
-from rehearsal.judging import budgets
 from rehearsal.judging.observation import BEFORE
 from rehearsal.judging.observation import MIGRATION
 from rehearsal.judging.observation import OUTSIDE
@@ -197,8 +196,3 @@ def charge(troubles: Sequence[Trouble], pieces: Sequence[Piece]) -> Charge:
         return Charge(steps[0], "step" if len(touched) == 1 else "ambiguous", (steps[0], "no step"))
     before = any(piece.label == BEFORE for piece in touched) or not touched
     return Charge(BEFORE, "pre-existing") if before else Charge(OUTSIDE, "between")
-
-
-def is_canary(service: str) -> bool:
-    """True for the row of the canaries."""
-    return service == budgets.CANARIES
