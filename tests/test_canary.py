@@ -15,13 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rehearsal import beacon
-from rehearsal import canary
 from rehearsal import cloudfacts
-from rehearsal import domainjob
 from rehearsal import events
-from rehearsal import migration
 from rehearsal import redact
-from rehearsal import suitable
+from rehearsal.canaries import domainjob
+from rehearsal.canaries import making
+from rehearsal.canaries import migration
+from rehearsal.canaries import model
+from rehearsal.canaries import suitable
 from rehearsal.clean import clean
 from rehearsal.clean import find_runs
 from rehearsal.naming import description_of
@@ -56,8 +57,8 @@ def port() -> Iterator[int]:
         server.shutdown()
 
 
-def wish(port: int, **more: Any) -> canary.Wish:
-    return canary.Wish(
+def wish(port: int, **more: Any) -> model.Wish:
+    return model.Wish(
         beacon=beacon.BeaconSettings(facts_port=port), public_key="ssh-ed25519 AAAA", **{"timeout_s": 5, **more}
     )
 
@@ -69,7 +70,7 @@ def quiet(_: object) -> None:
 def test_one_canary_a_compute(port: int) -> None:
     """Every compute gets a canary; each is on its host and answers; records say so."""
     seen: list[events.Event] = []
-    found = canary.put_up(Connection(FakeCloud()), RUN, wish(port), seen.append, quiet)
+    found = making.put_up(Connection(FakeCloud()), RUN, wish(port), seen.append, quiet)
 
     assert [(each.name, each.host) for each in found.up] == [
         ("canary-host-a", "host-a"),
@@ -78,7 +79,7 @@ def test_one_canary_a_compute(port: int) -> None:
     assert found.missing == {}
     assert {each.boot_id for each in found.up} == {BOOT}
     ups = [each for each in seen if isinstance(each, events.CanaryUp)]
-    assert [canary.of_event(each) for each in ups] == list(found.up)
+    assert [model.of_event(each) for each in ups] == list(found.up)
 
 
 @pytest.fixture
@@ -99,7 +100,7 @@ def test_ipv6_where_the_cloud_has_it(port: int) -> None:
     """A prefix from the default pool of IPv6; who answers there is recorded with both addresses, and probed at both."""
     cloud, seen = FakeCloud(), list[events.Event]()
     cloud.offer_ipv6()
-    found = canary.put_up(Connection(cloud), RUN, wish(port), seen.append, quiet)
+    found = making.put_up(Connection(cloud), RUN, wish(port), seen.append, quiet)
 
     made = next(each for each in cloud.things["subnets"].values() if each.name == name_of(RUN, "subnet-v6"))
     assert cloud.things["subnet_pools"][made.subnet_pool_id].name == "pool-True"
@@ -107,13 +108,13 @@ def test_ipv6_where_the_cloud_has_it(port: int) -> None:
     assert ["192.0.2.10"] * 2 == [each.fixed_ip for each in found.up]
     assert [""] * 2 == [each.without_ipv6 for each in found.up]
     ups = [each for each in seen if isinstance(each, events.CanaryUp)]
-    assert [canary.of_event(each) for each in ups] == list(found.up)
+    assert [model.of_event(each) for each in ups] == list(found.up)
     probes = declared.canary_probes(found.up[0], {**rates_of({"icmp-v6": 7})})
     assert {("127.0.0.1", "icmp", 50), ("::1", "icmp", 7)} <= {
         (each.settings["address"], each.lane, round(each.samples_per_s)) for each in probes
     }
     assert {"canary-host-a tcp v6", "canary-host-a icmp v6", "canary-host-a icmp"} <= {each.name for each in probes}
-    assert found == canary.put_up(Connection(cloud), RUN, wish(port), quiet, quiet)
+    assert found == making.put_up(Connection(cloud), RUN, wish(port), quiet, quiet)
     assert [] == clean(Connection(cloud), RUN, quiet, wait_s=5).left
 
 
@@ -129,7 +130,7 @@ def test_ipv6_that_cannot_be_had_is_said(port: int, pool: bool, address: str, sa
     cloud = FakeCloud()
     cloud.offer_ipv6(pool=pool)
     cloud.address_v6 = address
-    found = canary.put_up(Connection(cloud), RUN, wish(port, timeout_s=2), quiet, quiet)
+    found = making.put_up(Connection(cloud), RUN, wish(port, timeout_s=2), quiet, quiet)
 
     assert ["", ""] == [each.address_v6 for each in found.up]
     assert all(each.without_ipv6.startswith(said) for each in found.up)
@@ -142,7 +143,7 @@ def test_everything_carries_the_run(port: int) -> None:
     cloud.offer_ipv6()
     cloud.address_v6 = ""
     before = {made.id for store in cloud.things.values() for made in store.values()}
-    canary.put_up(Connection(cloud), RUN, wish(port), quiet, quiet)
+    making.put_up(Connection(cloud), RUN, wish(port), quiet, quiet)
 
     for store in cloud.things.values():
         for made in store.values():
@@ -154,9 +155,9 @@ def test_everything_carries_the_run(port: int) -> None:
 def test_twice_makes_once(port: int) -> None:
     """Canaries that are there are found again."""
     cloud = FakeCloud()
-    first = canary.put_up(Connection(cloud), RUN, wish(port), quiet, quiet)
+    first = making.put_up(Connection(cloud), RUN, wish(port), quiet, quiet)
     names = cloud.names()
-    second = canary.put_up(Connection(cloud), RUN, wish(port), quiet, quiet)
+    second = making.put_up(Connection(cloud), RUN, wish(port), quiet, quiet)
 
     assert second == first
     assert cloud.names() == names
@@ -168,9 +169,9 @@ def test_clean_leaves_what_was_there_before(port: int) -> None:
     cloud.offer_ipv6()
     cloud.address_v6 = ""
     before = cloud.names()
-    canary.put_up(Connection(cloud), f"{RUN}-2", wish(port), quiet, quiet)
+    making.put_up(Connection(cloud), f"{RUN}-2", wish(port), quiet, quiet)
     others = cloud.names()
-    canary.put_up(Connection(cloud), RUN, wish(port), quiet, quiet)
+    making.put_up(Connection(cloud), RUN, wish(port), quiet, quiet)
     assert set(find_runs(Connection(cloud))) == {RUN, f"{RUN}-2"}
 
     cleaned = clean(Connection(cloud), RUN, quiet, wait_s=5)
@@ -185,7 +186,7 @@ def test_what_writes_left_behind_is_found_by_its_name_also_without_its_project(p
     """Whatever the write lane could not delete goes with `clean`, also if the project that it belonged to is gone."""
     cloud = FakeCloud()
     if with_project:
-        canary.put_up(Connection(cloud), RUN, wish(port), quiet, quiet)
+        making.put_up(Connection(cloud), RUN, wish(port), quiet, quiet)
     kinds = {
         "images": "name",
         "server_groups": "name",
@@ -214,7 +215,7 @@ def test_a_key_that_nova_does_not_take_keeps_no_canary_away(port: int, monkeypat
 
     monkeypatch.setattr(type(Connection(cloud).compute), "create_keypair", refused)
     told: list[str] = []
-    found = canary.put_up(Connection(cloud), RUN, wish(port), quiet, told.append)
+    found = making.put_up(Connection(cloud), RUN, wish(port), quiet, told.append)
     assert found.up
     assert any("nobody will be able to log in" in text for text in told)
 
@@ -222,7 +223,7 @@ def test_a_key_that_nova_does_not_take_keeps_no_canary_away(port: int, monkeypat
 def test_only_a_user_of_their_own_writes(port: int) -> None:
     """The write lane gets the canaries' own user and project; where there is no such project, nobody."""
     cloud = FakeCloud()
-    found = canary.put_up(Connection(cloud), RUN, wish(port), quiet, quiet)
+    found = making.put_up(Connection(cloud), RUN, wish(port), quiet, quiet)
     own = next(project for project in cloud.things["projects"].values() if project.name == name_of(RUN))
     assert found.author is not None
     assert found.author.project_id == own.id
@@ -231,7 +232,7 @@ def test_only_a_user_of_their_own_writes(port: int) -> None:
     assert redact.HIDDEN == redact.redact_text(token)
     cloud = FakeCloud()
     cloud.forbid_projects = True
-    assert canary.put_up(Connection(cloud), RUN, wish(port), quiet, quiet).author is None
+    assert making.put_up(Connection(cloud), RUN, wish(port), quiet, quiet).author is None
 
 
 @pytest.mark.parametrize("forbid", [False, True])
@@ -239,7 +240,7 @@ def test_a_runner_killed_at_any_call_leaves_nothing_after_clean(port: int, forbi
     """Whichever call a runner died in, `clean` of all runs, knowing nothing, brings back the cloud as it was."""
     whole = FakeCloud()
     whole.forbid_projects = forbid
-    canary.put_up(Connection(whole), RUN, wish(port), quiet, quiet)
+    making.put_up(Connection(whole), RUN, wish(port), quiet, quiet)
     assert whole.calls > 20
 
     for number in range(1, whole.calls + 1):
@@ -248,7 +249,7 @@ def test_a_runner_killed_at_any_call_leaves_nothing_after_clean(port: int, forbi
         before = cloud.names()
         cloud.interrupt_after = number
         with pytest.raises(KeyboardInterrupt):
-            canary.put_up(Connection(cloud), RUN, wish(port), quiet, quiet)
+            making.put_up(Connection(cloud), RUN, wish(port), quiet, quiet)
         cloud.interrupt_after = 0
         assert clean(Connection(cloud), None, quiet, wait_s=5).left == []
         assert cloud.names() == before
@@ -258,7 +259,7 @@ def test_without_the_right_to_make_projects_the_own_project_is_used(port: int) -
     """A 403 of keystone puts the canaries into the administrator's own project."""
     cloud = FakeCloud()
     cloud.forbid_projects = True
-    found = canary.put_up(Connection(cloud), RUN, wish(port), quiet, quiet)
+    found = making.put_up(Connection(cloud), RUN, wish(port), quiet, quiet)
 
     assert len(found.up) == 2
     assert {made.project_id for made in cloud.things["servers"].values()} == {cloud.own.id}
@@ -268,7 +269,7 @@ def test_a_compute_that_is_down_is_named(port: int) -> None:
     """A host whose nova-compute is down gets no canary and is named; the others do."""
     cloud = FakeCloud()
     cloud.services[1].state = "down"
-    found = canary.put_up(Connection(cloud), RUN, wish(port), quiet, quiet)
+    found = making.put_up(Connection(cloud), RUN, wish(port), quiet, quiet)
 
     assert {each.host for each in found.up} == {"host-a"}
     assert found.missing == {"host-b": "nova-compute on host-b is down"}
@@ -279,15 +280,15 @@ def test_no_compute_at_all_is_one_sentence(port: int) -> None:
     cloud = FakeCloud()
     for service in cloud.services:
         service.status = "disabled"
-    with pytest.raises(canary.CanaryError, match="host-a is disabled; nova-compute on host-b is disabled"):
-        canary.put_up(Connection(cloud), RUN, wish(port), quiet, quiet)
+    with pytest.raises(model.CanaryError, match="host-a is disabled; nova-compute on host-b is disabled"):
+        making.put_up(Connection(cloud), RUN, wish(port), quiet, quiet)
 
 
 def test_a_server_in_error_is_named_with_its_fault(port: int) -> None:
     """A server that goes to ERROR is missing, with Nova's own reason."""
     cloud = FakeCloud()
     cloud.fault = "No valid host was found."
-    found = canary.put_up(Connection(cloud), RUN, wish(port), quiet, quiet)
+    found = making.put_up(Connection(cloud), RUN, wish(port), quiet, quiet)
 
     assert found.up == ()
     assert "went to ERROR: No valid host was found." in found.missing["canary-host-a"]
@@ -295,7 +296,7 @@ def test_a_server_in_error_is_named_with_its_fault(port: int) -> None:
 
 def test_a_silent_canary_is_named_with_its_console() -> None:
     """A server that is ACTIVE but silent is missing, with the end of its console."""
-    found = canary.put_up(Connection(FakeCloud()), RUN, wish(1, timeout_s=1), quiet, quiet)
+    found = making.put_up(Connection(FakeCloud()), RUN, wish(1, timeout_s=1), quiet, quiet)
 
     assert found.up == ()
     assert "ACTIVE but silent" in found.missing["canary-host-a"]
@@ -305,7 +306,7 @@ def test_a_silent_canary_is_named_with_its_console() -> None:
 def test_a_project_that_is_not_empty_is_named(port: int) -> None:
     """What cannot be removed in time is named with the reason."""
     cloud = FakeCloud()
-    canary.put_up(Connection(cloud), RUN, wish(port), quiet, quiet)
+    making.put_up(Connection(cloud), RUN, wish(port), quiet, quiet)
     network = next(made for made in cloud.things["networks"].values() if made is not cloud.outer)
     cloud.keep("ports", Thing(id="stranger", network_id=network.id, project_id="other"))
 
@@ -451,7 +452,7 @@ class Migrating:
 
 
 def moved(compute: Migrating, port: int, timeout_s: float = 10) -> tuple[events.MigrationEnded, list[events.Event]]:
-    one = canary.Canary("canary-host-a", "server", "host-a", "127.0.0.1", "", "net", BOOT, 7007, port)
+    one = model.Canary("canary-host-a", "server", "host-a", "127.0.0.1", "", "net", BOOT, 7007, port)
     cloud = Thing(compute=compute)
     moves, unmoved = migration.plan_moves(cloud, [one], "before")
     assert unmoved == {}
@@ -520,8 +521,8 @@ def test_a_canary_that_falls_silent_leaves_its_console(port: int, monkeypatch: p
     monkeypatch.setattr(migration, "_LISTEN_S", 0.05)
     compute = Migrating("completed")
 
-    def unreachable(canary_: canary.Canary, record: Any, *, timeout_s: float) -> Any:
-        return None if compute.asked else canary.beacon.hear(canary_.address, canary_.facts_port)
+    def unreachable(canary: model.Canary, record: Any, *, timeout_s: float) -> Any:
+        return None if compute.asked else beacon.hear(canary.address, canary.facts_port)
 
     monkeypatch.setattr(migration, "listen", unreachable)
     ended, _ = moved(compute, port)
@@ -590,7 +591,7 @@ def test_facts_leave_out_what_rehearsals_made(port: int) -> None:
     """Facts before and with canaries are the same."""
     cloud = FakeCloud()
     before = cloudfacts.cloud_facts(Connection(cloud), "before")
-    canary.put_up(Connection(cloud), RUN, wish(port), quiet, quiet)
+    making.put_up(Connection(cloud), RUN, wish(port), quiet, quiet)
     after = cloudfacts.cloud_facts(Connection(cloud), "after")
 
     assert before.error == ""
@@ -615,6 +616,6 @@ def test_a_kind_that_cannot_be_read_is_named_and_absent() -> None:
 
 def test_a_single_compute_gets_a_pair(port: int) -> None:
     """Two canaries are on one network in any case, so that what passes between guests is measured."""
-    found = canary.put_up(Connection(FakeCloud()), RUN, wish(port, hosts=("host-a",)), lambda _: None, quiet)
+    found = making.put_up(Connection(FakeCloud()), RUN, wish(port, hosts=("host-a",)), lambda _: None, quiet)
 
     assert [each.name for each in found.up] == ["canary-host-a", "canary-host-a-pair"]

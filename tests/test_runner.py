@@ -227,7 +227,7 @@ def test_kill_9_then_resume_waits_for_the_step(small):
     """A step that outlives its runner is waited for by the resumed run, its exit code is known, and it is not repeated."""
     run = small(one="SAY begun TRACE; sleep 2; SAY finished TRACE", two="SAY two TRACE")
     run.run = killed_in_the_middle(run)
-    assert steps.running_pid(steps.attempt_files(run.run, "one", 1)) is not None
+    assert steps.running_pid(steps.step_files(run.run, "one", 1)) is not None
     assert run.go() is None
     assert ["begun", "finished", "two"] == run.traced()
     ended = [(event.step, event.attempt, event.rc) for event in run.events(events.StepEnded)]
@@ -239,7 +239,7 @@ def test_kill_9_of_everything_then_resume_repeats_the_step(small):
     run = small(one="SAY begun TRACE; test -e OK || sleep 60", two="SAY two TRACE")
     run.source.write_text(run.source.read_text().replace("OK", str(run.root / "ok")))
     run.run = killed_in_the_middle(run)
-    shell = steps.running_pid(steps.attempt_files(run.run, "one", 1))
+    shell = steps.running_pid(steps.step_files(run.run, "one", 1))
     child = int(Path(f"/proc/{shell}/task/{shell}/children").read_text().split()[0])
     os.kill(shell, signal.SIGKILL)
     os.killpg(child, signal.SIGKILL)
@@ -254,7 +254,7 @@ def test_kill_9_of_everything_then_resume_repeats_the_step(small):
 def test_a_reused_process_number_is_not_the_step(small):
     """A process with the step's number but another start is not taken for the step."""
     run = small(one="true")
-    attempt = steps.attempt_files(run.run, "one", 1)
+    attempt = steps.step_files(run.run, "one", 1)
     stepshell.write_json(attempt.pid, {**stepshell.identity(os.getpid()), "start_ticks": 1})
     assert steps.running_pid(attempt) is None
     stepshell.write_json(attempt.pid, stepshell.identity(os.getpid()))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import ipaddress
 import subprocess
 
 import pytest
 
-from rehearsal import canary
 from rehearsal import cli
+from rehearsal.canaries import model
 from rehearsal.plan import load_plan
 from rehearsal.probe.load import load_of_specs
 from rehearsal.probe.rates import rates_of

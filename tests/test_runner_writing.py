@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from openstack import exceptions
 
-from rehearsal import canary
+from rehearsal.canaries import model
 from rehearsal.naming import run_of
 from rehearsal.probe.client import ProberError
 from rehearsal.probe.rates import rates_of
@@ -68,7 +68,7 @@ def author(*tokens):
             raise token
         return token
 
-    return canary.Author("u", "p", issue)
+    return model.Author("u", "p", issue)
 
 
 def test_the_canaries_user_writes_and_the_lane_ends_before_its_project(watched):

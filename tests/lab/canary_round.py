@@ -5,7 +5,9 @@ canary_round.py up|migrate|facts|clean RUN
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
 import json
 import os
 import signal
@@ -15,10 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from rehearsal import beacon
-from rehearsal import canary
 from rehearsal import clean
 from rehearsal import cloudfacts
-from rehearsal import migration
+from rehearsal import hosts
+from rehearsal.canaries import domainjob
+from rehearsal.canaries import making
+from rehearsal.canaries import migration
+from rehearsal.canaries.model import Wish
 from rehearsal.cloud import connect
 from rehearsal.target import discover
 from rehearsal.target import options
@@ -35,7 +40,7 @@ def forget(_: object) -> None:
 def up(connection: Any, run: str) -> Any:
     key = Path(discover(options.from_environment()).operator_key + ".pub")
     public_key = key.read_text().strip() if key.is_file() else ""
-    made = canary.put_up(connection, run, canary.Wish(public_key=public_key, timeout_s=400), forget, told)
+    made = making.put_up(connection, run, Wish(public_key=public_key, timeout_s=400), forget, told)
     return {"up": [dataclasses.asdict(each) for each in made.up], "missing": made.missing}
 
 
@@ -47,16 +52,18 @@ def killed(connection: Any, run: str) -> Any:
         if text.startswith("asked for"):
             os.kill(os.getpid(), signal.SIGKILL)
 
-    canary.put_up(connection, run, canary.Wish(timeout_s=400), forget, last_words)
+    making.put_up(connection, run, Wish(timeout_s=400), forget, last_words)
 
 
 def migrate(connection: Any, run: str) -> Any:
     """One migration, with the sequence of ICMP beside it as `fping` saw it."""
-    made = canary.put_up(connection, run, canary.Wish(timeout_s=200), forget, told)
+    made = making.put_up(connection, run, Wish(timeout_s=200), forget, told)
     moves, unmoved = migration.plan_moves(connection, made.up[:1], "test")
     told(unmoved)
     target = discover(options.from_environment())
-    ended = migration.migrate(connection, moves[0], forget, told, target=target)
+    with contextlib.closing(hosts.Ssh(target)) as ssh:
+        account = functools.partial(domainjob.completed, ssh, target)
+        ended = migration.migrate(connection, moves[0], forget, told, account=account)
     time.sleep(2)
     after, after_v6 = (
         beacon.hear(address, made.up[0].facts_port).facts for address in (made.up[0].address, made.up[0].address_v6)

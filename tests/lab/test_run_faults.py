@@ -133,7 +133,8 @@ def test_a_lost_network_is_named(only):
 MIGRATE = """
 import sys
 from pathlib import Path
-from rehearsal import canary, events, migration
+from rehearsal import events
+from rehearsal.canaries import migration, model
 from rehearsal.cloud import connect
 from rehearsal.journal import Journal, read_journal
 from rehearsal.target import Target
@@ -142,7 +143,7 @@ run, source, target = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 up = [record.event for record in read_journal(run / "journal" / "runner.jsonl") if isinstance(record.event, events.CanaryUp)]
 known = Target.load(run / "target.json")
 cloud = connect(known)
-mine = next(each for each in map(canary.of_event, up) if cloud.compute.get_server(each.server_id).compute_host.split(".")[0] == source)
+mine = next(each for each in map(model.of_event, up) if cloud.compute.get_server(each.server_id).compute_host.split(".")[0] == source)
 with Journal(run / "journal" / "by-hand.jsonl") as journal:
     migration.migrate(cloud, migration.Move("by-hand", mine, source, target, "by-hand"), journal.write, print, timeout_s=120)
 """

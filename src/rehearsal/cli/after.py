@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from typing import Any
 
 from rehearsal.cli import usage
+from rehearsal.cloud import CLOUD_ERRORS
 from rehearsal.cloud import CloudError
 from rehearsal.cloud import connect
+from rehearsal.cloud import sentence
 from rehearsal.runner import rundir
-from rehearsal.runner.guests import runs_with_remains
 from rehearsal.runner.progress import say
 from rehearsal.target import discover
 from rehearsal.target import options as target_options
@@ -85,6 +86,7 @@ def export_run(options: argparse.Namespace) -> int:
 def clean_up(options: argparse.Namespace) -> int:
     """Remove what one run, or every run, left in the cloud. 0 if nothing is left, else 1."""
     from rehearsal.clean import clean  # noqa: PLC0415 - slow to import
+    from rehearsal.clean import find_runs  # noqa: PLC0415
 
     run_id = _run_id(options)
     target = discover(target_options.from_arguments(options))
@@ -94,9 +96,9 @@ def clean_up(options: argparse.Namespace) -> int:
         raise usage.UsageError(str(error)) from error
     if not run_id:
         try:
-            remains = runs_with_remains(connection)
-        except RuntimeError as error:
-            raise usage.UsageError(f"The cloud does not say what there is: {error}") from error
+            remains = find_runs(connection)
+        except CLOUD_ERRORS as error:
+            raise usage.UsageError(f"The cloud does not say what there is: {sentence(error)}") from error
         say(f"runs that left something: {', '.join(remains) or 'none'}")
     done = clean(connection, run_id or None, say)
     say(f"removed {len(done.removed)} things")

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from rehearsal import plan as plans
-from rehearsal.canary import Wish
+from rehearsal.canaries.model import Wish
 from rehearsal.cli import usage
 from rehearsal.cli.after import make_report
 from rehearsal.cli.after import write_report
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from rehearsal.plan import PlanSpec
-    from rehearsal.runner.course import Stopped
+    from rehearsal.runner.attempt import Stopped
     from rehearsal.runner.rundir import RunDirectory
     from rehearsal.target import Target
 

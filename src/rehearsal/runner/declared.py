@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from collections.abc import Sequence
 
-    from rehearsal.canary import Author
-    from rehearsal.canary import Canary
+    from rehearsal.canaries.model import Author
+    from rehearsal.canaries.model import Canary
     from rehearsal.plan import PlanSpec
     from rehearsal.probe.spec import ProbeSpec
     from rehearsal.target.balancer import Server

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import platform
 from typing import TYPE_CHECKING
 
-import rehearsal
-from rehearsal import plan as plans
 from rehearsal.events import GateDecided
 from rehearsal.events import Note
 from rehearsal.events import PhaseBegan
 from rehearsal.events import PhaseEnded
-from rehearsal.events import RunBegan
 from rehearsal.events import RunEnded
 from rehearsal.journal import Journal
-from rehearsal.runner import stepshell
 from rehearsal.runner import suites
+from rehearsal.runner.attempt import run_began
 from rehearsal.runner.interrupts import Interrupted
+from rehearsal.runner.past import STOPPED
+from rehearsal.runner.past import WENT_ON
 from rehearsal.runner.progress import say
 from rehearsal.target import options as target_options
 from rehearsal.verdict import Outcome
@@ -44,22 +42,7 @@ def gate_only(  # noqa: PLR0913 - one call, everything is needed
     target.save(run.target)
     target.save(run.target_from)
     with Journal(run.runner_journal) as journal:
-        journal.write(
-            RunBegan(
-                run=run.run,
-                mode=suite,
-                attempt=1,
-                argv=list(argv),
-                version=rehearsal.__version__,
-                revision=suites.revision(),
-                host=platform.node(),
-                boot_id=stepshell.boot_id(),
-                plan=plan.model_dump(mode="json") if plan else {},
-                plan_sha256=plans.sha256(run.plan) if plan else "",
-                target=target.to_dict(),
-                utc_offset=stepshell.utc_offset(),
-            )
-        )
+        journal.write(run_began(run, plan, target, mode=suite, attempt=1, argv=argv))
         journal.write(Note("info", f"Only the {suite} suite was asked for; no step was carried out."))
         journal.write(PhaseBegan(suite))
         say(f"gate {suite}: suite {suite} begins ({run.path})")
@@ -79,7 +62,7 @@ def gate_only(  # noqa: PLR0913 - one call, everything is needed
             say("interrupted")
             return Outcome.UNKNOWN
         suites.tell(gate)
-        action = "went on" if gate.outcome == Outcome.OK else "stopped"
+        action = WENT_ON if gate.outcome == Outcome.OK else STOPPED
         journal.write(GateDecided(suite, gate.outcome, action, gate.sentence))
         journal.write(PhaseEnded(suite, Outcome.OK))
         journal.write(RunEnded("finished" if gate.outcome == Outcome.OK else "gate", gate.sentence))

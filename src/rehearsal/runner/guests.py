@@ -6,11 +6,11 @@ import time
 from typing import TYPE_CHECKING
 from typing import Any
 
-from rehearsal import canary as canaries
 from rehearsal import clean as cleaning
-from rehearsal import migration
-from rehearsal.cloud import CLOUD_ERRORS
-from rehearsal.cloud import sentence
+from rehearsal.canaries import answers
+from rehearsal.canaries import making
+from rehearsal.canaries import migration
+from rehearsal.canaries.model import CanaryError
 from rehearsal.events import CanaryGone
 from rehearsal.runner.progress import say
 
@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from collections.abc import Iterable
 
-    from rehearsal.canary import Author
-    from rehearsal.canary import Canary
-    from rehearsal.canary import Wish
+    from rehearsal.canaries.migration import Account
+    from rehearsal.canaries.model import Author
+    from rehearsal.canaries.model import Canary
+    from rehearsal.canaries.model import Wish
     from rehearsal.events import Event
     from rehearsal.runner.watch import Watch
     from rehearsal.target.model import Target
@@ -48,8 +49,8 @@ class Guests:
             return
         say("canaries: making them, or finding them again")
         try:
-            made = canaries.put_up(connection, self._run, wish, self._record, _told)
-        except canaries.CanaryError as error:
+            made = making.put_up(connection, self._run, wish, self._record, _told)
+        except CanaryError as error:
             self._watch.note("error", f"There are no canaries: {error}")
             return
         self.up = made.up
@@ -69,8 +70,8 @@ class Guests:
                 "warning", "Nothing is written through the APIs: the canaries have no project of their own."
             )
 
-    def migrate_all(self, connection: Any, occasion: str, target: Target) -> None:
-        """Live-migrate each canary once, one after the other, sampled more closely meanwhile.
+    def migrate_all(self, connection: Any, occasion: str, account: Account) -> None:
+        """Live-migrate each canary once, one after the other, sampled more closely meanwhile. `account`: libvirt's own.
 
         Two at a time were measured, too: on a small cloud each then took three times as long, and its guest stood still for
         five times as long as by itself. That would be a figure of the load and not of the migration.
@@ -85,7 +86,7 @@ class Guests:
             self.number += 1
             self._watch.closer(move.canary.name, close=True)
             try:
-                migration.migrate(connection, move, self._record, _told, target=target)
+                migration.migrate(connection, move, self._record, _told, account=account)
             finally:
                 self._watch.closer(move.canary.name, close=False)
             self._watch.look_after()
@@ -99,7 +100,7 @@ class Guests:
             self._issued_s = time.monotonic()
             self._watch.renew(self.author)
         for each in self.up:
-            canaries.listen(each, self._record, timeout_s=3)
+            answers.listen(each, self._record, timeout_s=3)
 
     def remove(self, connection: Any) -> None:
         """Remove everything that the run made in the cloud, and name what could not be removed."""
@@ -116,14 +117,6 @@ class Guests:
             )
         elif done.removed:
             say(f"removed {len(done.removed)} things")
-
-
-def runs_with_remains(connection: Any) -> dict[str, int]:
-    """Return the runs that left something in the cloud. Raises CloudProblem's sentence as RuntimeError."""
-    try:
-        return cleaning.find_runs(connection)
-    except CLOUD_ERRORS as error:
-        raise RuntimeError(sentence(error)) from error
 
 
 def _told(text: str) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from dataclasses import field
 from typing import TYPE_CHECKING
 
-from rehearsal.canary import Wish
+from rehearsal.canaries.model import Wish
 from rehearsal.probe.rates import rates_of
 from rehearsal.target.options import Options
 

@@ -8,11 +8,8 @@ from typing import TYPE_CHECKING
 
 from rehearsal import journal
 from rehearsal.events import CalibrationDone
-from rehearsal.events import CanaryGone
-from rehearsal.events import CanaryUp
 from rehearsal.events import GateDecided
 from rehearsal.events import MigrationBegan
-from rehearsal.events import MigrationEnded
 from rehearsal.events import PhaseEnded
 from rehearsal.events import ProbeDeclared
 from rehearsal.events import RunBegan
@@ -23,7 +20,8 @@ from rehearsal.verdict import Outcome
 if TYPE_CHECKING:
     from rehearsal.runner.rundir import RunDirectory
 
-PASSED = frozenset({"went on", "went on in spite of it", "was passed over"})
+WENT_ON, STOPPED, IN_SPITE = "went on", "stopped", "went on in spite of it"
+"""What became of the run at a gate, as `GateDecided.action`."""
 
 
 @dataclass(slots=True)
@@ -37,8 +35,6 @@ class Past:
     open_steps: set[str] = field(default_factory=set)
     gates: dict[str, str] = field(default_factory=dict)
     phases: dict[str, str] = field(default_factory=dict)
-    canaries: dict[str, CanaryUp] = field(default_factory=dict)
-    migrations: dict[str, str] = field(default_factory=dict)
     probes: dict[str, int] = field(default_factory=dict)
     migration_count: int = 0
     calibrated: bool = False
@@ -50,7 +46,7 @@ class Past:
 
     def gate_passed(self, gate: str) -> bool:
         """Return whether the run went on at this gate."""
-        return self.gates.get(gate) in PASSED
+        return self.gates.get(gate) in {WENT_ON, IN_SPITE}
 
     def phase_done(self, phase: str) -> bool:
         """Return whether the phase ended well."""
@@ -86,19 +82,7 @@ def _note(past: Past, event: object) -> None:
             past.gates[event.gate] = event.action
         case PhaseEnded():
             past.phases[event.phase] = event.outcome
-        case _:
-            _note_more(past, event)
-
-
-def _note_more(past: Past, event: object) -> None:
-    match event:
         case CalibrationDone():
             past.calibrated = past.calibrated or event.outcome == Outcome.OK
-        case CanaryUp():
-            past.canaries[event.canary] = event
-        case CanaryGone():
-            past.canaries.pop(event.canary, None)
         case MigrationBegan():
             past.migration_count += 1
-        case MigrationEnded():
-            past.migrations[event.migration] = event.status

@@ -33,7 +33,7 @@ _QUIET_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class StepFiles:
     """The files of one attempt at one step."""
 
     step: str
@@ -51,25 +51,25 @@ class StepEnd:
     note: str = ""
 
 
-def attempt_files(run: RunDirectory, step: str, number: int) -> Attempt:
-    """Return where an attempt keeps its files."""
+def step_files(run: RunDirectory, step: str, number: int) -> StepFiles:
+    """Return where an attempt at a step keeps its files."""
     stem = f"{step}.{number}"
-    return Attempt(step, number, run.logs / f"{stem}.log", run.logs / f"{stem}.end", run.logs / f"{stem}.pid")
+    return StepFiles(step, number, run.logs / f"{stem}.log", run.logs / f"{stem}.end", run.logs / f"{stem}.pid")
 
 
-def start(step: StepSpec, attempt: Attempt, target: Target, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+def start(step: StepSpec, files: StepFiles, target: Target, environment: dict[str, str]) -> subprocess.Popen[bytes]:
     """Start the command. Its output is followed with `follow`. Raises OSError if not even the shell around it starts."""
-    attempt.log.touch()
-    attempt.end.unlink(missing_ok=True)
+    files.log.touch()
+    files.end.unlink(missing_ok=True)
     secrets = [f"--secrets={path}" for path in (target.clouds_file, target.secure_file) if path]
     return subprocess.Popen(
         [
             sys.executable,
             "-m",
             "rehearsal.runner.stepshell",
-            f"--log={attempt.log}",
-            f"--end={attempt.end}",
-            f"--pid={attempt.pid}",
+            f"--log={files.log}",
+            f"--end={files.end}",
+            f"--pid={files.pid}",
             f"--timeout={step.timeout_s}",
             *secrets,
             "--",
@@ -83,17 +83,17 @@ def start(step: StepSpec, attempt: Attempt, target: Target, environment: dict[st
     )
 
 
-def follow(attempt: Attempt, process: subprocess.Popen[bytes], meanwhile: Callable[[], object]) -> StepEnd:
+def follow(files: StepFiles, process: subprocess.Popen[bytes], meanwhile: Callable[[], object]) -> StepEnd:
     """Show the output until the command has ended; if the operator interrupts, tell the command, wait, and raise again.
 
     `meanwhile` is called ten times a second, and must return at once.
     """
-    with closing(_Tail(attempt.log, attempt.step)) as tail:
-        _follow(attempt, process, tail, meanwhile)
-    return read_end(attempt)
+    with closing(_Tail(files.log, files.step)) as tail:
+        _follow(files, process, tail, meanwhile)
+    return read_end(files)
 
 
-def _follow(attempt: Attempt, process: subprocess.Popen[bytes], tail: _Tail, meanwhile: Callable[[], object]) -> None:
+def _follow(files: StepFiles, process: subprocess.Popen[bytes], tail: _Tail, meanwhile: Callable[[], object]) -> None:
     try:
         while process.poll() is None:
             tail.show()
@@ -101,7 +101,7 @@ def _follow(attempt: Attempt, process: subprocess.Popen[bytes], tail: _Tail, mea
             time.sleep(_LOOK_S)
     except Interrupted:
         for number, grace_s in _GRACE_S.items():
-            say(f"telling step {attempt.step} to stop ({number.name})")
+            say(f"telling step {files.step} to stop ({number.name})")
             if number == signal.SIGKILL:
                 _signal(process.pid, signal.SIGTERM)  # the second SIGTERM makes the shell kill the command
             else:
@@ -136,19 +136,19 @@ def _ended_within(process: subprocess.Popen[bytes], tail: _Tail, grace_s: float)
     return False
 
 
-def read_end(attempt: Attempt) -> StepEnd:
+def read_end(files: StepFiles) -> StepEnd:
     """Return how the command ended, as its shell wrote it down; not written down means not seen."""
     try:
-        data = json.loads(attempt.end.read_text())
+        data = json.loads(files.end.read_text())
     except (OSError, ValueError):
         return StepEnd(None, "its end was not seen: the process around it was killed")
     return StepEnd(data.get("rc"), str(data.get("note", "")))
 
 
-def running_pid(attempt: Attempt) -> int | None:
+def running_pid(files: StepFiles) -> int | None:
     """Return the process of an attempt that is still running, or None. A number used again by another is not it."""
     try:
-        known = json.loads(attempt.pid.read_text())
+        known = json.loads(files.pid.read_text())
     except (OSError, ValueError):
         return None
     if known.get("boot_id") != stepshell.boot_id():
@@ -157,17 +157,17 @@ def running_pid(attempt: Attempt) -> int | None:
     return int(known["pid"]) if ticks is not None and ticks == known.get("start_ticks") else None
 
 
-def wait_for_old(attempt: Attempt) -> StepEnd:
+def wait_for_old(files: StepFiles) -> StepEnd:
     """Wait for a command that outlived an earlier runner, show its output, and return how it ended."""
-    pid = running_pid(attempt)
+    pid = running_pid(files)
     if pid is not None:
-        say(f"step {attempt.step} is still running (process {pid}, started by the earlier runner): waiting for it")
-        with closing(_Tail(attempt.log, attempt.step)) as tail:
-            while running_pid(attempt) is not None:
+        say(f"step {files.step} is still running (process {pid}, started by the earlier runner): waiting for it")
+        with closing(_Tail(files.log, files.step)) as tail:
+            while running_pid(files) is not None:
                 tail.show()
                 time.sleep(_LOOK_S)
             tail.show()
-    return read_end(attempt)
+    return read_end(files)
 
 
 class _Tail:

@@ -6,6 +6,7 @@ The prober is another process. If it dies the run goes on, but from then on noth
 from __future__ import annotations
 
 import dataclasses
+import time
 from typing import TYPE_CHECKING
 from typing import Any
 
@@ -28,13 +29,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from collections.abc import Sequence
 
-    from rehearsal.canary import Author
-    from rehearsal.canary import Canary
+    from rehearsal.canaries.model import Author
+    from rehearsal.canaries.model import Canary
     from rehearsal.events import Event
     from rehearsal.probe.spec import ProbeSpec
     from rehearsal.runner.backends import Backends
     from rehearsal.runner.rundir import RunDirectory
     from rehearsal.target.model import Target
+
+_QUIET_S = 20.0
 
 
 class Watch:
@@ -192,6 +195,17 @@ class Watch:
         if self._prober is not None and not self._prober.alive() and not self._reported_dead:
             self._reported_dead = True
             self.note("error", "The prober died: from here on nothing is measured. See logs/prober.log.")
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass, and look after the prober meanwhile."""
+        until_s = time.monotonic() + seconds
+        shown_s = time.monotonic()
+        while (left_s := until_s - time.monotonic()) > 0:
+            time.sleep(min(1.0, left_s))
+            self.look_after()
+            if time.monotonic() - shown_s >= _QUIET_S:
+                shown_s = time.monotonic()
+                say(f"… {left_s:.0f} s to go")
 
     def stop(self) -> None:
         """Let the prober drain and end."""

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING
 from typing import Any
 
 from rehearsal import beacon
-from rehearsal import domainjob
-from rehearsal import suitable
-from rehearsal.canary import console_end
-from rehearsal.canary import listen
+from rehearsal.canaries import suitable
+from rehearsal.canaries.answers import console_end
+from rehearsal.canaries.answers import listen
 from rehearsal.cloud import CLOUD_ERRORS
 from rehearsal.cloud import sentence
 from rehearsal.events import MigrationBegan
@@ -27,9 +26,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from collections.abc import Sequence
 
-    from rehearsal.canary import Canary
+    from rehearsal.canaries.model import Canary
     from rehearsal.events import Event
-    from rehearsal.target import Target
+
+    Account = Callable[[str, str], dict[str, str | float]]
 
 _POLL_S = 0.5
 _SERVER_EVERY = 4
@@ -104,10 +104,10 @@ def migrate(  # noqa: PLR0913 - the last two by keyword
     record: Callable[[Event], object],
     log: Callable[[str], None],
     *,
-    target: Target | None = None,
+    account: Account | None = None,
     timeout_s: float = 300,
 ) -> MigrationEnded:
-    """Make one move and return what was seen at its end. `target` is asked by SSH for libvirt's own account, if given.
+    """Make one move and return what was seen at its end. `account`: libvirt's own, of a host and an instance name.
 
     A migration that is not over after `timeout_s` is asked to stop.
     """
@@ -134,12 +134,11 @@ def migrate(  # noqa: PLR0913 - the last two by keyword
         _follow(connection, move, seen, known=known, began_s=began_s, timeout_s=timeout_s)
     total_s = seen.ended_s if seen.ended_s is not None else time.monotonic() - began_s
     after = _listen_after(move.canary, record, moved=accepted_s is not None)
-    account = domainjob.completed(target, seen.host, seen.instance_name) if target and accepted_s is not None else {}
     facts: dict[str, Any] = {
         "accepted_s": accepted_s,
         "status_series": seen.series,
         "server_series": seen.servers,
-        "domain_job": account,
+        "domain_job": account(seen.host, seen.instance_name) if account and accepted_s is not None else {},
     }
     if before and after and before.boot_id == after.boot_id:
         facts["guest_clock_stood_still_s"] = beacon.stood_still_s(before, after)

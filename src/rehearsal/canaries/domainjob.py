@@ -8,6 +8,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from rehearsal.hosts import Ssh
     from rehearsal.target import Target
 
 _TIMEOUT_S = 20
@@ -16,42 +17,21 @@ _LINE = re.compile(r"^\s*([A-Z][^:]*):\s+(\S.*?)\s*$")
 _INSTANCE_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 
 
-def completed(target: Target, host: str, instance_name: str) -> dict[str, str | float]:
+def completed(ssh: Ssh, target: Target, host: str, instance_name: str) -> dict[str, str | float]:
     """Return what `virsh domjobinfo --completed` says on the host, empty if it cannot be had. One SSH round trip.
 
     Lengths become seconds and sizes bytes; the keys are libvirt's in small letters (`total downtime`).
     """
     if not host or not _INSTANCE_NAME.fullmatch(instance_name):
         return {}
-    try:
-        address = target.host(host).address
-    except KeyError:
-        return {}
-    remote = shlex.join(
+    command = shlex.join(
         ["timeout", "10", "docker", "exec", "nova_libvirt", "virsh", "domjobinfo", "--completed", instance_name]
     )
-    command = [
-        "ssh",
-        "-o",
-        "BatchMode=yes",
-        "-o",
-        "ConnectTimeout=5",
-        "-o",
-        "ServerAliveInterval=5",
-        "-o",
-        "ServerAliveCountMax=2",
-    ]
-    if target.operator_key:
-        command += ["-i", target.operator_key]
-    user = f"{target.operator_user}@" if target.operator_user else ""
     try:
-        outcome = subprocess.run(
-            [*command, f"{user}{address}", remote], check=False, capture_output=True, text=True, timeout=_TIMEOUT_S,
-            stdin=subprocess.DEVNULL,
-        )  # fmt: skip
-    except (OSError, subprocess.TimeoutExpired):
+        done = ssh.run(target.host(host), command, timeout_s=_TIMEOUT_S)
+    except (KeyError, OSError, subprocess.TimeoutExpired):
         return {}
-    return parse(outcome.stdout) if outcome.returncode == 0 else {}
+    return parse(done.stdout) if done.returncode == 0 else {}
 
 
 def parse(text: str) -> dict[str, str | float]:

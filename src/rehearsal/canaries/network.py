@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from typing import Any
 
-from rehearsal import suitable
+from rehearsal.canaries import suitable
 from rehearsal.cloud import CLOUD_ERRORS
 from rehearsal.cloud import sentence
 from rehearsal.naming import description_of

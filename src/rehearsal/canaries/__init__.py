@@ -1,0 +1,12 @@
+"""Canaries: servers of the rehearsal's own, on which is measured what users feel.
+
+============== ======================================================================
+``model``      what was wished for, those that answer, as whom they write
+``making``     made, or found again
+``place``      their project, user and key
+``network``    their network, router and security group
+``suitable``   which image, flavor, outer network and computes they get
+``answers``    whether they answer, and what they noticed
+``migration``  their live migrations, with libvirt's own account (``domainjob``)
+============== ======================================================================
+"""

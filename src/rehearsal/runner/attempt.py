@@ -1,0 +1,155 @@
+"""One attempt at a run: what was ordered, what is known of the cloud and of earlier attempts, and the recording of it.
+
+What was recorded is the only state: a resumed run reads it back (`past`) and repeats nothing that was finished.
+"""
+
+from __future__ import annotations
+
+import platform
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import rehearsal
+from rehearsal import plan as plans
+from rehearsal.events import Note
+from rehearsal.events import PhaseBegan
+from rehearsal.events import PhaseEnded
+from rehearsal.events import RunBegan
+from rehearsal.events import RunEnded
+from rehearsal.journal import Journal
+from rehearsal.runner import stepshell
+from rehearsal.runner import suites
+from rehearsal.runner.past import Past
+from rehearsal.runner.past import read_past
+from rehearsal.runner.progress import say
+from rehearsal.target import options as target_options
+from rehearsal.verdict import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from collections.abc import Iterator
+    from collections.abc import Sequence
+
+    from rehearsal.events import Event
+    from rehearsal.plan import PlanSpec
+    from rehearsal.runner.orders import Orders
+    from rehearsal.runner.rundir import RunDirectory
+    from rehearsal.target.model import Target
+
+
+class Stopped(Exception):  # noqa: N818 - the run stopped as it should
+    """The run stops here. `reason` as in RunEnded; `sentence` for people; the first of `next_commands` continues."""
+
+    def __init__(self, reason: str, sentence: str, next_commands: tuple[str, ...] = ()) -> None:
+        super().__init__(sentence)
+        self.reason = reason
+        self.sentence = sentence
+        self.next_commands = next_commands
+
+
+class Attempt:
+    """What all who take part in an attempt share. `target` changes when a step changes what the cloud claims to be.
+
+    `listeners` hear every event after it was written.
+    """
+
+    def __init__(self, run: RunDirectory, plan: PlanSpec, target: Target, orders: Orders) -> None:
+        self.run = run
+        self.plan = plan
+        self.target = target
+        self.orders = orders
+        self.past = read_past(run) if run.runner_journal.exists() else Past()
+        self.listeners: list[Callable[[Event], object]] = []
+        self._journal = Journal(run.runner_journal)
+
+    def begin(self) -> None:
+        """Record what is begun, and with what."""
+        number = self.past.attempts + 1
+        if number == 1:
+            self.target.save(self.run.target_from)
+        self.target.save(self.run.target)
+        say(f"run {self.run.run}, attempt {number}: {self.plan.title}, in {self.run.path}")
+        parts = self.orders.parts
+        self.record(
+            run_began(
+                self.run,
+                self.plan,
+                self.target,
+                mode=self.orders.mode,
+                attempt=number,
+                argv=self.orders.argv,
+                parts=parts,
+                rates=self.orders.rates_for(self.plan) if "probes" in parts else {},
+            )
+        )
+        for part in sorted(self.orders.without):
+            self.note("warning", f"Without {part}, as ordered: what they would have shown is not proven.")
+
+    def record(self, event: Event) -> None:
+        """Write one event of the runner."""
+        self._journal.write(event)
+        for listener in self.listeners:
+            listener(event)
+
+    def note(self, level: str, text: str) -> None:
+        """Record and show something that the reader of the report should know."""
+        self.record(Note(level, text))
+        say(f"{level}: {text}")
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Record a phase; its outcome is unknown if it did not come to its end."""
+        say(f"── {name}")
+        self.record(PhaseBegan(name))
+        try:
+            yield
+        except BaseException:
+            self.record(PhaseEnded(name, Outcome.UNKNOWN))
+            raise
+        self.record(PhaseEnded(name, Outcome.OK))
+
+    def end(self, stopped: Stopped | None) -> None:
+        """Record how it ended; nothing is recorded after that."""
+        self.record(RunEnded(stopped.reason if stopped else "finished", stopped.sentence if stopped else ""))
+        self._journal.close()
+
+    @property
+    def resume_command(self) -> str:
+        """What to type to go on."""
+        mode = " --mode production" if self.orders.mode == "production" else ""
+        return f"rehearse run --resume {self.run.path}{mode}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What steps and suites need in order to see the same cloud."""
+        return target_options.as_environment(self.orders.options)
+
+
+def run_began(  # noqa: PLR0913 - all by keyword
+    run: RunDirectory,
+    plan: PlanSpec | None,
+    target: Target,
+    *,
+    mode: str,
+    attempt: int,
+    argv: Sequence[str],
+    parts: Sequence[str] = (),
+    rates: dict[str, float] | None = None,
+) -> RunBegan:
+    """Return the event that names the program, the machine, the plan and the cloud. `rates`: Hz by lane."""
+    return RunBegan(
+        run=run.run,
+        mode=mode,
+        attempt=attempt,
+        argv=list(argv),
+        version=rehearsal.__version__,
+        revision=suites.revision(),
+        host=platform.node(),
+        boot_id=stepshell.boot_id(),
+        plan=plan.model_dump(mode="json") if plan else {},
+        plan_sha256=plans.sha256(run.plan) if plan else "",
+        target=target.to_dict(),
+        utc_offset=stepshell.utc_offset(),
+        parts=list(parts),
+        rates=rates or {},
+    )

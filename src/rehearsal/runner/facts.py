@@ -1,0 +1,71 @@
+"""What is seen of the cloud around a step: containers on its hosts, objects behind its API, what its configuration claims."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import TYPE_CHECKING
+from typing import Any
+
+from rehearsal import hosts
+from rehearsal.events import CloudFacts
+from rehearsal.runner.progress import say
+from rehearsal.target import discover
+
+if TYPE_CHECKING:
+    from rehearsal.events import HostFacts
+    from rehearsal.runner.attempt import Attempt
+
+_STILL_TRUE_S = 30.0
+"""Between two steps nothing happens but gates: what was seen after one is what there is before the next."""
+
+
+class Facts:
+    """Records what is seen, and remembers for some seconds what runs on the hosts."""
+
+    def __init__(self, attempt: Attempt, ssh: hosts.Ssh) -> None:
+        self._attempt = attempt
+        self._ssh = ssh
+        self._seen: tuple[float, list[HostFacts]] | None = None
+
+    def of_hosts(self, label: str, *, fresh: bool = True) -> None:
+        """Record what runs on the hosts. Without `fresh`, what was seen within the last seconds will do."""
+        now = time.monotonic()
+        if fresh or self._seen is None or now - self._seen[0] > _STILL_TRUE_S:
+            self._seen = (now, hosts.container_facts(self._attempt.target, label, ssh=self._ssh))
+        for facts in self._seen[1]:
+            self._attempt.record(dataclasses.replace(facts, label=label))
+            if facts.error:
+                say(f"warning: {facts.host} was not observed ({label}): {facts.error}")
+
+    def forget(self) -> None:
+        """Look anew next time: what a gate found may have happened since, and the next step is not to be charged with it."""
+        self._seen = None
+
+    def of_cloud(self, label: str, connection: Any) -> None:
+        """Record what the cloud's API says that there is."""
+        if connection is None:
+            self._attempt.record(CloudFacts(label, error="there is no connection to the cloud's API"))
+            return
+        from rehearsal.cloudfacts import cloud_facts  # noqa: PLC0415 - only a run with a cloud needs it
+
+        facts = cloud_facts(connection, label)
+        self._attempt.record(facts)
+        if facts.error:
+            say(f"warning: not everything in the cloud was observed ({label}): {facts.error[:300]}")
+
+    def of_configuration(self) -> None:
+        """Look at what the cloud claims to be: a step may have changed versions, namespace, hosts."""
+        attempt = self._attempt
+        found = discover(dataclasses.replace(attempt.orders.options, online=False))
+        if not found.hosts:
+            return  # a repository in the middle of being changed
+        found = dataclasses.replace(found, endpoints=attempt.target.endpoints)
+        release = found.release
+        if release != attempt.target.release:
+            say(f"the cloud now claims OpenStack {release.openstack} (OSISM {release.osism})")
+            attempt.note(
+                "info", f"The configuration now names OpenStack {release.openstack}, namespace {release.namespace}."
+            )
+        attempt.target = found
+        found.save(attempt.run.target)
