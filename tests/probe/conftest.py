@@ -39,8 +39,9 @@ def prober(tmp_path):
     """Start real probers on a run directory; each is stopped after the test."""
     started = []
 
-    def start(run_dir=tmp_path, **options):
-        started.append(Prober.start(run_dir, run_dir / "logs" / "prober.log", precedence="none", **options))
+    def start(run_dir=tmp_path, allowed=("127.0.0.0/8", "::1/128"), **options):
+        log = run_dir / "logs" / "prober.log"
+        started.append(Prober.start(run_dir, log, allowed=allowed, precedence="none", **options))
         return started[-1]
 
     yield start

@@ -50,6 +50,15 @@ def test_an_address_is_allowed_later(tmp_path, prober, echo):
     assert [tcp.name] == [e.name for e in told if isinstance(e, events.ProbeDeclared) and e.lane != "control"]
 
 
+def test_nothing_is_asked_unless_it_is_allowed(prober, echo):
+    """A prober that was told of no address asks none."""
+    running = prober(allowed=[])
+    icmp, tcp = lanes.canary_probes(itertools.count(1), canary="c0", address="127.0.0.1", beacon_port=echo.port)
+    for spec in (icmp, tcp):
+        with pytest.raises(ProberError, match=r"127\.0\.0\.1 is not among the addresses that may be probed"):
+            running.declare(spec)
+
+
 def test_one_address_is_allowed_and_no_network(prober):
     """An order to allow more than one unicast address is refused."""
     running = prober(allowed=["192.0.2.1/32"])

@@ -36,7 +36,7 @@ class Prober:
 
     @classmethod
     def start(cls, run_dir: Path, log: Path, *, allowed: Iterable[str] = (), precedence: str = "fifo") -> Prober:
-        """Start the prober of a run, its output appended to `log`. `allowed`: networks that may be probed; none: any.
+        """Start the prober of a run, its output appended to `log`. `allowed`: networks that may be probed, and nothing else.
 
         It gets a process group of its own, so that Ctrl-C cannot cut it in the middle of a sample. Raises ProberError.
         """

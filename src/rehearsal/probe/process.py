@@ -188,8 +188,7 @@ class Prober:
             raise ProbeRefused(f"{address!r} is no numeric address: one address can be allowed, no network") from None
         if host.is_multicast or host.is_unspecified or str(host) == "255.255.255.255":
             raise ProbeRefused(f"{host} is no unicast address")
-        if self._allowed:  # else everything is allowed already
-            self._allowed.append(ipaddress.ip_network(host))
+        self._allowed.append(ipaddress.ip_network(host))
         self.recording.event_now(AddressAllowed(str(host), why))
         return {}
 
@@ -457,7 +456,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the prober; 0: drained and written, 1: it could not record, 64: it did not start."""
     parser = argparse.ArgumentParser(prog="python -m rehearsal.probe", description="The prober; started by `rehearse`.")
     parser.add_argument("--run-dir", type=Path, required=True)
-    parser.add_argument("--allow", action="append", default=[], metavar="NETWORK", help="probe only these addresses")
+    parser.add_argument("--allow", action="append", default=[], metavar="NETWORK", help="what may be probed")
     parser.add_argument("--precedence", choices=("fifo", "nice", "none"), default="fifo")
     options = parser.parse_args(arguments)
     sys.setswitchinterval(0.0005)  # the thread that writes must not keep the loop waiting

@@ -24,6 +24,7 @@ from rehearsal.probe.writes import is_tag
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from rehearsal.probe.answers import Answer
 
@@ -110,8 +111,13 @@ class WebSettings:
     tls_ns: int
 
 
-def spec_from(data: Any, *, allowed: Iterable[ipaddress.IPv4Network | ipaddress.IPv6Network] = ()) -> ProbeSpec:
-    """Return the declared probe, checked. Raises ProbeRefused."""
+def spec_from(
+    data: Any, *, allowed: Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network] | None = None
+) -> ProbeSpec:
+    """Return the declared probe, checked. `allowed`: it may ask an address in one of these; None: not checked.
+
+    Raises ProbeRefused.
+    """
     if not isinstance(data, dict):
         raise ProbeRefused("a probe is declared by an object")
     known = {entry.name for entry in fields(ProbeSpec)}
@@ -124,8 +130,7 @@ def spec_from(data: Any, *, allowed: Iterable[ipaddress.IPv4Network | ipaddress.
         raise ProbeRefused(f"the declaration is incomplete: {error}") from None
     _check_shape(spec)
     address = ipaddress.ip_address(numeric_address(spec))
-    allowed = list(allowed)
-    if allowed and not any(address in network for network in allowed):
+    if allowed is not None and not any(address in network for network in allowed):
         raise ProbeRefused(f"probe {spec.name}: {address} is not among the addresses that may be probed")
     if spec.lane in WEB_LANES:
         web_settings(spec)

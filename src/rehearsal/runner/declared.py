@@ -175,12 +175,9 @@ def addresses_of_canary(canary: Canary) -> tuple[str, ...]:
 
 
 def networks_of(specs: Iterable[ProbeSpec]) -> list[str]:
-    """Return the addresses that these probes ask, as networks of one address each, for `Prober.start(allowed=...)`.
-
-    Never empty, because an empty list would allow everything: `0.0.0.0/32` is no address that can be probed.
-    """
+    """Return the addresses that these probes ask, as networks of one address each, for `Prober.start(allowed=...)`."""
     addresses = sorted({str(spec.settings["address"]) for spec in specs})
-    return [f"{address}/{128 if ':' in address else 32}" for address in addresses] or ["0.0.0.0/32"]
+    return [f"{address}/{128 if ':' in address else 32}" for address in addresses]
 
 
 # --- load ------------------------------------------------------------------------------------------------------------
