@@ -109,11 +109,17 @@ def _write(file: Path, value: int, *, within_s: float = 2) -> None:
         try:
             file.write_text(str(value))
         except OSError:
-            if time.monotonic() > deadline:  # somebody else gave the machine's real time away: the prober asks for less
+            if time.monotonic() > deadline:  # somebody else gave the machine's real time away; `grants_real_time` tells
                 return
             time.sleep(0.1)
         else:
             return
+
+
+def grants_real_time(state: layout.State, node: str) -> bool:
+    """Whether processes of a node may run with real-time priority. A kernel without such limits lets root do so anyway."""
+    files = [each.mount_point / lab_group(state) / node / "cpu.rt_runtime_us" for each in hierarchies()]
+    return all(int(file.read_text()) > 0 for file in files if file.exists())
 
 
 def joining(state: layout.State, node: str) -> list[Path]:

@@ -99,6 +99,11 @@ def _build(state: layout.State, say: Say) -> None:
     say(f"images in the registry directory ({built} new)")
     _start_nodes(state)
     say("nodes up: " + ", ".join(node.name for node in layout.NODES))
+    if not cgroups.grants_real_time(state, layout.MANAGER.name):
+        say(
+            f"{layout.MANAGER.name} gets no real time, something else on this machine has it (cpu.rt_runtime_us): "
+            "the prober may have to wait for a processor, and what it misses is UNKNOWN"
+        )
     deployment = Deployment(nodes.run, releases.DEPLOYED, state, say)
     deploy.deploy(deployment)
     deploy.in_parallel([lambda: cloud.base_objects(deployment), lambda: manager.up(state, say=say)])

@@ -39,6 +39,17 @@ def test_second_version_is_one_hierarchy():
     assert [(2, "/sys/fs/cgroup")] == [(h.version, str(h.mount_point)) for h in cgroups.hierarchies(SECOND)]
 
 
+@pytest.mark.parametrize(("share", "granted"), [("600000\n", True), ("0\n", False), (None, True)])
+def test_refused_real_time_is_noticed(monkeypatch, tmp_path, share, granted):
+    """The kernel says what the manager's group got; one without such limits grants it to every root."""
+    monkeypatch.setattr(cgroups, "hierarchies", lambda: [cgroups.Hierarchy(tmp_path, 1, "cpu")])
+    group = tmp_path / cgroups.lab_group(layout.state()) / layout.MANAGER.name
+    group.mkdir(parents=True)
+    if share is not None:
+        (group / "cpu.rt_runtime_us").write_text(share)
+    assert cgroups.grants_real_time(layout.state(), layout.MANAGER.name) is granted
+
+
 def test_labs_in_two_places_have_two_groups(tmp_path):
     """The group's name follows the state directory, so that two labs never touch each other's processes."""
     names = {cgroups.lab_group(layout.State(path)) for path in (layout.DEFAULT_STATE, tmp_path / "a", tmp_path / "b")}
