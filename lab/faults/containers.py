@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: Three checks in a row must fail, each after a pause and perhaps a timeout.
 _UNHEALTHY_WITHIN_S = (catalogue.HEALTH_RETRIES + 1) * (catalogue.HEALTH_INTERVAL_S + 15.0) + 30.0
+_NOTICED_WITHIN_S = 180.0
+_COMPUTE_LOG = "/var/log/kolla/nova/nova-compute.log"
 _PROBES = "/var/lib/kolla/bin"
 IMAGES_FILE = "opt/configuration/environments/kolla/images.yml"
 
@@ -166,7 +168,7 @@ def libvirtd_dead(ground: Ground, given: Mapping[str, str]) -> str:
     """
     host = given["host"]
     ground.container(host, "nova_libvirt")
-    ground.note("libvirtd-dead", host, {})
+    ground.note("libvirtd-dead", host, {"connections": _connections_to_libvirtd(ground, host)})
     ground.run(host, ["docker", "update", "--restart", "no", "nova_libvirt"])
     ground.run(host, ["docker", "kill", "nova_libvirt"])
     guests = ground.run(host, ["pgrep", "-c", "qemu-system"], check=False).stdout.strip()
@@ -179,10 +181,24 @@ def libvirtd_dead_mended(ground: Ground, given: Mapping[str, str]) -> str:
     ground.run(host, ["docker", "update", "--restart", "unless-stopped", "nova_libvirt"])
     ground.run(host, ["docker", "start", "nova_libvirt"])
     kolla.wait_healthy(ground.run, host, "nova_libvirt")
+    # It may notice only now, as late as at its next periodic task, that the old libvirtd is gone, and withdraw for a moment.
+    before = (ground.noted("libvirtd-dead", host) or {}).get("connections")
+    deadline = time.monotonic() + _NOTICED_WITHIN_S
+    while before is not None and (_connections_to_libvirtd(ground, host) or 0) <= before:
+        if time.monotonic() > deadline:
+            raise FaultError(f"nova-compute on {host} did not connect to libvirtd within {_NOTICED_WITHIN_S:g} s")
+        time.sleep(1)
     # Any release's client will do to ask; the one that the lab was deployed with is always there.
     deploy.wait_computes(deploy.Deployment(ground.run, releases.DEPLOYED, ground.state, print))
     ground.forget("libvirtd-dead", host)
     return f"nova_libvirt on {host}: started"
+
+
+def _connections_to_libvirtd(ground: Ground, host: str) -> int | None:
+    """How often nova-compute has connected to libvirtd, as its log tells; None if it does not run."""
+    command = ["docker", "exec", "nova_compute", "grep", "-c", "Connection event '1'", _COMPUTE_LOG]
+    counted = ground.run(host, command, check=False).stdout.strip()
+    return int(counted) if counted else None
 
 
 def _catalogued(name: str) -> catalogue.Container:
