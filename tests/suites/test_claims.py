@@ -372,7 +372,11 @@ def test_the_state_of_a_lock_is_not_read_from_its_reason(state, reason):
 
 def test_an_osism_without_lock_status_has_no_lock():
     """`osism lock` came with 9.3; an older release is told, and does not stop the pre-flight gate."""
-    judged = configuration.tasks_unlocked(2, "osism: 'lock status' is not an osism command. See 'osism --help'.\n")
+    said = "osism: 'lock status' is not an osism command. See 'osism --help'.\n"
+    try:
+        judged = configuration.tasks_unlocked(2, said)
+    except NotObserved as unknown:  # it would be taken for a skip
+        pytest.fail(f"unknown: {unknown}")
     assert judged.holds
     assert "not applicable" in judged.observed
     assert "9.3" in judged.observed
