@@ -161,8 +161,13 @@ class History:
 
     @property
     def plan(self) -> dict[str, Any]:
-        """The plan as the last attempt followed it."""
+        """The plan as the last attempt followed it. What happened is judged by the plan of its time: `plan_at`."""
         return self.last.event.plan
+
+    def plan_at(self, at_ns: int) -> dict[str, Any]:
+        """Return the plan that was followed at a moment: a plan may be edited before a run is resumed."""
+        begun = [attempt for attempt in self.attempts if attempt.began_ns <= at_ns]
+        return (begun[-1] if begun else self.attempts[0]).event.plan
 
     def of(self, kind: type[_EventT]) -> list[tuple[int, _EventT]]:
         """Return all events of one kind with their times (ns)."""
