@@ -76,7 +76,10 @@ def findings(history: History, judged: Judged) -> list[Finding]:
 
 def _of_the_end(history: History) -> list[Finding]:
     last = history.last
-    rebooted = "The machine was rebooted during the run; what was recorded before cannot be put on the same clock."
+    rebooted = (
+        "The machine was rebooted during the run: nothing was measured meanwhile, and how long that was is known only by "
+        "its wall clock. What was recorded before and after is judged, each on its own clock."
+    )
     found = [Finding(Outcome.UNKNOWN, "run", rebooted)] if history.rebooted else []
     if last.ended_ns is None:
         text = "The run has not ended: it still runs, or its runner was killed."
