@@ -117,7 +117,7 @@ def test_a_failure_recorded_before_a_reboot_stays_a_failure(tmp_path, what):
     up_before_s=st.floats(-4_900, 2_000_000).filter(lambda each: abs(each) > 300),
     set_back_s=st.sampled_from([0.0, 0.0, 30.0, 86_400.0]),
 )
-def test_every_cell_is_the_same_whenever_the_machine_had_booted(
+def test_every_cell_is_the_same_whenever_the_machine_had_booted(  # noqa: PLR0917 - what is generated
     tmp_path_factory, who, from_s, lasts_s, up_before_s, set_back_s
 ):
     """What was lost in a step is the same to the nanosecond, however the two boots' clocks stand to one another."""

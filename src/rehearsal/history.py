@@ -20,6 +20,7 @@ import numpy as np
 from rehearsal import events
 from rehearsal.boots import on_one_clock
 from rehearsal.boots import shifted_chunks
+from rehearsal.declarations import completed
 from rehearsal.journal import JournalError
 from rehearsal.journal import Record
 from rehearsal.journal import read_all
@@ -368,7 +369,7 @@ def _probes(records: Iterable[Record], runs: tuple[ProberRun, ...]) -> tuple[Pro
                 found[place] = dataclasses.replace(found[place], ended_ns=record.t_ns)
             current[event.probe] = len(found)
             begun = (record.t_ns, event.period_ns)
-            found.append(Probe(len(found), event, record.t_ns, None, None, (begun,), run))
+            found.append(Probe(len(found), completed(event), record.t_ns, None, None, (begun,), run))
         elif isinstance(event, events.PeriodChanged) and event.probe in current:
             probe = found[current[event.probe]]
             periods = (*probe.periods, (record.t_ns, event.period_ns))

@@ -74,6 +74,7 @@ def write_probe(  # noqa: PLR0913 - all by keyword
     description: str,
     user_id: str,
     project_id: str,
+    interface: str = "public",
     cafile: str = "",
     period_ns: int = WRITE_NS,
 ) -> ProbeSpec:
@@ -90,6 +91,7 @@ def write_probe(  # noqa: PLR0913 - all by keyword
         deadline_ns=60 * SECOND_NS if write.settling else 2 * EACH_NS,
         soft_ns=SOFT_NS,
         vip=vip,
+        interface=interface,
         settings={
             "address": address, "cafile": cafile, "token": token, "tag": tag, "description": description,
             "user_id": user_id, "project_id": project_id,
