@@ -106,6 +106,8 @@ class World:
         return is_guest if gap.part == "ovn" else not is_guest and not _server(group)
 
 
+NO_WORLD = World([], [], False, {}, {}, {}, {}, {})
+"""Of a run of whose hosts nothing could be told."""
 PARTS = {"host": "everything", "docker": "containers", "haproxy": "HAProxy", "vip": "addresses", "ovn": "OVN"}
 
 
