@@ -52,7 +52,9 @@ def announced(spec, **fields):
     canary=WORD,
     second=st.booleans(),
 )
-def test_an_old_declaration_says_what_a_new_one_says(service, family, interface, server, canary, second):
+def test_an_old_declaration_says_what_a_new_one_says(  # noqa: PLR0917 - what is generated
+    service, family, interface, server, canary, second
+):
     """Interface, family and server of every lane are those that were declared, also where they stand only in the name."""
     numbers = itertools.count(1)
     where = {"url": "https://api.example:1234/", "address": ADDRESS[family]}

@@ -258,9 +258,9 @@ def _of_the_prober(history: History, judged: Judged) -> list[Finding]:
     if judged.quality.prober_stopped or history.last.ended_ns is None:
         return []
     died = next(run for run in history.prober_runs if run.stopped is None)
-    after_s = (died.last_beat_ns - history.began_ns) / 1e9
+    after = words.duration(died.last_beat_ns - history.began_ns)
     return [
         Finding(
-            Outcome.UNKNOWN, "prober", f"The prober died {after_s:.0f} s into the run; nothing is known after that."
+            Outcome.UNKNOWN, "prober", f"The prober died {after} into the run; nothing is known after that."
         )
     ]

@@ -117,7 +117,7 @@ def _lane(
 def _as_the_network_says(network: Length | None, floor_ns: int | None, budget: Budget | None) -> list[Claim]:
     if network is None:
         return [(Outcome.UNKNOWN, "its reachability was not sampled")]
-    gap = f"out of reach for {words.between(network)}"
+    gap = f"out of reach for {words.between(network, budget.longest_ns if budget else None)}"
     if network.possible_ns is None:
         over = budget is not None and network.certain_ns > budget.longest_ns
         return [(Outcome.FAIL if over else Outcome.UNKNOWN, f"{gap}: its return was not seen")]
@@ -128,7 +128,7 @@ def _as_the_network_says(network: Length | None, floor_ns: int | None, budget: B
     if outcome is not Outcome.OK:
         return [(outcome, f"{gap}; {allowed}")]
     if floor_ns is None or floor_ns > budget.longest_ns:
-        unseen = "any time" if floor_ns is None else words.at_most(floor_ns)
+        unseen = "any time" if floor_ns is None else words.at_most(floor_ns, budget.longest_ns)
         return [(Outcome.UNKNOWN, f"it may have been out of reach for {unseen} unseen; {allowed}")]
     return [
         (

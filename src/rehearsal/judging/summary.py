@@ -70,7 +70,9 @@ def _all_well(judged: Judged) -> str:
     if longest is not None:
         allowed = f", {words.exactly(longest.budget.longest_ns)} allowed" if longest.budget else ""
         where = f"{longest.service} {when(longest.step)}"
-        parts.append(f"the longest outage was {words.between(longest.longest)} ({where}{allowed})")
+        parts.append(
+            f"the longest outage was {words.between(longest.longest, longest.budget.longest_ns if longest.budget else None)} ({where}{allowed})"
+        )
     else:
         parts.append("no outage was seen")
     if judged.migrations:
