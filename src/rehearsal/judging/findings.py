@@ -13,13 +13,17 @@ from rehearsal.judging.differences import unchanged
 from rehearsal.judging.observation import BEFORE
 from rehearsal.judging.summary import when
 from rehearsal.results import Finding
+from rehearsal.rooms import LOG
 from rehearsal.verdict import Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rehearsal.history import History
     from rehearsal.judging.summary import Judged
     from rehearsal.results import Canary
     from rehearsal.results import GuestFigure
+    from rehearsal.rooms import Rooms
 
 _ENDS = {
     "interrupted": "the run was interrupted",
@@ -31,14 +35,43 @@ _ENDS = {
 }
 
 
-def findings(history: History, judged: Judged) -> list[Finding]:
+def findings(history: History, judged: Judged, rooms: Rooms) -> list[Finding]:
     """Return one sentence for everything that is not ok, failures first; then what a reader should know anyway."""
-    found: list[Finding] = []
-    found += _of_the_end(history)
-    found += _of_steps(judged)
-    found += _of_gates(history, judged)
-    found += _of_losses(judged)
-    found += [
+    parts: dict[str, Callable[[], list[Finding]]] = {
+        "how the run ended": lambda: _of_the_end(history),
+        "the steps": lambda: _of_steps(judged),
+        "the gates": lambda: _of_gates(history, judged),
+        "the losses": lambda: _of_losses(judged),
+        "the live migrations": lambda: [*_of_migrations(judged), *_of_missing_migrations(history, judged)],
+        "the canaries": lambda: [*_of_canaries(judged), *_of_guests(judged)],
+        "the differences": lambda: _of_differences(history, judged),
+        "the prober": lambda: _of_the_prober(history, judged),
+        "the calibration": lambda: trust.findings(history),
+        "the phases": lambda: _of_phases(history),
+        "repeated steps": lambda: _of_repeated_steps(judged),
+    }
+    found = [
+        finding
+        for what, part in parts.items()
+        for finding in rooms.rows(f"findings: {what}", f"what follows from {what}", part)
+    ]
+    return sorted(found, key=lambda finding: finding.outcome.rank)
+
+
+def of_rooms(rooms: Rooms) -> list[Finding]:
+    """Return a finding for each part of the judge that raised: nothing is known of what it should have said."""
+    return [
+        Finding(
+            Outcome.UNKNOWN,
+            f"judge:{each.room}",
+            f"Not judged: {each.what}. {each.why}. Everything else was judged; the details are in {LOG}.",
+        )
+        for each in rooms.broken
+    ]
+
+
+def _of_migrations(judged: Judged) -> list[Finding]:
+    return [
         Finding(
             each.outcome,
             f"migration:{each.id}",
@@ -47,36 +80,46 @@ def findings(history: History, judged: Judged) -> list[Finding]:
         for each in judged.migrations
         if each.outcome is not Outcome.OK
     ]
-    found += _of_missing_migrations(history, judged)
-    found += [
+
+
+def _of_canaries(judged: Judged) -> list[Finding]:
+    return [
         Finding(each.outcome, f"canary:{each.name}", f"{each.name}: {each.reason}.")
         for each in judged.canaries
         if each.outcome is not Outcome.OK and not _is_told(each, judged)
     ]
-    found += [
+
+
+def _of_guests(judged: Judged) -> list[Finding]:
+    return [
         Finding(Outcome.FAIL, f"canary:{each.canary}", f"{each.canary}, from inside: {each.reason}{_between(each)}.")
         for each in judged.guests
         if each.outcome is Outcome.FAIL and not (each.figure == "boot" and _restart_is_told(each, judged))
     ]
-    found += _of_differences(history, judged)
-    found += _of_the_prober(history, judged)
-    found += trust.findings(history)
-    found += [
+
+
+def _of_phases(history: History) -> list[Finding]:
+    return [
         Finding(course.outcome_of(outcome), f"phase:{phase}", f"{phase.capitalize()} did not end well.")
         for phase, _, ended_ns, outcome in history.phases
         if ended_ns is not None and outcome != Outcome.OK and phase in {"canaries", "clean-up"}
     ]
-    found += [
+
+
+def _of_repeated_steps(judged: Judged) -> list[Finding]:
+    return [
         Finding(Outcome.OK, f"step:{step.id}", f"Step {step.id} needed {step.attempts} attempts.")
         for step in judged.steps
         if step.attempts > 1 and step.outcome is Outcome.OK
     ]
-    return sorted(found, key=lambda finding: finding.outcome.rank)
 
 
 def _of_the_end(history: History) -> list[Finding]:
     last = history.last
-    rebooted = "The machine was rebooted during the run; what was recorded before cannot be put on the same clock."
+    rebooted = (
+        "The machine was rebooted during the run: nothing was measured meanwhile, and how long that was is known only by "
+        "its wall clock. What was recorded before and after is judged, each on its own clock."
+    )
     found = [Finding(Outcome.UNKNOWN, "run", rebooted)] if history.rebooted else []
     if last.ended_ns is None:
         text = "The run has not ended: it still runs, or its runner was killed."
@@ -215,9 +258,9 @@ def _of_the_prober(history: History, judged: Judged) -> list[Finding]:
     if judged.quality.prober_stopped or history.last.ended_ns is None:
         return []
     died = next(run for run in history.prober_runs if run.stopped is None)
-    after_s = (died.last_beat_ns - history.began_ns) / 1e9
+    after = words.duration(died.last_beat_ns - history.began_ns)
     return [
         Finding(
-            Outcome.UNKNOWN, "prober", f"The prober died {after_s:.0f} s into the run; nothing is known after that."
+            Outcome.UNKNOWN, "prober", f"The prober died {after} into the run; nothing is known after that."
         )
     ]

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rehearsal import journal
+from rehearsal import lengths
 from rehearsal.claimed import checks_of
 from rehearsal.events import SuiteBegan
 from rehearsal.events import SuiteEnded
@@ -164,7 +165,7 @@ def _wait(process: subprocess.Popen[bytes], suite: str, gate: str, own_journal: 
         time.sleep(0.1)
         if time.monotonic() - last > _QUIET_S:
             last = time.monotonic()
-            say(f"{suite} at {gate}: {len(read_checks(own_journal))} claims after {last - began:.0f} s")
+            say(f"{suite} at {gate}: {len(read_checks(own_journal))} claims after {lengths.lasted(last - began)}")
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
