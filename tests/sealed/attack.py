@@ -66,7 +66,10 @@ def _attack(shape: str, seeds: range, shown: int, scratch: Path) -> int:
         if verdict.avoidable:
             worlds["avoidable unknown"].append(f"seed {seed}: {verdict.avoidable[0]}")
     told = ", ".join(f"{len(found)} {kind}" for kind, found in sorted(worlds.items())) or "nothing wrong"
-    print(f"{shape}: {len(seeds)} worlds, {wrong_worlds} contradicted; {told}; {unknown} of {cells} cells unknown", flush=True)
+    print(
+        f"{shape}: {len(seeds)} worlds, {wrong_worlds} contradicted; {told}; {unknown} of {cells} cells unknown",
+        flush=True,
+    )
     for kind, found in sorted(worlds.items()):
         for text in found[:shown]:
             print(f"    {kind}: {text}", flush=True)

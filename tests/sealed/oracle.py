@@ -83,7 +83,12 @@ class Oracle:
             self.by_lane[each.lane].append(each)
         self.hits: dict[int, list[Taken]] = {}
         for each in samples:
-            if each.fault >= 0 and not each.flags & BLIND and not self._blind(each.sent_s) and not self._blind(each.done_s):
+            if (
+                each.fault >= 0
+                and not each.flags & BLIND
+                and not self._blind(each.sent_s)
+                and not self._blind(each.done_s)
+            ):
                 self.hits.setdefault(each.fault, []).append(each)
         self.pieces = self._pieces()
 
@@ -167,7 +172,9 @@ class Oracle:
         wrong += self._windows(results)
         for move in results.migrations:
             wrong += self._move(move)
-            if move.outcome is Outcome.UNKNOWN and self._quiet(move.canary, _at(move.began_ns, 0), _at(move.ended_ns, 0)):
+            if move.outcome is Outcome.UNKNOWN and self._quiet(
+                move.canary, _at(move.began_ns, 0), _at(move.ended_ns, 0)
+            ):
                 avoidable.append(f"migration {move.id}: {move.reason}")
         wrong += self._grades(results)
         if not self.world.faults and not self.world.stalls and results.outcome is Outcome.FAIL:
@@ -209,17 +216,21 @@ class Oracle:
         lanes = self.user_lanes(who)
         truths = self.truths(who)
         longest_b, total_b = self._limits(loss.step, loss.service)
-        touching = [truth for truth in self.filled(truths, lanes) if self._touches(truth, loss.step)]
+        filled = self.filled(truths, lanes)
+        # An onset that several steps may own is shown where it is judged most strictly: bounds yes, FAIL no.
+        own = [truth for truth in filled if self._touches(truth, loss.step, self._onset_doubt_s(lanes))]
+        shown, shown_total = max((t.length_s for t in own), default=0.0), sum(t.length_s for t in own)
+        touching = [truth for truth in filled if self._touches(truth, loss.step)]
         most, most_total = max((t.length_s for t in touching), default=0.0), sum(t.length_s for t in touching)
         found = []
         if len(self.world.canaries) < 2 or loss.service != "canaries":
-            if _seconds(loss.longest.certain_ns) > most + _NEAR_S:
+            if _seconds(loss.longest.certain_ns) > shown + _NEAR_S:
                 found.append(
-                    Wrong("certain", where, f"longest ≥ {_seconds(loss.longest.certain_ns):.3f}, true {most:.3f}")
+                    Wrong("certain", where, f"longest ≥ {_seconds(loss.longest.certain_ns):.3f}, true {shown:.3f}")
                 )
-            if _seconds(loss.total.certain_ns) > most_total + _NEAR_S:
+            if _seconds(loss.total.certain_ns) > shown_total + _NEAR_S:
                 found.append(
-                    Wrong("certain", where, f"total ≥ {_seconds(loss.total.certain_ns):.3f}, true {most_total:.3f}")
+                    Wrong("certain", where, f"total ≥ {_seconds(loss.total.certain_ns):.3f}, true {shown_total:.3f}")
                 )
             found += self._possible(loss, who, where, truths)
         if loss.outcome is Outcome.FAIL and loss.service != "canaries":
@@ -230,6 +241,13 @@ class Oracle:
         if loss.outcome is Outcome.OK and self._is_step(loss.step):
             found += self._false_ok(loss, who, where, truths)
         return found
+
+    def _onset_doubt_s(self, lanes: list[int]) -> float:
+        """How long before an outage its last good sample can have been sent, at most."""
+        stood = max((stall.to_s - stall.from_s for stall in self.world.stalls), default=0.0)
+        return stood + max(
+            (self.world.lanes[n].period_s + 2 * self.world.lanes[n].answer_s for n in lanes), default=0.0
+        )
 
     def _possible(self, loss: Loss, who: str, where: str, truths: list[Truly]) -> list[Wrong]:
         """What truly lay well inside a step, and was seen, must be possible there."""
@@ -246,7 +264,9 @@ class Oracle:
         found = []
         most, total = max(t.length_s for t in inside), sum(t.length_s for t in inside)
         if _seconds(loss.longest.possible_ns) < most - _NEAR_S:
-            found.append(Wrong("possible", where, f"longest ≤ {_seconds(loss.longest.possible_ns):.3f}, true {most:.3f}"))
+            found.append(
+                Wrong("possible", where, f"longest ≤ {_seconds(loss.longest.possible_ns):.3f}, true {most:.3f}")
+            )
         if _seconds(loss.total.possible_ns) < total - _NEAR_S:
             found.append(Wrong("possible", where, f"total ≤ {_seconds(loss.total.possible_ns):.3f}, true {total:.3f}"))
         return found
@@ -262,6 +282,8 @@ class Oracle:
         longest_b, total_b = self._limits(loss.step, loss.service)
         seen = [t for t in truths if (t.hit or t.common) and not self._moving(who, t)]
         worst = max((self._mine(t, loss.step) for t in seen), default=0.0)
+        if longest_b == 0 and not any(t.hit for t in seen):  # none may be seen, with a resolution of two periods
+            longest_b = total_b = 2 * min(self.world.lanes[lane].period_s for lane in self.user_lanes(who))
         total = sum(self._mine(t, loss.step) for t in seen if t.hit)
         told = f"floor {_seconds(loss.floor_ns):.3f}: {loss.reason}"
         if worst > longest_b + _NEAR_S:
@@ -281,6 +303,8 @@ class Oracle:
                 if not (truth.hit or truth.common) or not self._is_step(owner) or self._moving(service, truth):
                     continue
                 allowed = self._limits(owner, row)[0]
+                if allowed == 0 and not truth.hit:
+                    allowed = 2 * min(self.world.lanes[lane].period_s for lane in self.user_lanes(service))
                 if truth.length_s <= allowed + _NEAR_S:
                     continue
                 touched = [cells.get((label, row)) for label, _, _ in self.pieces if self._touches(truth, label)]
@@ -300,14 +324,15 @@ class Oracle:
             reach += max(self.world.lanes[lane].hard_s for lane in lanes)  # what is sent again is answered late
         reach += max((fault.takes_s for fault in self.world.faults if fault.how == "slow"), default=0.0)
         wide = [
-            Truly(t.from_s, t.to_s + reach, t.hit, t.common)
-            for t in self.truths(who, (*SLOW, "blackhole", "held-503"))
+            Truly(t.from_s, t.to_s + reach, t.hit, t.common) for t in self.truths(who, (*SLOW, "blackhole", "held-503"))
         ]
         touching = [t for t in self.filled(wide, lanes) if self._touches(t, loss.step)]
         most = max((t.length_s for t in touching), default=0.0)
         found = []
         if _seconds(loss.longest.certain_ns) > most + 0.02 and loss.service != "canaries":
-            found.append(Wrong("certain", where, f"longest ≥ {_seconds(loss.longest.certain_ns):.3f}, true ≤ {most:.3f}"))
+            found.append(
+                Wrong("certain", where, f"longest ≥ {_seconds(loss.longest.certain_ns):.3f}, true ≤ {most:.3f}")
+            )
         if loss.outcome is Outcome.FAIL and most <= longest_b:
             found.append(Wrong("false-fail", where, f"true ≤ {most:.3f} of {longest_b:.3f}: {loss.reason}"))
         if loss.outcome is Outcome.OK and self._is_step(loss.step):
@@ -335,6 +360,10 @@ class Oracle:
             where = f"window of {window.probe_name} at {_at(window.first_bad_ns, 0):.3f}"
             if _seconds(window.length.certain_ns) > most + _NEAR_S:
                 found.append(Wrong("certain", where, f"≥ {_seconds(window.length.certain_ns):.3f}, true {most:.3f}"))
+            owners = {name for name, _, _ in self.pieces for t in inside if self._touches(t, name, 0.0)}
+            owners |= {move.id for move in self.world.moves}
+            if window.attribution == "step" and window.step not in owners:
+                found.append(Wrong("charge", where, f"charged to {window.step}; it touched {sorted(owners)}"))
             if window.length.possible_ns is None:
                 continue
             bad_from, bad_to = _at(window.first_bad_ns, 0.0) - 1e-6, _at(window.last_bad_ns, 0.0) + 1e-6

@@ -94,7 +94,8 @@ def b2_in_flight(rng: Random) -> World:
     steps = [_step("two", begin, begin + 18.0, budgets[1])]
     if back_to_back:
         steps.insert(0, _step("one", 5.0, begin, budgets[0]))
-    onset = begin + _between(rng, -0.6, 0.6)
+    near = lanes[0].answer_s
+    onset = begin + _pick(rng, _between(rng, 0.0, near), _between(rng, -0.6, 0.6))
     faults = (Fault(WHO, onset, onset + length, _pick(rng, *_TOLD), drains=rng.randrange(4) == 0),)
     return _world(rng, "B2", lanes, tuple(steps), faults=faults, settle_s=_pick(rng, 0.0, 2.0))
 
@@ -107,7 +108,9 @@ def b3_kept(rng: Random) -> World:
         lanes = lanes[1:]
     onset, length = 15.0 + _between(rng, 0.0, 2.0), _between(rng, 0.3, 4.0)
     step = _step("two", 12.0, 30.0, _budget(rng, length))
-    faults = (Fault(WHO, onset, onset + length, _pick(rng, "blackhole", "blackhole", "held-503"), takes_s=length * 0.7),)
+    faults = (
+        Fault(WHO, onset, onset + length, _pick(rng, "blackhole", "blackhole", "held-503"), takes_s=length * 0.7),
+    )
     return _world(rng, "B3", lanes, (step,), faults=faults)
 
 
@@ -146,7 +149,7 @@ def b5_jump(rng: Random) -> World:
     (queue,) = world.queues
     (fault,) = world.faults
     late = Queue(CANARY, fault.from_s - queue.delay_s, fault.from_s, queue.delay_s)
-    return _as(world, "B5-jump", queues=(late,))
+    return changed(world, "B5-jump", queues=(late,))
 
 
 def b6_backlog(rng: Random) -> World:
@@ -186,12 +189,14 @@ def b7b_deep_at_the_ends(rng: Random) -> World:
 
 def b7c_hidden_in_shorter(rng: Random) -> World:
     """Authenticated reads fail for longer than everything else does."""
-    lanes = (*_shallow(rng, 0.1), _lane(rng, "deep", _pick(rng, 0.5, 1.0)))
-    onset = 15.0 + _between(rng, 0.0, 1.0)
-    deep = Fault(WHO, onset, onset + _between(rng, 3.0, 10.0), "5xx", ("deep",))
-    begin = onset + _between(rng, -1.0, 3.0)
-    short = Fault(WHO, begin, begin + _between(rng, 0.3, 3.0), "refuse", ("vip-new", "vip-reused"))
-    step = _step("two", 10.0, 34.0, _budget(rng, deep.length_s))
+    period = _pick(rng, 0.5, 1.0, 2.0, 4.0)
+    lanes = (*_shallow(rng, 0.1), _lane(rng, "deep", period))
+    begin, length = 16.0 + _between(rng, 0.0, 1.0), _between(rng, 0.3, 4.0)
+    short = Fault(WHO, begin, begin + length, "refuse", ("vip-new", "vip-reused"))
+    onset = begin + _between(rng, -1.0, 0.5) * period
+    deep = Fault(WHO, onset, short.to_s + period * _between(rng, 0.1, 3.0), "5xx", ("deep",))
+    near = _pick(rng, length, deep.length_s)
+    step = _step("two", 10.0, 34.0, {**_budget(rng, near), "longest_s": round(near * _between(rng, 1.0, 1.2), 3)})
     return _world(rng, "B7c", lanes, (step,), faults=(deep, short), duration_s=45.0)
 
 
@@ -204,7 +209,8 @@ def b7d_aliased(rng: Random) -> World:
     lead = _between(rng, 0.01, short * 0.9)
     first = 1.0 + period * 5
     faults = tuple(
-        Fault(WHO, first + n * period - lead, first + n * period - lead + short, _pick(rng, *_TOLD)) for n in range(count)
+        Fault(WHO, first + n * period - lead, first + n * period - lead + short, _pick(rng, *_TOLD))
+        for n in range(count)
     )
     end = first + count * period + 3
     middle = first + (count / 2) * period
@@ -310,6 +316,30 @@ def a_quiet(rng: Random) -> World:
 # --- everything at once --------------------------------------------------------------------------------------------
 
 
+def _some_faults(rng: Random, kinds: list[str]) -> list[Fault]:
+    faults = []
+    for _ in range(rng.randrange(5)):
+        onset = _between(rng, -2.0, 38.0)
+        length = _pick(rng, _between(rng, 0.01, 0.3), _between(rng, 0.3, 3.0), _between(rng, 3.0, 12.0))
+        how = _pick(rng, "refuse", "5xx", "reset", "blackhole", "held-503", "hold", "slow")
+        only = _pick(rng, (), (), (_pick(rng, *kinds),))
+        faults.append(Fault(WHO, onset, onset + length, how, only, takes_s=_between(rng, 0.5, 4.0)))
+    return faults
+
+
+def _some_steps(rng: Random, *, with_canary: bool) -> list[Step]:
+    steps, moment = [], _between(rng, 0.0, 12.0)
+    for number in range(rng.randrange(1, 5)):
+        length = _pick(rng, 0.0, 0.05, 0.1, 2.0, _between(rng, 0.0, 10.0))
+        who = "canaries" if with_canary and rng.randrange(3) == 0 else WHO
+        allowed = _pick(rng, dict(LENIENT), _budget(rng, 1.0), _budget(rng, 3.0))
+        steps.append(Step(f"step-{number}", moment, moment + length, {who: allowed}))
+        moment += length + _pick(rng, 0.0, 0.05, 1.0, 4.0)
+        if moment > 33:
+            break
+    return steps
+
+
 def mixture(rng: Random) -> World:
     """Anything with anything."""
     lanes = list(_shallow(rng, answer_s=_between(rng, 0.002, 0.7), kept=rng.randrange(1, 8)))
@@ -326,13 +356,7 @@ def mixture(rng: Random) -> World:
     with_canary = rng.randrange(3) == 0
     if with_canary:
         lanes.append(packet)
-    faults = []
-    for _ in range(rng.randrange(5)):
-        onset = _between(rng, -2.0, 38.0)
-        length = _pick(rng, _between(rng, 0.01, 0.3), _between(rng, 0.3, 3.0), _between(rng, 3.0, 12.0))
-        how = _pick(rng, "refuse", "5xx", "reset", "blackhole", "held-503", "hold", "slow")
-        only = _pick(rng, (), (), (_pick(rng, *kinds),))
-        faults.append(Fault(WHO, onset, onset + length, how, only, takes_s=_between(rng, 0.5, 4.0)))
+    faults = _some_faults(rng, kinds)
     if with_canary and rng.randrange(2):
         onset = _between(rng, 5.0, 35.0)
         faults.append(Fault(CANARY, onset, onset + _between(rng, 0.05, 5.0), "blackhole"))
@@ -341,15 +365,7 @@ def mixture(rng: Random) -> World:
         moment += _between(rng, 0.5, 15.0)
         stalls.append(Stall(moment, moment + _between(rng, 0.2, 5.0), _between(rng, 0.0, 0.1)))
         moment = stalls[-1].to_s
-    steps, moment = [], _between(rng, 0.0, 12.0)
-    for number in range(rng.randrange(1, 5)):
-        length = _pick(rng, 0.0, 0.05, 0.1, 2.0, _between(rng, 0.0, 10.0))
-        who = "canaries" if with_canary and rng.randrange(3) == 0 else WHO
-        allowed = _pick(rng, dict(LENIENT), _budget(rng, 1.0), _budget(rng, 3.0))
-        steps.append(Step(f"step-{number}", moment, moment + length, {who: allowed}))
-        moment += length + _pick(rng, 0.0, 0.05, 1.0, 4.0)
-        if moment > 33:
-            break
+    steps = _some_steps(rng, with_canary=with_canary)
     moves = ()
     if with_canary and rng.randrange(2):
         begin = _between(rng, 5.0, 30.0)
@@ -363,8 +379,9 @@ def mixture(rng: Random) -> World:
     )  # fmt: skip
 
 
-def _as(world: World, shape: str, **changed) -> World:
-    return dataclasses.replace(world, shape=shape, **changed)
+def changed(world: World, shape: str, **fields) -> World:
+    """Return a world with something else in it, under another name."""
+    return dataclasses.replace(world, shape=shape, **fields)
 
 
 SHAPES: dict[str, Callable[[Random], World]] = {

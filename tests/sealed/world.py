@@ -191,7 +191,9 @@ class _Taking:
         self.world, self.number, self.lane = world, number, world.lanes[number]
         self.rng = random.Random(world.seed * 1009 + number)
         met = [(index, fault) for index, fault in enumerate(world.faults) if fault.meets(self.lane)]
-        self.down = sorted(((f.from_s, f.to_s, index, f) for index, f in met if f.how in DOWN), key=lambda each: each[:3])
+        self.down = sorted(
+            ((f.from_s, f.to_s, index, f) for index, f in met if f.how in DOWN), key=lambda each: each[:3]
+        )
         self.slow = [f for _, f in met if f.how in SLOW]
         self.queues = [queue for queue in world.queues if queue.who == self.lane.who]
         self.idle = [0.0] * (self.lane.kept if self.lane.kind == "vip-reused" else 0)  # free from then on
