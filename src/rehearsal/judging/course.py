@@ -12,7 +12,7 @@ from typing import Any
 
 from rehearsal import events
 from rehearsal.claimed import checks_of
-from rehearsal.judging import budgets
+from rehearsal.judging import plans
 from rehearsal.judging import words
 from rehearsal.results import Check
 from rehearsal.results import Step
@@ -105,15 +105,31 @@ def told(check: Check) -> str:
 
 def steps(history: History, checked: list[Check]) -> list[Step]:
     """Return every step of the plan in order, also those that did not run, and steps that only the journal names."""
-    planned = budgets.steps_of(history.plan)
     runs: dict[str, list[StepRun]] = {}
     for run in history.steps:
         runs.setdefault(run.step, []).append(run)
-    found = [_step(step_id, spec, runs.get(step_id, []), checked) for step_id, spec in planned.items()]
-    return found + [_step(step_id, {}, seen, checked) for step_id, seen in runs.items() if step_id not in planned]
+    # A step that was repeated counts as it went the last time, by the plan that was followed then.
+    last = dict(plans.specs(history))
+    asked = _asked(history, checked)
+    return [_step(step_id, spec, runs.get(step_id, []), checked, asked) for step_id, spec in last.items()]
 
 
-def _step(step_id: str, spec: dict[str, Any], runs: list[StepRun], checked: list[Check]) -> Step:
+def _asked(history: History, checked: list[Check]) -> list[str]:
+    """Return the gates that a suite ran for, or that a check names, in order."""
+    return list(dict.fromkeys([*(run.event.gate for run in history.suites), *(check.gate for check in checked)]))
+
+
+def _gates_of(step_id: str, spec: dict[str, Any], asked: list[str]) -> list[str]:
+    """Return the gates that the step's plan wanted, and those that a later plan wanted of it and were asked."""
+    own = f"step:{step_id}"
+    return list(
+        dict.fromkeys(
+            [*gate_names(spec, step_id), *(name for name in asked if name == own or name.startswith(f"{own}:"))]
+        )
+    )
+
+
+def _step(step_id: str, spec: dict[str, Any], runs: list[StepRun], checked: list[Check], asked: list[str]) -> Step:
     title = str(spec.get("title") or step_id)
     services = [str(service) for service in spec.get("services") or []]
     if not runs:
@@ -122,7 +138,7 @@ def _step(step_id: str, spec: dict[str, Any], runs: list[StepRun], checked: list
     last = runs[-1]
     outcomes: list[tuple[Outcome, str]] = [_command(last)]
     if last.ended_ns is not None:
-        outcomes += [gate(name, checked) for name in gate_names(spec, step_id)]
+        outcomes += [gate(name, checked) for name in _gates_of(step_id, spec, asked)]
     outcome = worst(each for each, _ in outcomes)
     notes = [text for each, text in outcomes if each is outcome and (text and outcome is not Outcome.OK)]
     if len(runs) > 1:
