@@ -43,7 +43,10 @@ def compared(history: History) -> dict[str, bool]:
 
 
 def _cloud(history: History) -> tuple[dict[str, Any], dict[str, Any]]:
-    seen = [(event.label, event.facts) for _, event in history.of(events.CloudFacts) if event.facts]
+    looks = [event for _, event in history.of(events.CloudFacts) if event.facts]
+    # A look that saw everything is worth more than one that did not, whichever came first.
+    whole = {look.label for look in looks if not look.error}
+    seen = [(look.label, look.facts) for look in looks if not look.error or look.label not in whole]
     before: dict[str, Any] = next((facts for label, facts in seen if label == "before"), {})
     after: dict[str, Any] = next((facts for label, facts in reversed(seen) if label == "after"), {})
     return before, after

@@ -8,6 +8,7 @@ from rehearsal.judging import budgets
 from rehearsal.judging import course
 from rehearsal.judging import plans
 from rehearsal.judging import trust
+from rehearsal.judging import unobserved
 from rehearsal.judging import words
 from rehearsal.judging.differences import strange
 from rehearsal.judging.differences import unchanged
@@ -50,6 +51,7 @@ def findings(history: History, judged: Judged, rooms: Rooms) -> list[Finding]:
         "the prober": lambda: _of_the_prober(history, judged),
         "the calibration": lambda: trust.findings(history),
         "the phases": lambda: _of_phases(history),
+        "what was not observed": lambda: unobserved.findings(history),
         "repeated steps": lambda: _of_repeated_steps(judged),
     }
     found = [
@@ -169,7 +171,7 @@ def _of_gates(history: History, judged: Judged) -> list[Finding]:
     """The gates before and after; those of steps speak through their steps."""
     found = []
     for name, shown in (("preflight", "Pre-flight"), ("postflight", "Post-flight")):
-        outcome, sentence = course.gate(name, judged.checks)
+        outcome, sentence = course.gate(history, name, judged.checks)
         if outcome is Outcome.UNKNOWN and not any(check.gate == name for check in judged.checks):
             if name == "postflight" and history.last.reason != "finished":
                 continue  # it was never reached, and the end says why

@@ -8,6 +8,7 @@ from typing import Any
 from rehearsal import events
 from rehearsal.judging import budgets
 from rehearsal.judging import plans
+from rehearsal.judging import unobserved
 from rehearsal.judging import words
 from rehearsal.judging.differences import compared
 from rehearsal.judging.losses import lane_floor
@@ -56,7 +57,11 @@ def gaps(history: History, observation: Observation | None, judged: Judged) -> l
         Gap(f"Step {step}", f"it never ran, and was taken out of the plan before attempt {attempt}")
         for step, attempt in plans.dropped(history)
     ]
-    found += [*_of_the_course(judged), *(() if observation is None else _of_probes(history, observation))]
+    found += [
+        *unobserved.gaps(history),
+        *_of_the_course(judged),
+        *(() if observation is None else _of_probes(history, observation)),
+    ]
     found += [
         Gap(f"{each.canary} from inside: {each.figure}", each.reason)
         for each in judged.guests
