@@ -258,11 +258,12 @@ def judged(rig: Rig, folder: Path) -> list[Row]:
     budgets = [("share", share) for share in SHARES] + [("fixed", fixed) for fixed in FIXED_S]
     allowed: list[list[float]] = []
     with tempfile.TemporaryDirectory() as scratch:
-        for place, (kind, value) in enumerate(budgets):
+        run_dir = Path(scratch)
+        _write_prober(run_dir, rig, records, own)
+        for kind, value in budgets:
             limits = [round(value * _least_s(spans) if kind == "share" else value, 6) for spans in _in_order(rig)]
             allowed.append(limits)
-            run_dir = Path(scratch) / str(place)
-            _write_run(run_dir, rig, row, borders, limits, records, own)
+            _write_runner(run_dir, row, borders, limits, records)
             by_step = {(loss.step, loss.kind): loss for loss in judge(load(run_dir)).matrix if loss.service == row}
             for number, fault in enumerate(rig.plan):
                 kind_of = "degraded" if fault["kind"] in SLOW and rig.protocol != "TCP" else "down"
@@ -290,10 +291,7 @@ def _borders(rig: Rig, records: list[Any]) -> list[tuple[int, int]]:
     return list(zip([begins[0], *ends], ends, strict=False))
 
 
-def _write_run(  # noqa: PLR0913, PLR0917 - what a run directory holds
-    run_dir: Path, rig: Rig, row: str, borders: list[tuple[int, int]], limits: list[float], records: list[Any],
-    samples: list[NDArray[np.void]],
-) -> None:  # fmt: skip
+def _write_prober(run_dir: Path, rig: Rig, records: list[Any], samples: list[NDArray[np.void]]) -> None:
     clock = _Clock()
     numbers = {spec.probe for spec in rig.specs}
     with Journal(run_dir / "journal" / "prober.jsonl", clock=clock) as journal:
@@ -304,6 +302,13 @@ def _write_run(  # noqa: PLR0913, PLR0917 - what a run directory holds
     with SampleStoreWriter(run_dir / "samples" / "prober.smp") as writer:
         together = np.concatenate(samples)
         writer.append(together[np.argsort(together["done"], kind="stable")])
+
+
+def _write_runner(
+    run_dir: Path, row: str, borders: list[tuple[int, int]], limits: list[float], records: list[Any]
+) -> None:
+    clock = _Clock()
+    (run_dir / "journal" / "runner.jsonl").unlink(missing_ok=True)
     steps = [
         {
             "id": f"outage-{number}", "title": "", "command": ["true"], "services": [],
