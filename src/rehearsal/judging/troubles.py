@@ -235,17 +235,21 @@ class _Charger:
         pieces = self._pieces_of(sightings)
         low_ns, high_ns = onset(sightings)
         touched = [piece for piece in pieces if _meets(piece, low_ns, high_ns)]
+        until_ns = max(evidence_end(sighting.outage) for sighting in sightings)
+        later = [piece for piece in pieces if _is_doing(piece) and high_ns < piece.from_ns < until_ns]
         doing = [piece for piece in touched if _is_doing(piece)]
         if doing:
-            return [self._incident(sightings, self._charge(doing, is_sure=len(touched) == len(doing)))]
+            is_sure = len(touched) == len(doing)
+            # What began while nobody did anything may belong to every step that it reached.
+            return [self._incident(sightings, self._charge(doing, [] if is_sure else later, is_sure=is_sure))]
         control = not touched or any(piece.stretch == CONTROL for piece in touched)
-        idle = Charge(CONTROL, "pre-existing") if control else Charge(BETWEEN, "between")
-        until_ns = max(evidence_end(sighting.outage) for sighting in sightings)
-        after = next((piece for piece in pieces if _is_doing(piece) and high_ns <= piece.from_ns < until_ns), None)
-        if after is None:
-            return [self._incident(sightings, idle)]
-        earlier, later = _halves(sightings, after.from_ns)
-        return [self._incident(earlier, idle), self._incident(later, Charge(after.stretch, "pre-existing"))]
+        charge = Charge(CONTROL, "pre-existing") if control else Charge(BETWEEN, "between")
+        found: list[Incident] = []
+        for piece in later:
+            before, sightings = _halves(sightings, piece.from_ns)
+            found.append(self._incident(before, charge))
+            charge = Charge(piece.stretch, "pre-existing")
+        return [*found, self._incident(sightings, charge)]
 
     def _pieces_of(self, sightings: Sequence[Sighting]) -> Sequence[Piece]:
         """Return the pieces of the run as the one sees them whose outage it is: a canary's migrations are its own."""
@@ -255,11 +259,12 @@ class _Charger:
     def _incident(self, sightings: tuple[Sighting, ...], charge: Charge) -> Incident:
         return Incident(self._service, self._kind, sightings, charge)
 
-    def _charge(self, doing: Sequence[Piece], *, is_sure: bool) -> Charge:
+    def _charge(self, doing: Sequence[Piece], later: Sequence[Piece], *, is_sure: bool) -> Charge:
         """Charge to the strictest of what may own the beginning; of equals, to the last that began."""
         stretches = list(dict.fromkeys(piece.stretch for piece in reversed(doing)))
         home = min(stretches, key=lambda stretch: self._strictness(stretch, self._service, self._kind))
-        others = tuple(stretch for stretch in reversed(stretches) if stretch != home)
+        reached = (piece.stretch for piece in later if piece.stretch != home)
+        others = tuple(dict.fromkeys([*(each for each in reversed(stretches) if each != home), *reached]))
         if others or not is_sure:
             return Charge(home, "migration" if home.is_migration and not others else "ambiguous", others)
         return Charge(home, "migration" if home.is_migration else "step")
@@ -289,7 +294,12 @@ def _halves(sightings: Iterable[Sighting], at_ns: int) -> tuple[tuple[Sighting, 
             before, rest = split(sighting.outage, at_ns)
             earlier.append(dataclasses.replace(sighting, outage=before))
             later.append(dataclasses.replace(sighting, outage=rest))
-    return tuple(earlier), tuple(later)
+    return _with_failures(earlier), _with_failures(later)
+
+
+def _with_failures(sightings: Sequence[Sighting]) -> tuple[Sighting, ...]:
+    """Return the lanes that saw it fail; all of them if none did."""
+    return tuple(each for each in sightings if each.outage.failed) or tuple(sightings)
 
 
 def _is_doing(piece: Piece) -> bool:

@@ -94,110 +94,184 @@ def _touches(span: Span, spans: Sequence[Span]) -> bool:
 
 @dataclass(slots=True)
 class _Cluster:
-    span: Span  # as its fastest lanes have it
+    """Sightings that are one outage. `seen`: from its first failed sample to its last one, as its fastest lanes have it."""
+
+    seen: Span
+    span: Span  # in which it can have been
     sightings: list[Sighting]
+
+    def is_over_before(self, outage: Outage) -> bool:
+        """Tell whether a good sample of any lane lies between what was seen of this and what was seen of another."""
+        if outage.last_good_ns is not None and outage.last_good_ns >= self.seen[1]:
+            return True
+        returns = (one.outage for one in self.sightings if one.outage.first_good_ns is not None)
+        return any(
+            (one.first_good_sent_ns or 0) >= self.seen[1] and (one.first_good_ns or OPEN_NS) <= outage.first_bad_ns
+            for one in returns
+        )
+
+    def take(self, sightings: Iterable[Sighting], seen: Span, span: Span) -> None:
+        """Add more sightings of the same outage."""
+        self.sightings += sightings
+        self.seen = min(self.seen[0], seen[0]), max(self.seen[1], seen[1])
+        self.span = min(self.span[0], span[0]), max(self.span[1], span[1])
 
 
 def incidents(sightings: Sequence[Sighting]) -> list[tuple[Sighting, ...]]:
     """Return the outages of one service, each as its lanes saw it, in order of time.
 
-    Lanes that look about equally often saw one outage if it can have been one. What a slower lane saw belongs to the
-    outages in whose time its samples failed, and is an outage of its own if there is none.
+    Lanes that look about equally often saw one outage if no good sample lies between their failed ones. What a slower
+    lane saw belongs to the outages in whose time its samples failed, and is an outage of its own if there is none.
     """
     found: list[_Cluster] = []
     ordered = sorted(sightings, key=lambda each: each.period_ns)
+    faster: list[Sighting] = []
     while ordered:
         limit_ns = _ALIKE * ordered[0].period_ns
-        batch = [each for each in ordered if each.period_ns <= limit_ns]
-        ordered = ordered[len(batch) :]
-        found = _with_slower(found, batch) if found else _overlapping(batch)
+        whole = [each for each in ordered if each.period_ns <= limit_ns]
+        ordered = ordered[len(whole) :]
+        faster += whole
+        batch = [part for each in whole for part in apart(each, [one for one in faster if one.seen is not each.seen])]
+        found = _with_slower(found, batch) if found else _clustered(batch)
     return [tuple(sorted(each.sightings, key=lambda one: one.outage.first_bad_ns)) for each in found]
 
 
-def _overlapping(batch: Iterable[Sighting]) -> list[_Cluster]:
+def _clustered(batch: Iterable[Sighting]) -> list[_Cluster]:
     found: list[_Cluster] = []
-    for (from_ns, to_ns), _, sighting in sorted((extent(one.outage), number, one) for number, one in enumerate(batch)):
-        if found and from_ns <= found[-1].span[1]:
-            last = found[-1]
-            last.span = last.span[0], max(last.span[1], to_ns)
-            last.sightings.append(sighting)
+    for sighting in sorted(batch, key=lambda one: evidence(one.outage)):
+        seen, span = evidence(sighting.outage), extent(sighting.outage)
+        last = found[-1] if found else None
+        if last is not None and (
+            seen[0] <= last.seen[1] or (span[0] <= last.span[1] and not last.is_over_before(sighting.outage))
+        ):
+            last.take([sighting], seen, span)
         else:
-            found.append(_Cluster((from_ns, to_ns), [sighting]))
+            found.append(_Cluster(seen, span, [sighting]))
     return found
 
 
 def _with_slower(faster: list[_Cluster], batch: Iterable[Sighting]) -> list[_Cluster]:
     """Add what slower lanes saw to the outages that faster ones saw."""
-    known = sorted((sighting.outage for each in faster for sighting in each.sightings), key=lambda out: out.last_bad_ns)
-    spans = [each.span for each in faster]
-    reach = list(itertools.accumulate((to_ns for _, to_ns in spans), max))
+    seen = _Index([each.seen for each in faster])
+    spans = _Index([each.span for each in faster])
     alone: list[Sighting] = []
-    joined: list[tuple[int, int]] = []  # clusters (from, to) that a slower outage makes one
-    for sighting in (part for whole in batch for part in apart(whole, known)):
-        from_ns, to_ns = evidence(sighting.outage)
-        low = bisect.bisect_left(reach, from_ns)
-        high = bisect.bisect_right(spans, (to_ns, OPEN_NS))
-        met = [place for place in range(low, high) if spans[place][1] >= from_ns]
-        if not met:
+    joined: list[tuple[int, int]] = []  # clusters (into, from) that a slower outage makes one
+    added: list[tuple[int, Sighting]] = []
+    for sighting in batch:
+        span = evidence(sighting.outage)
+        met = seen.meeting(span) or spans.meeting(span)[:1]
+        if met:
+            added.append((met[0], sighting))
+            joined += [(met[0], place) for place in met[1:]]
+        else:
             alone.append(sighting)
-            continue
-        faster[met[0]].sightings.append(sighting)
-        joined += [(met[0], place) for place in met[1:]]
+    for place, sighting in added:
+        faster[place].sightings.append(sighting)
     for into, place in sorted(joined, key=lambda pair: pair[1], reverse=True):
-        faster[into].sightings += faster[place].sightings
-        faster[into].span = faster[into].span[0], max(faster[into].span[1], faster[place].span[1])
-        faster[place].sightings = []
-    found = [each for each in faster if each.sightings] + _overlapping(alone)
-    return sorted(found, key=lambda each: each.span)
+        other = faster[place]
+        faster[into].take(other.sightings, other.seen, other.span)
+        other.sightings = []
+    found = [each for each in faster if each.sightings] + _clustered(alone)
+    return sorted(found, key=lambda each: each.seen)
 
 
-def apart(sighting: Sighting, faster: Sequence[Outage]) -> list[Sighting]:
-    """Return a slow lane's outage as the several that it was, as faster lanes prove.
+class _Index:
+    """Spans in order of their beginning, by which others are found that meet them."""
 
-    `faster`: their outages in order of their last failed samples. Between two failed samples of the slow lane nothing is
-    certain if a faster lane saw the outage that one of them met, and saw it end before the other, or begin after it.
+    def __init__(self, spans: Sequence[Span]) -> None:
+        self._order = sorted(range(len(spans)), key=lambda place: spans[place])
+        self._spans = [spans[place] for place in self._order]
+        self._reach = list(itertools.accumulate((to_ns for _, to_ns in self._spans), max))
+
+    def meeting(self, span: Span) -> list[int]:
+        """Return the places of those that meet a span, in order."""
+        low = bisect.bisect_left(self._reach, span[0])
+        high = bisect.bisect_right(self._spans, (span[1], OPEN_NS))
+        return sorted(self._order[place] for place in range(low, high) if self._spans[place][1] >= span[0])
+
+
+def apart(sighting: Sighting, faster: Sequence[Sighting]) -> list[Sighting]:
+    """Return a lane's outage as the several that it was, as far as lanes prove that look at least as often.
+
+    A lane that met the outage, too, sees what caused it. So where it was well between two failed samples, nothing is
+    certain between them; and if it met another outage on the other side, that is another outage. What it never met
+    may be of a kind that it does not see: its good samples say nothing then.
     """
-    failures = sighting.outage.failures
-    if failures.shape[1] < 2:
+    outage = sighting.outage
+    if outage.failures.shape[1] < 2:
         return [sighting]
-    cuts = {cut for outage in faster for cut in _cuts(failures, outage)}
-    if not cuts:
+    met: dict[int, list[Outage]] = {}
+    for other in faster:
+        if _are_met(outage.failures, other.outage).any():
+            met.setdefault(id(other.seen), []).append(other.outage)
+    if not met:
         return [sighting]
-    edges = [0, *sorted(cuts), failures.shape[1]]
-    return [
-        dataclasses.replace(sighting, outage=_part(sighting.outage, low, high))
-        for low, high in itertools.pairwise(edges)
+    places = [_met_by(outage.failures, outages) for outages in met.values()]
+    sent, done, _ = outage.failures
+    holes = [
+        number
+        for number in range(1, len(sent))
+        if any(_was_well(int(done[number - 1]), int(sent[number]), outages) for outages in met.values())
     ]
+    if not holes:
+        return [sighting]
+    known = [max((place[number] for place in places), default=-1) for number in range(len(sent))]
+    trimmed = dataclasses.replace(outage, certain_parts=_without_holes(outage, holes))
+    cuts = [number for number in holes if known[number] >= 0 and known[number - 1] >= 0]
+    edges = itertools.pairwise([0, *cuts, len(sent)])
+    return [dataclasses.replace(sighting, outage=_part(trimmed, low, high)) for low, high in edges]
 
 
-def _cuts(failures: np.ndarray, outage: Outage) -> list[int]:
-    """Return before which failed samples an outage that a faster lane saw ended, or after which it began."""
-    sent, done, _ = failures
+def _are_met(failures: np.ndarray, outage: Outage) -> np.ndarray:
+    """Tell which failed samples met an outage that another lane saw."""
     begin, end = evidence(outage)
-    low, high = np.searchsorted(done, begin), np.searchsorted(sent, end, side="right")
-    if low >= high:
-        return []  # the slow lane did not meet it
-    found = []
-    if outage.first_good_ns is not None and high < len(sent) and outage.first_good_ns <= sent[high]:
-        found.append(int(high))
-    if outage.last_good_ns is not None and low > 0 and outage.last_good_ns >= done[low - 1]:
-        found.append(int(low))
+    sent, done, _ = failures
+    found: np.ndarray = (sent <= end) & (done >= begin)
     return found
 
 
+def _met_by(failures: np.ndarray, outages: Sequence[Outage]) -> np.ndarray:
+    """Return for each failed sample which outage of another lane it met; -1: none."""
+    found = np.full(failures.shape[1], -1)
+    for number, outage in enumerate(outages):
+        found[_are_met(failures, outage)] = number
+    return found
+
+
+def _was_well(from_ns: int, to_ns: int, outages: Sequence[Outage]) -> bool:
+    """Tell whether another lane, whose outages these are, was well at some moment between two failed samples."""
+    for outage in outages:
+        begin, end = evidence(outage)
+        if begin <= from_ns and to_ns <= (
+            OPEN_NS if outage.first_good_ns is None else max(end, outage.first_good_ns - 1)
+        ):
+            return False
+    return to_ns > from_ns
+
+
+def _without_holes(outage: Outage, holes: Iterable[int]) -> tuple[Span, ...]:
+    sent = outage.failures[0]
+    edges = itertools.pairwise([0, *holes, len(sent)])
+    spans = [(int(sent[low]), int(sent[high - 1])) for low, high in edges]
+    return tuple(part for low, high in spans for part in clipped(outage.certain_parts, low, high))
+
+
 def _part(outage: Outage, low: int, high: int) -> Outage:
-    """Return the failed samples from `low` to before `high` as an outage: its bounds are its neighbours'."""
+    """Return the failed samples from `low` to before `high` as an outage.
+
+    It began after the failed sample before it; it may have gone on until the last one was over.
+    """
     sent, done, _ = outage.failures
-    count = len(sent)
+    if low == 0 and high == len(sent):
+        return outage
     first, last = int(sent[low]), int(sent[high - 1])
     proof = max(first, outage.proof_ns) if low == 0 else int(done[low:high].min())
     return outage.having(
         outage.failures[:, low:high],
         last_good_ns=outage.last_good_ns if low == 0 else int(sent[low - 1]),
         first_bad_ns=first,
-        last_bad_ns=outage.last_bad_ns if high == count else last,
-        first_good_ns=outage.first_good_ns if high == count else int(done[high]),
-        first_good_sent_ns=outage.first_good_sent_ns if high == count else int(sent[high]),
+        last_bad_ns=outage.last_bad_ns if high == len(sent) else last,
+        first_good_sent_ns=outage.first_good_sent_ns if high == len(sent) else int(sent[high]),
         proof_ns=proof,
         certain_parts=tuple(clipped(outage.certain_parts, proof, last)),
     )
