@@ -67,7 +67,7 @@ def by_length(length: Length) -> tuple[int, int]:
     return -(OPEN_NS if length.possible_ns is None else length.possible_ns), -length.certain_ns
 
 
-def judged(  # noqa: PLR0911, PLR0913 - the rules, one after the other
+def judged(  # noqa: PLR0913 - keyword-only, each a fact of its own
     lost: Lost,
     watched: Watched,
     *,
@@ -90,27 +90,44 @@ def judged(  # noqa: PLR0911, PLR0913 - the rules, one after the other
         return Outcome.UNKNOWN, f"{lost.nouns}, {words.between(lost.total)} in total, and {speaks}"
     if watched.moved and not lost.count:
         return Outcome.OK, "covered by live migrations, which are judged by themselves"
+    doubt = (
+        _unwatched(watched)
+        or _undecided(limit, lost, watched.period_ns)
+        or _unseen(limit, lost, watched, resolution_ns)
+        or _blind(limit, lost, watched, blind_share)
+    )
+    return (Outcome.UNKNOWN, doubt) if doubt else (Outcome.OK, _well(lost, watched))
+
+
+def _unwatched(watched: Watched) -> str:
+    """Return how nobody watched; empty if somebody did from the first to the last moment."""
     if not watched.sampled_ever or (watched.floor_ns is None and not watched.samples):
-        return Outcome.UNKNOWN, "never sampled"
+        return "never sampled"
     if watched.uncovered_ns:
-        return Outcome.UNKNOWN, f"nobody measured for {words.at_most(watched.uncovered_ns)} of this step"
-    undecided = _undecided(limit, lost, watched.period_ns)
-    if undecided:
-        return Outcome.UNKNOWN, undecided
+        return f"nobody measured for {words.at_most(watched.uncovered_ns)} of this step"
+    return ""
+
+
+def _unseen(limit: Budget, lost: Lost, watched: Watched, resolution_ns: int) -> str:
+    """Return what could have passed unseen that is not allowed; empty if nothing could."""
     if watched.floor_ns is None:
-        return Outcome.UNKNOWN, "nobody knows what came after the last good sample"
+        return "nobody knows what came after the last good sample"
     if watched.left_ns and limit.longest_ns == 0:
-        return Outcome.UNKNOWN, f"an {lost.noun} that began before may have gone on, and none is allowed"
+        return f"{words.article(lost.noun)} that began before may have gone on, and none is allowed"
     finest = limit.longest_ns or resolution_ns
-    if watched.floor_ns > finest:
-        allowed = "are allowed" if limit.longest_ns else "is the resolution that a budget of zero needs"
-        unseen = f"{lost.noun} of up to {words.at_most(watched.floor_ns)} could have passed unseen"
-        return Outcome.UNKNOWN, f"{words.article(unseen)}, and {words.exactly(finest)} {allowed}"
+    if watched.floor_ns <= finest:
+        return ""
+    allowed = "are allowed" if limit.longest_ns else "is the resolution that a budget of zero needs"
+    unseen = f"{lost.noun} of up to {words.at_most(watched.floor_ns)} could have passed unseen"
+    return f"{words.article(unseen)}, and {words.exactly(finest)} {allowed}"
+
+
+def _blind(limit: Budget, lost: Lost, watched: Watched, blind_share: float) -> str:
     blind = watched.blind_counted_ns
     left = OPEN_NS if limit.total_ns is None else limit.total_ns - (lost.total.possible_ns or 0)
     if blind > left and blind > blind_share * watched.length_ns:
-        return Outcome.UNKNOWN, f"the prober was blind for {words.at_most(blind)}, longer than the budget leaves"
-    return Outcome.OK, _well(lost, watched)
+        return f"the prober was blind for {words.at_most(blind)}, longer than the budget leaves"
+    return ""
 
 
 def _over(limit: Budget, lost: Lost) -> str:
@@ -179,9 +196,9 @@ def outside(lost: Lost, watched: Watched, budget: Budget | None, *, before: bool
 def _well(lost: Lost, watched: Watched) -> str:
     if lost.count > 1:
         together = f"{words.between(lost.total)} in total"
-        return f"{lost.nouns}, the longest {words.between(lost.longest)}, {together}"
+        return f"{lost.nouns}, the longest {words.between(lost.longest)}, {together}{_beside(watched)}"
     if lost.count:
-        return f"one {lost.noun}, {words.between(lost.longest)}"
+        return f"one {lost.noun}, {words.between(lost.longest)}{_beside(watched)}"
     bad = "failed" if lost.kind == "down" else "slow"
     floor = words.at_most(watched.floor_ns or 0)
     seen = watched.failed if lost.kind == "down" else watched.slow
@@ -189,3 +206,12 @@ def _well(lost: Lost, watched: Watched) -> str:
         earlier = f"{words.plural(seen, f'{bad} sample')} of what began before are charged where it began"
         return f"no {lost.noun} began here; {earlier}"
     return f"no {bad} sample among {words.number(watched.samples)}; no {lost.noun} longer than {floor}"
+
+
+def _beside(watched: Watched) -> str:
+    """Counts and totals are of what was long enough to be seen."""
+    return (
+        ""
+        if watched.floor_ns is None
+        else f"; shorter ones than {words.at_most(watched.floor_ns)} may be missing from this"
+    )
