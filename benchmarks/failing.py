@@ -259,9 +259,14 @@ async def main(kind: str, keyfile: str = "") -> None:
         print(json.dumps([service.port for service in services]), flush=True)
     loop = asyncio.get_running_loop()
     plans = json.loads(await loop.run_in_executor(None, sys.stdin.readline))
-    await asyncio.gather(*(carry_out(rig, services[rig], plan) for rig, plan in enumerate(plans)))
+    asked = loop.run_in_executor(None, sys.stdin.read)  # serve until nobody asks any more
+    done = asyncio.gather(*(carry_out(rig, services[rig], plan) for rig, plan in enumerate(plans)))
+    await asyncio.wait({asked, done}, return_when=asyncio.FIRST_COMPLETED)
+    if asked.done():
+        os._exit(1)  # whoever asked is gone
+    done.result()
     print(json.dumps("done"), flush=True)
-    await loop.run_in_executor(None, sys.stdin.read)  # serve until nobody asks any more
+    await asked
 
 
 if __name__ == "__main__":
