@@ -174,7 +174,7 @@ class Oracle:
         for loss in cells:
             for who in self.world.canaries if loss.service == "canaries" else (loss.service,):
                 wrong += self._cell(loss, who) if loss.kind == "down" else self._slow_cell(loss, who)
-            if loss.outcome is Outcome.UNKNOWN and self._is_avoidable(loss):
+            if loss.outcome is Outcome.UNKNOWN and (self.world.shape == "plain" or self._is_avoidable(loss)):
                 avoidable.append(f"{loss.service} {loss.kind} during {_label(loss) or 'nothing'}: {loss.reason}")
         wrong += self._of_the_run(results)
         wrong += self._windows(results)

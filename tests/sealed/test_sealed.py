@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 # Two things that no recording shows: a delay that grew faster than anybody looked, and what old probers did not tell of
 # their own stalls.
 ALWAYS = [shape for shape in shapes.SHAPES if shape not in {"B5-jump", "B6-untold"}]
-_AVOIDABLE = ("A-quiet", "A-steps", "A-moves")
+_AVOIDABLE = ("A-quiet", "A-steps", "A-moves", "plain")
 _SEEDS = 25
 _JUDGED: dict[str, list[Verdict]] = {}
 
@@ -58,7 +58,10 @@ def test_nothing_is_told_that_is_not_so_in_any_world(rng, shape, tmp_path):
 
 @pytest.mark.parametrize("shape", _AVOIDABLE)
 def test_what_good_samples_nearby_decide_is_not_unknown(shape, tmp_path):
-    """A piece without a sample of its own is judged by the last good sample before it and the first after it."""
+    """A piece without a sample of its own is judged by the last good sample before it and the first after it.
+
+    And an outage that is plainly longer, or shorter, than allowed is told to be that.
+    """
     for seed, verdict in enumerate(_verdicts(shape, tmp_path)):
         assert verdict.avoidable == (), (seed, shapes.SHAPES[shape](random.Random(seed)))
 
