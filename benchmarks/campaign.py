@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from rehearsal.results import Loss
 
 WEB = ("refuse", "reset", "503", "blackhole", "hold", "slow", "flap", "queue-503", "deep-503")
-KINDS = {"web": WEB, "echo": ("refuse", "blackhole", "hold"), "hosts": ("drop", "flap", "queue-drop")}
+KINDS = {"web": WEB, "echo": ("refuse", "reset", "blackhole", "hold", "flap"), "hosts": ("drop", "flap", "queue-drop")}
 SLOW = frozenset({"hold", "slow"})
 SHORTEST_S, LONGEST_S = 0.05, 8.0
 CALM_S = 4.0  # longer than anything that belongs to the outage before

@@ -6,7 +6,7 @@ over: `{"rig", "number", "kind", "spans": [[began_least, began_most, ended_least
 
 web    refuse, reset, 503, blackhole (dropped before TCP sees it), hold, slow, flap (refuses again and again),
        queue-503 (a balancer that holds requests and then gives up), deep-503 (the path /deep alone)
-echo   refuse, blackhole, hold
+echo   refuse, reset, blackhole, hold, flap
 hosts  drop, flap, queue-drop (the path delays more and more before it drops), all behind a TUN device
 """
 
