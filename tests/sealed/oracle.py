@@ -84,8 +84,9 @@ def _label(loss: Loss) -> str:
 class Oracle:
     """What is true of one world, and what was seen of it."""
 
-    def __init__(self, world: World, samples: list[Taken]) -> None:
+    def __init__(self, world: World, samples: list[Taken], *, lenient: bool = False) -> None:
         self.world = world
+        self.lenient = lenient
         self.by_lane: list[list[Taken]] = [[] for _ in world.lanes]
         for each in samples:
             self.by_lane[each.lane].append(each)
@@ -153,16 +154,27 @@ class Oracle:
         """The same, with what lies between two of them added where no sample was good from its first to its last moment.
 
         That is METHOD's assumption: nothing recovered and failed again between two failed samples. It must not be made
-        where any lane of the service proved otherwise.
+        where any lane of the service proved otherwise (`lenient`: any that met one of the two).
         """
-        good = [each for lane in lanes for each in self.by_lane[lane] if each.is_good]
+        met = {lane: self._met_by(lane) for lane in lanes}
         found: list[Truly] = []
         for truth in truths:
+            witnesses = [
+                lane
+                for lane in lanes
+                if not self.lenient or any(found and found[-1].from_s <= at <= truth.to_s for at in met[lane])
+            ]
+            good = (each for lane in witnesses for each in self.by_lane[lane] if each.is_good)
             if found and not any(each.sent_s >= found[-1].to_s and each.done_s <= truth.from_s for each in good):
                 found[-1] = Truly(found[-1].from_s, truth.to_s, found[-1].hit or truth.hit, False)
             else:
                 found.append(truth)
         return found
+
+    def _met_by(self, lane: int) -> list[float]:
+        """When what a lane met began."""
+        faults = self.world.faults
+        return [faults[fault].from_s for fault, hits in self.hits.items() if any(each.lane == lane for each in hits)]
 
     # --- what is wrong ---------------------------------------------------------------------------------------------
 
@@ -354,8 +366,9 @@ class Oracle:
         return found
 
     def _border(self, moment: float, otherwise: float) -> float:
-        """Return the border of a piece that lies at a moment."""
+        """Return the border of a piece, or of a migration, that lies at a moment."""
         borders = [border for _, low, high in self.pieces for border in (low, high)]
+        borders += [border for move in self.world.moves for border in (move.from_s, move.to_s)]
         return next((border for border in borders if abs(border - moment) < 1e-6), otherwise)
 
     def _windows(self, results: Results) -> list[Wrong]:
