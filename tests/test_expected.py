@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+import pytest
+
 from rehearsal import expected
 from rehearsal.target import discover
 from tests.target.repository import make_repository
@@ -48,6 +50,25 @@ def test_configuration_decides(tmp_path):
     names = {item.container for item in expected.expected_containers(changed)}
     assert "proxysql" in names
     assert not names & {"keepalived", "nova_ssh"}
+
+
+@pytest.mark.parametrize("release", ["2024.1", "2024.2", "2025.1", "2025.2"])
+def test_ceilometer_on_computes_needs_no_health_check(tmp_path, release):
+    """Kolla took the health check of ceilometer_compute away in the stable branches as well."""
+    target = discover(make_repository(tmp_path))
+    groups = {**target.groups, "ceilometer-compute": ("compute-0",)}
+    changed = dataclasses.replace(
+        target,
+        enabled={**target.enabled, "ceilometer": True},
+        groups=groups,
+        hosts=tuple(
+            dataclasses.replace(each, groups=(*each.groups, "ceilometer-compute")) if each.name == "compute-0" else each
+            for each in target.hosts
+        ),
+    )
+    later = dataclasses.replace(target.release, openstack=release)
+    found = [each for each in expected.expected_containers(changed, later) if each.container == "ceilometer_compute"]
+    assert [("compute-0", False)] == [(each.host, each.health) for each in found]
 
 
 def test_leftovers_are_known():

@@ -33,6 +33,8 @@ DOCKER_SOCKET = "/var/run/docker.sock"
 LIBVIRT_PORTS = (16509, 16514)
 """kolla's libvirtd listens on 16509 (TCP) or on 16514 (TLS) for live migrations."""
 LIBVIRT_TIMEOUT_S = 5.0
+TLS_ALERT = b"\x15"
+"""The first byte of a TLS record that is an alert; a handshake begins with 0x16 (RFC 8446, 5.1)."""
 HEALTH_TIMEOUT_S = 30.0
 """Docker's own default for a health check that names no timeout."""
 ASKED = "its own check, asked at once"
@@ -228,6 +230,8 @@ def ask_libvirt(address: str, port: int) -> str:
             answer = connection.recv(4)
     except OSError as error:
         return f"{address} port {port}: {error}"
+    if port == LIBVIRT_PORTS[1] and answer[:1] == TLS_ALERT:
+        return f"{address} port {port}: refuses the TLS handshake with an alert; look at libvirt's certificate and key"
     return "" if answer else f"{address} port {port}: closed without an answer"
 
 

@@ -172,6 +172,38 @@ def test_a_daemon_that_listens_and_says_nothing_does_not_answer(monkeypatch):
     assert "refused" in observe_host.ask_libvirt("127.0.0.1", port)
 
 
+@pytest.mark.parametrize(
+    ("said", "answers"),
+    [
+        (b"\x16\x03\x03\x00", True),
+        (b"\x15\x03\x03\x00", False),
+        (b"\x15", False),
+        (b"", False),
+    ],
+)
+def test_a_tls_alert_is_not_an_answer_of_libvirt(monkeypatch, said, answers):
+    """A daemon whose certificate nobody accepts refuses the handshake: the port speaks, and no migration gets through."""
+    import socket
+    import threading
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        monkeypatch.setattr(observe_host, "LIBVIRT_PORTS", (1, port))
+
+        def serve():
+            talk, _ = server.accept()
+            with talk:
+                talk.recv(4096)
+                talk.sendall(said)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        told = observe_host.ask_libvirt("127.0.0.1", port)
+        thread.join()
+    assert answers == (told == "")
+    assert ("alert" in told) == said.startswith(b"\x15")
+
+
 def test_hosts_are_looked_at_side_by_side():
     """All hosts are looked at, each with its own peers, and the answers come back under their names."""
     seen = {}

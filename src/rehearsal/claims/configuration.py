@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rehearsal import lengths
 from rehearsal.claims.images import limit
 from rehearsal.expectation import Expectation
 from rehearsal.expectation import NotObserved
@@ -23,6 +24,8 @@ IMAGES_FREE_BYTES = 5_000_000_000
 DATA_FREE_BYTES = 1_000_000_000
 FREE_INODES_SHARE = 0.05
 """A host holds both releases' images at once; databases that are migrated and logs at debug level grow by hundreds of MB."""
+_LOCK_WORD = re.compile(r"\b(?:UN)?LOCKED\b")
+"""The first such word of a line is the state; a reason that follows may hold any word."""
 _OVERRIDE = re.compile(
     r"^(?P<key>[a-z0-9_]+_tag|[a-z0-9_]+_image_full|openstack_release|kolla_[a-z0-9_]+_version)\s*:\s*(?P<value>.*)$"
 )
@@ -36,12 +39,16 @@ def no_lock_files(present: Sequence[str]) -> Expectation:
 
 def tasks_unlocked(status: int, said: str) -> Expectation:
     """`osism lock status` says that tasks are not locked. Its exit code is 0 either way, so its words count."""
-    line = next((line.strip() for line in said.splitlines() if "LOCKED" in line), "")
-    if not line:
+    if "not an osism command" in said:  # `osism lock` came with OSISM 9.3: without it nobody can have locked anything
+        told = "not applicable: this release of osism has no `osism lock status` (it came with OSISM 9.3)"
+        return Expectation("tasks are UNLOCKED", told, holds=True, service="osism")
+    found = next(((line.strip(), word[0]) for line in said.splitlines() if (word := _LOCK_WORD.search(line))), None)
+    if found is None:
         raise NotObserved(
             f"`osism lock status` ended with {status} and does not say whether tasks are locked: {said.strip()[-200:]!r}"
         )
-    return Expectation("tasks are UNLOCKED", line, holds="UNLOCKED" in line, service="osism")
+    line, state = found
+    return Expectation("tasks are UNLOCKED", line, holds=state == "UNLOCKED", service="osism")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +87,7 @@ def facts_fresh(ages_s: Mapping[str, float] | None, host: str, plan: PlanSpec | 
     found = ages_s or {}
     age_s = next((age for key, age in found.items() if key == host or key.removeprefix("ansible_facts") == host), None)
     expected = f"facts at most {FACTS_OLDEST_S // 3600} h old{', or gathered by the plan' if plan else ''}"
-    observed = "no facts of this host are cached" if age_s is None else f"{_age(age_s)} old"
+    observed = "no facts of this host are cached" if age_s is None else f"{lengths.lasted(max(0.0, age_s))} old"
     fresh = age_s is not None and age_s <= FACTS_OLDEST_S
     if not fresh and renewed_by:
         observed += f"; step {renewed_by} gathers them"
@@ -99,10 +106,6 @@ def _gathers_facts(plan: PlanSpec) -> str:
         ):
             return step.id
     return ""
-
-
-def _age(age_s: float) -> str:
-    return f"{age_s / 3600:.0f} h" if age_s >= 2 * 3600 else f"{max(age_s, 0) / 60:.0f} min"
 
 
 def disk_space(view: HostView) -> Expectation:

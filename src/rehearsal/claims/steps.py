@@ -21,7 +21,7 @@ def replaced(
     """The container was made from the image that the target release names, and was started during the step.
 
     One that was made from that very image before needs no restart: kolla replaces a container only if something about it
-    differs. Without `retag` the step starts its containers anew and leaves their images alone.
+    differs. "That very image" is the one for which the tag stands on the host now: a pull may have moved a rolling tag. Without `retag` the step starts its containers anew and leaves their images alone.
     """
     view.must_show("containers")
     found = view.containers.get(wanted.container)
@@ -37,6 +37,13 @@ def replaced(
     if earlier is None:
         return Expectation(expected, f"{found.image}, new, started {_moment(found)}", holds=True, **where)
     if retag and (earlier.image, earlier.image_id) == (found.image, found.image_id):
+        view.must_show("images")
+        tagged = view.images.get(wanted.image)
+        if tagged is None:
+            raise NotObserved(f"{wanted.host}: no image is tagged {wanted.image} any more, so it may be an older one")
+        if tagged.id != found.image_id:
+            stale = f"{found.image}, as before the step, but on this host the tag stands for another image now"
+            return Expectation(expected, stale, holds=False, **where)
         return Expectation(expected, f"{found.image}, as before the step", holds=True, **where)
     anew = (found.id, found.started_at) != (earlier.id, earlier.started_at)
     observed = f"started {_moment(found)}" if anew else f"not started anew: running since {_moment(found)}"

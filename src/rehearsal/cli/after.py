@@ -12,6 +12,7 @@ from rehearsal.cloud import CLOUD_ERRORS
 from rehearsal.cloud import CloudError
 from rehearsal.cloud import connect
 from rehearsal.cloud import sentence
+from rehearsal.redact import redact_text
 from rehearsal.runner import rundir
 from rehearsal.runner.progress import say
 from rehearsal.target import discover
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import argparse
 
     from rehearsal.results import Results
+    from rehearsal.rooms import Rooms
     from rehearsal.runner.rundir import RunDirectory
 
 
@@ -57,10 +59,30 @@ def make_report(run: RunDirectory) -> Results:
     from rehearsal import history  # noqa: PLC0415 - numpy and templates are slow to import, and most commands need neither
     from rehearsal import judge  # noqa: PLC0415
     from rehearsal import report  # noqa: PLC0415
+    from rehearsal.rooms import Rooms  # noqa: PLC0415
 
-    results = judge.judge(history.load(run.path))
-    report.write(run.path, results)
+    rooms = Rooms()
+    results = judge.judge(history.load(run.path), rooms)
+    report.write(run.path, results, rooms)
+    _keep_tracebacks(run, rooms)
     return results
+
+
+def _keep_tracebacks(run: RunDirectory, rooms: Rooms) -> None:
+    """Say what could not be judged or shown, and keep the tracebacks: they are for a file."""
+    from rehearsal.rooms import LOG  # noqa: PLC0415
+
+    path = run.path / LOG
+    try:
+        path.unlink(missing_ok=True)  # of an earlier report
+        if rooms.broken:
+            path.parent.mkdir(exist_ok=True)
+            with path.open("x") as log:  # never through a link that somebody left there
+                log.writelines(f"{redact_text(each.traceback)}\n" for each in rooms.broken)
+    except OSError as error:
+        say(f"warning: {path} cannot be written: {error}")
+    for each in rooms.broken:
+        say(f"warning: {each.what} could not be judged or shown: {each.why}; see {path}")
 
 
 def write_report(run: RunDirectory) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rehearsal import events
+from rehearsal.claims.migrations import moved
 from rehearsal.judging import budgets
 from rehearsal.judging import words
 from rehearsal.judging.flows import ways_of
-from rehearsal.judging.observation import MIGRATION
 from rehearsal.judging.troubles import is_judged
 from rehearsal.judging.union import united
 from rehearsal.outage import OPEN_NS
@@ -16,6 +16,7 @@ from rehearsal.results import Canary
 from rehearsal.results import Length
 from rehearsal.results import Loss
 from rehearsal.results import Migration
+from rehearsal.stretch import migration
 from rehearsal.verdict import Outcome
 from rehearsal.verdict import against_budget
 from rehearsal.verdict import worst
@@ -23,13 +24,12 @@ from rehearsal.verdict import worst
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from rehearsal.claims.migrations import Claim
     from rehearsal.history import History
     from rehearsal.history import MigrationRun
     from rehearsal.judging.observation import Observation
     from rehearsal.judging.troubles import Group
     from rehearsal.results import Budget
-
-Claim = tuple[Outcome, str]
 
 
 def migrations(history: History, observation: Observation, groups: list[Group]) -> list[Migration]:
@@ -45,8 +45,8 @@ def _migration(run: MigrationRun, history: History, observation: Observation, gr
     datagrams = {seen.probe.declared.probe for seen, _ in observation.migrating(began.canary, began.migration, "udp")}
     there, back, _ = ways_of(history, datagrams, run.began_ns, run.ended_ns)
     stopped_ns = _hypervisor_downtime_ns(ended)
-    budget = budgets.migration_budget(history.plan)
-    claims = [*_as_nova_says(run), *_as_the_network_says(network, floor_ns, budget)]
+    budget = budgets.migration_budget(history.plan_at(run.began_ns))
+    claims = [*moved(run.began, run.ended), *_as_the_network_says(network, floor_ns, budget)]
     outcome = worst(claim for claim, _ in claims)
     reasons = [text for claim, text in claims if claim is outcome and text]
     if ended is not None and ended.detail and outcome is not Outcome.OK:
@@ -92,60 +92,21 @@ def _hypervisor_downtime_ns(ended: events.MigrationEnded | None) -> int | None:
     return round(seconds * 1e9) if isinstance(seconds, int | float) else None
 
 
-def _as_nova_says(run: MigrationRun) -> list[Claim]:
-    ended = run.ended
-    if ended is None:
-        return [(Outcome.UNKNOWN, "its end was not seen")]
-    wanted = run.began.target
-    return [
-        _claim(ended.status, ended.status == "completed", f"nova says {ended.status}", "its status was not seen"),
-        _claim(
-            ended.host_after,
-            ended.host_after != run.began.source,
-            f"the server is still on {ended.host_after}",
-            "the host afterwards was not seen",
-        ),
-        _claim(
-            ended.host_after,
-            not wanted or ended.host_after in {wanted, run.began.source},
-            f"it went to {ended.host_after} instead of {wanted}",
-            "",
-        ),
-        _claim(
-            ended.server_status,
-            ended.server_status == "ACTIVE",
-            f"the server is {ended.server_status}",
-            "the server's status was not seen",
-        ),
-        _claim(
-            ended.boot_id_before and ended.boot_id_after,
-            ended.boot_id_before == ended.boot_id_after,
-            "the server was restarted: another boot id",
-            "the boot id was not seen on both sides",
-        ),
-    ]
-
-
-def _claim(seen: str, holds: bool, otherwise: str, unseen: str) -> Claim:
-    if not seen:
-        return Outcome.UNKNOWN, unseen
-    return (Outcome.OK, "") if holds else (Outcome.FAIL, otherwise)
-
-
 def _lane(
     run: MigrationRun, observation: Observation, groups: list[Group], lane: str
 ) -> tuple[Length | None, int | None]:
     """Return the longest window of a lane in a migration, and the lane's floor; None: not observed."""
-    label = MIGRATION + run.began.migration
+    stretch = migration(run.began.migration)
     watched = observation.migrating(run.began.canary, run.began.migration, lane)
     lengths = [
-        united(group.sightings).length
+        united(incident.sightings).length
         for group in groups
-        if group.kind == "down" and group.charge.label == label and group.troubles[0].seen.probe.lane == lane
+        if group.kind == "down" and group.charge.stretch == stretch and group.troubles[0].seen.probe.lane == lane
+        for incident in group.incidents
     ]
     floors = [tally.floor_ns for _, tally in watched]
     floor_ns = max(floors, default=OPEN_NS)
-    if not any(tally.samples for _, tally in watched):
+    if not watched or not any(seen.trace.samples for seen, _ in watched):
         return None, None
     if lengths:
         longest = max(lengths, key=lambda length: (length.possible_ns is None, length.possible_ns or 0))
@@ -157,7 +118,7 @@ def _lane(
 def _as_the_network_says(network: Length | None, floor_ns: int | None, budget: Budget | None) -> list[Claim]:
     if network is None:
         return [(Outcome.UNKNOWN, "its reachability was not sampled")]
-    gap = f"out of reach for {words.between(network)}"
+    gap = f"out of reach for {words.between(network, budget.longest_ns if budget else None)}"
     if network.possible_ns is None:
         over = budget is not None and network.certain_ns > budget.longest_ns
         return [(Outcome.FAIL if over else Outcome.UNKNOWN, f"{gap}: its return was not seen")]
@@ -168,7 +129,7 @@ def _as_the_network_says(network: Length | None, floor_ns: int | None, budget: B
     if outcome is not Outcome.OK:
         return [(outcome, f"{gap}; {allowed}")]
     if floor_ns is None or floor_ns > budget.longest_ns:
-        unseen = "any time" if floor_ns is None else words.at_most(floor_ns)
+        unseen = "any time" if floor_ns is None else words.at_most(floor_ns, budget.longest_ns)
         return [(Outcome.UNKNOWN, f"it may have been out of reach for {unseen} unseen; {allowed}")]
     return [
         (
@@ -205,20 +166,20 @@ def _canary(  # noqa: PLR0913, PLR0917 - what is known about one canary
         if group.kind == "down"
         and group.troubles[0].seen.probe.declared.canary == name
         and is_judged(group, observation)
-        and not group.charge.label.startswith(MIGRATION)
+        and not group.charge.stretch.is_migration
     ]
     sampled = any(
         seen.trace.samples for seen in observation.of_service(budgets.CANARIES) if seen.probe.declared.canary == name
     )
     together = united(sighting for group in mine for sighting in group.sightings)
-    lengths = [united(group.sightings).length for group in mine]
+    lengths = [united(incident.sightings).length for group in mine for incident in group.incidents]
     claims: list[Claim] = []
     if len(set(boots)) > len({up.server_id for up in ups}):
         claims.append((Outcome.FAIL, "it was restarted: its boot id changed"))
     if not sampled:
         claims.append((Outcome.UNKNOWN, "its reachability was never sampled"))
     claims += [
-        (loss.outcome, f"{loss.step or 'outside of steps'}: {loss.reason.removeprefix(f'{name}: ')}")
+        (loss.outcome, f"{loss.step or loss.stretch.when}: {loss.reason.removeprefix(f'{name}: ')}")
         for loss in told
         if loss.outcome is not Outcome.OK and loss.reason.startswith((f"{name}: ", "no probe"))
     ]

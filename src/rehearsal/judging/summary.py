@@ -7,8 +7,8 @@ from dataclasses import field
 from typing import TYPE_CHECKING
 
 from rehearsal.judging import words
-from rehearsal.judging.observation import BEFORE
 from rehearsal.longest import worst_loss
+from rehearsal.stretch import CONTROL
 from rehearsal.verdict import Outcome
 from rehearsal.verdict import worst
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rehearsal.results import Migration
     from rehearsal.results import Quality
     from rehearsal.results import Step
+    from rehearsal.rooms import Rooms
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +39,17 @@ class Judged:
     guests: list[GuestFigure] = field(default_factory=list)
 
 
-def outcome(found: list[Finding], judged: Judged) -> Outcome:
-    """Return the verdict: the worst of everything; without a single step it is unknown."""
-    return worst([*(finding.outcome for finding in found), *(step.outcome for step in judged.steps)])
+def outcome(found: list[Finding], judged: Judged, rooms: Rooms) -> Outcome:
+    """Return the verdict: the worst of everything; without a single step it is unknown.
+
+    Where a part of the findings is missing, what it would have told of counts all the same, as far as it failed.
+    """
+    seen = [*(finding.outcome for finding in found), *(step.outcome for step in judged.steps)]
+    if rooms.failed():
+        parts = (judged.matrix, judged.migrations, judged.canaries, judged.guests)
+        seen += [each.outcome for part in parts for each in part if each.outcome is Outcome.FAIL]
+        seen.append(Outcome.UNKNOWN)
+    return worst(seen)
 
 
 def sentence(verdict: Outcome, found: list[Finding], judged: Judged) -> str:
@@ -57,11 +66,13 @@ def sentence(verdict: Outcome, found: list[Finding], judged: Judged) -> str:
 
 def _all_well(judged: Judged) -> str:
     parts = [f"all {words.plural(len(judged.steps), 'step')} ended well"]
-    longest = worst_loss([loss for loss in judged.matrix if loss.step != BEFORE], "down")
+    longest = worst_loss([loss for loss in judged.matrix if loss.stretch != CONTROL], "down")
     if longest is not None:
         allowed = f", {words.exactly(longest.budget.longest_ns)} allowed" if longest.budget else ""
-        where = f"{longest.service} {when(longest.step)}"
-        parts.append(f"the longest outage was {words.between(longest.longest)} ({where}{allowed})")
+        where = f"{longest.service} {longest.stretch.when}"
+        parts.append(
+            f"the longest outage was {words.between(longest.longest, longest.budget.longest_ns if longest.budget else None)} ({where}{allowed})"
+        )
     else:
         parts.append("no outage was seen")
     if judged.migrations:
@@ -70,10 +81,3 @@ def _all_well(judged: Judged) -> str:
         parts.append(f"{words.plural(len(judged.checks), 'check')} passed")
     text = ", ".join(parts[:-1]) + " and " + parts[-1] if len(parts) > 1 else parts[0]
     return f"{text[0].upper()}{text[1:]}."
-
-
-def when(label: str) -> str:
-    """Return when something was: `during STEP`, before the first one, or outside of steps."""
-    if label == BEFORE:
-        return "before the first step"
-    return f"during {label}" if label else "outside of steps"

@@ -15,6 +15,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rehearsal import lengths
 from rehearsal.runner import stepshell
 from rehearsal.runner.interrupts import Interrupted
 from rehearsal.runner.progress import say
@@ -193,4 +194,4 @@ class _Tail:
             say(text, prefix=self._step)
         elif now - self._last > _QUIET_S:
             self._last = now
-            say(f"… still running after {now - self._began:.0f} s", prefix=self._step)
+            say(f"… still running after {lengths.lasted(now - self._began)}", prefix=self._step)
