@@ -91,6 +91,7 @@ class Loss:
     budget: Budget | None
     outcome: Outcome
     reason: str  # one sentence
+    left_ns: int = 0  # how long what began before it may have gone on in it unseen
 
     @property
     def step(self) -> str:

@@ -48,6 +48,9 @@ def _grade(losses: Sequence[Loss]) -> str:
     if outcomes != {Outcome.OK}:
         return ""
     down = [loss for loss in losses if loss.kind == "down"]
-    if any(loss.count or loss.failed for loss in down) or sum(loss.samples for loss in down) < CLEAN_LEAST:
+    if (
+        any(loss.count or loss.failed or loss.left_ns for loss in down)
+        or sum(loss.samples for loss in down) < CLEAN_LEAST
+    ):
         return "B"
     return "A"

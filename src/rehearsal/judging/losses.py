@@ -108,7 +108,7 @@ class _Charged:
             for incident in group.incidents:
                 for stretch in incident.candidates:
                     self._found[stretch, incident.service, incident.kind].append(incident)
-                if incident.charge.stretch in {CONTROL, BETWEEN}:
+                if not incident.charge.is_sure:
                     self._leave(incident, doing)
 
     def _leave(self, incident: Incident, doing: Iterable[Piece]) -> None:
@@ -153,8 +153,9 @@ def _loss(  # noqa: PLR0913, PLR0917 - the coordinates of a cell
         left_ns = charged.left_ns(stretch, service, kind, canary)
         if watched.floor_ns is not None and left_ns:
             floor_ns = None if left_ns >= OPEN_NS // 2 else max(watched.floor_ns, left_ns)
-            watched = dataclasses.replace(watched, floor_ns=floor_ns)
-        cells.append((canary, _cell(history, stretch, service, kind, watched, mine)))
+            watched = dataclasses.replace(watched, floor_ns=floor_ns, left_ns=left_ns)
+        cell = _cell(history, stretch, service, kind, watched, mine)
+        cells.append((canary, dataclasses.replace(cell, left_ns=left_ns)))
     cells.sort(key=lambda cell: (cell[1].outcome.rank, *by_length(cell[1].longest), cell[0]))
     canary, worst = cells[0]
     if len(cells) == 1:

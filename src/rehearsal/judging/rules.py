@@ -34,6 +34,7 @@ class Watched:
     length_ns: int
     sampled_ever: bool = True
     moved: bool = False  # live migrations cover all of it
+    left_ns: int = 0  # how long what began before may have gone on in it unseen
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,8 @@ def judged(  # noqa: PLR0911, PLR0913 - the rules, one after the other
         return Outcome.UNKNOWN, undecided
     if watched.floor_ns is None:
         return Outcome.UNKNOWN, "nobody knows what came after the last good sample"
+    if watched.left_ns and limit.longest_ns == 0:
+        return Outcome.UNKNOWN, f"an {lost.noun} that began before may have gone on, and none is allowed"
     finest = limit.longest_ns or resolution_ns
     if watched.floor_ns > finest:
         allowed = "are allowed" if limit.longest_ns else "is the resolution that a budget of zero needs"

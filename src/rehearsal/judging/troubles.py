@@ -55,6 +55,11 @@ class Charge:
         """Return everything that it may belong to."""
         return self.stretch, *self.others
 
+    @property
+    def is_sure(self) -> bool:
+        """True if it began in a step or a migration, in that one, so that its end is that one's, too."""
+        return self.attribution in {"step", "migration"}
+
 
 @dataclass(frozen=True, slots=True)
 class Incident:
@@ -239,9 +244,7 @@ class _Charger:
         later = [piece for piece in pieces if _is_doing(piece) and high_ns < piece.from_ns < until_ns]
         doing = [piece for piece in touched if _is_doing(piece)]
         if doing:
-            is_sure = len(touched) == len(doing)
-            # What began while nobody did anything may belong to every step that it reached.
-            return [self._incident(sightings, self._charge(doing, [] if is_sure else later, is_sure=is_sure))]
+            return [self._incident(sightings, self._charge(doing, touched, later))]
         control = not touched or any(piece.stretch == CONTROL for piece in touched)
         charge = Charge(CONTROL, "pre-existing") if control else Charge(BETWEEN, "between")
         found: list[Incident] = []
@@ -259,11 +262,17 @@ class _Charger:
     def _incident(self, sightings: tuple[Sighting, ...], charge: Charge) -> Incident:
         return Incident(self._service, self._kind, sightings, charge)
 
-    def _charge(self, doing: Sequence[Piece], later: Sequence[Piece], *, is_sure: bool) -> Charge:
-        """Charge to the strictest of what may own the beginning; of equals, to the last that began."""
+    def _charge(self, doing: Sequence[Piece], touched: Sequence[Piece], later: Sequence[Piece]) -> Charge:
+        """Charge to the strictest of what may own the beginning; of equals, to the last that began.
+
+        If it began while nobody did anything, it belongs to what it reached: to the next step, and to those after it.
+        """
+        is_sure = len(touched) == len(doing)
         stretches = list(dict.fromkeys(piece.stretch for piece in reversed(doing)))
         home = min(stretches, key=lambda stretch: self._strictness(stretch, self._service, self._kind))
-        reached = (piece.stretch for piece in later if piece.stretch != home)
+        idle = [] if is_sure else [piece for piece in touched if not _is_doing(piece)]
+        behind = [piece for piece in idle if piece.from_ns >= doing[-1].to_ns]
+        reached = (piece.stretch for piece in ([*behind, *later] if idle else []) if piece.stretch != home)
         others = tuple(dict.fromkeys([*(each for each in reversed(stretches) if each != home), *reached]))
         if others or not is_sure:
             return Charge(home, "migration" if home.is_migration and not others else "ambiguous", others)

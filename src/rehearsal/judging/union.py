@@ -200,10 +200,10 @@ def apart(sighting: Sighting, faster: Sequence[Sighting]) -> list[Sighting]:
     outage = sighting.outage
     if outage.failures.shape[1] < 2:
         return [sighting]
-    met: dict[int, list[Outage]] = {}
+    met: dict[tuple[int, int], list[Outage]] = {}
     for other in faster:
         if _are_met(outage.failures, other.outage).any():
-            met.setdefault(id(other.seen), []).append(other.outage)
+            met.setdefault((id(other.seen), other.period_ns), []).append(other.outage)
     if not met:
         return [sighting]
     places = [_met_by(outage.failures, outages) for outages in met.values()]
@@ -211,20 +211,28 @@ def apart(sighting: Sighting, faster: Sequence[Sighting]) -> list[Sighting]:
     holes = [
         number
         for number in range(1, len(sent))
-        if any(_was_well(int(done[number - 1]), int(sent[number]), outages) for outages in met.values())
+        if any(
+            _was_well(int(done[number - 1]), int(sent[number]), outages, every) for (_, every), outages in met.items()
+        )
     ]
     if not holes:
         return [sighting]
     known = [max((place[number] for place in places), default=-1) for number in range(len(sent))]
+    begun = [each.last_good_ns for outages in met.values() for each in outages if each.last_good_ns is not None]
     trimmed = dataclasses.replace(outage, certain_parts=_without_holes(outage, holes))
-    cuts = [number for number in holes if known[number] >= 0 and known[number - 1] >= 0]
+    cuts = [
+        number
+        for number in holes
+        if known[number] >= 0
+        and (known[number - 1] >= 0 or any(done[number - 1] <= moment <= sent[number] for moment in begun))
+    ]
     edges = itertools.pairwise([0, *cuts, len(sent)])
     return [dataclasses.replace(sighting, outage=_part(trimmed, low, high)) for low, high in edges]
 
 
 def _are_met(failures: np.ndarray, outage: Outage) -> np.ndarray:
-    """Tell which failed samples met an outage that another lane saw."""
-    begin, end = evidence(outage)
+    """Tell which failed samples can have met an outage that another lane saw."""
+    begin, end = extent(outage)
     sent, done, _ = failures
     found: np.ndarray = (sent <= end) & (done >= begin)
     return found
@@ -238,15 +246,23 @@ def _met_by(failures: np.ndarray, outages: Sequence[Outage]) -> np.ndarray:
     return found
 
 
-def _was_well(from_ns: int, to_ns: int, outages: Sequence[Outage]) -> bool:
-    """Tell whether another lane, whose outages these are, was well at some moment between two failed samples."""
-    for outage in outages:
-        begin, end = evidence(outage)
-        if begin <= from_ns and to_ns <= (
-            OPEN_NS if outage.first_good_ns is None else max(end, outage.first_good_ns - 1)
-        ):
-            return False
-    return to_ns > from_ns
+def _was_well(from_ns: int, to_ns: int, outages: Sequence[Outage], period_ns: int) -> bool:
+    """Tell whether another lane, whose outages these are, was well at some moment between two failed samples.
+
+    Known are the good samples beside its outages. Between its outages it was well as often as it looked.
+    """
+    well_since = from_ns
+    for outage in sorted(outages, key=lambda each: each.first_bad_ns):
+        answered_ns = outage.last_good_done_ns or outage.first_bad_ns
+        if outage.last_good_ns is not None and from_ns <= outage.last_good_ns and answered_ns <= to_ns:
+            return True
+        if from_ns <= (outage.first_good_sent_ns or 0) and (outage.first_good_ns or OPEN_NS) <= to_ns:
+            return True
+        begin, end = extent(outage)
+        if min(begin, to_ns) - well_since > _ALIKE * period_ns:
+            return True
+        well_since = max(well_since, end)
+    return to_ns - well_since > _ALIKE * period_ns
 
 
 def _without_holes(outage: Outage, holes: Iterable[int]) -> tuple[Span, ...]:
@@ -269,6 +285,7 @@ def _part(outage: Outage, low: int, high: int) -> Outage:
     return outage.having(
         outage.failures[:, low:high],
         last_good_ns=outage.last_good_ns if low == 0 else int(sent[low - 1]),
+        last_good_done_ns=outage.last_good_done_ns if low == 0 else None,
         first_bad_ns=first,
         last_bad_ns=outage.last_bad_ns if high == len(sent) else last,
         first_good_sent_ns=outage.first_good_sent_ns if high == len(sent) else int(sent[high]),
@@ -293,6 +310,7 @@ def split(outage: Outage, at_ns: int) -> tuple[Outage, Outage]:
     after = outage.having(
         outage.failures[:, is_later],
         last_good_ns=at_ns,
+        last_good_done_ns=None,
         first_bad_ns=max(outage.first_bad_ns, at_ns),
         last_bad_ns=max(outage.last_bad_ns, at_ns),
         proof_ns=max(outage.proof_ns, at_ns),
