@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 # their own stalls.
 ALWAYS = [shape for shape in shapes.SHAPES if shape not in {"B5-jump", "B6-untold"}]
 _AVOIDABLE = ("A-quiet", "A-steps", "A-moves", "plain")
-_SEEDS = 25
+_SEEDS = 15
 _JUDGED: dict[str, list[Verdict]] = {}
 
 
