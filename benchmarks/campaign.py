@@ -1,6 +1,6 @@
 """The campaign: sealed outages over HTTP, TLS, TCP and ICMP on a busy machine, judged as a run is judged.
 
-    sudo .venv/bin/python benchmarks/campaign.py [--outages 4000] [--write benchmarks/truth.md]
+    sudo .venv/bin/python benchmarks/campaign.py [--outages 4000] [--write benchmarks/campaign.md]
 
 A real prober watches services that fail by a plan of their own (`failing.py`), sealed by a hash that is printed before the
 first sample. Each outage becomes a step of a run; what was recorded is judged by `rehearsal.judge` as it is, against
@@ -18,6 +18,7 @@ import json
 import os
 import platform
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
     from rehearsal.results import Loss
 
 WEB = ("refuse", "reset", "503", "blackhole", "hold", "slow", "flap", "queue-503", "deep-503")
-KINDS = {"web": WEB, "echo": ("refuse", "blackhole", "hold"), "hosts": ("drop", "flap", "queue-drop")}
+KINDS = {"web": WEB, "echo": ("refuse", "reset", "blackhole", "hold", "flap"), "hosts": ("drop", "flap", "queue-drop")}
 SLOW = frozenset({"hold", "slow"})
 SHORTEST_S, LONGEST_S = 0.05, 8.0
 CALM_S = 4.0  # longer than anything that belongs to the outage before
@@ -174,7 +175,8 @@ def main() -> int:
         if os.geteuid() != 0:
             parser.error("it makes a network namespace and a TUN device of its own: run it as root")
         inside = 'ip link set lo up && exec "$@" --inside'
-        return subprocess.call(["unshare", "-n", "sh", "-c", inside, "sh", sys.executable, *sys.argv])
+        os.execvp("unshare", ["unshare", "-n", "sh", "-c", inside, "sh", sys.executable, *sys.argv])  # noqa: S606
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))  # so that everything else is ended too
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.keep or Path(scratch) / "campaign"
         folder.mkdir()
@@ -183,7 +185,7 @@ def main() -> int:
         text = "\n".join([*table(rows), "", *provenance(rows, seal, folder)])
     print(text)
     if options.write:
-        options.write.write_text(text + "\n")
+        options.write.write_text(f"# The campaign: what was told of sealed outages\n\n{text}\n")
     return 1 if any(row.outside or row.false_ok or row.false_fail for row in rows) else 0
 
 
@@ -230,8 +232,11 @@ def carry_out(outages: int, folder: Path) -> tuple[str, list[Rig]]:
 
 
 def _busy() -> str:
-    """A program that uses a share of a processor."""
-    return f"import time\nwhile True:\n    t = time.monotonic()\n    while time.monotonic() - t < {0.1 * DUTY}: pass\n    time.sleep({0.1 * (1 - DUTY)})"
+    """A program that uses a share of a processor for as long as this process lives."""
+    return (
+        f"import os, time\nwhile os.getppid() == {os.getpid()}:\n    t = time.monotonic()\n"
+        f"    while time.monotonic() - t < {0.1 * DUTY}: pass\n    time.sleep({0.1 * (1 - DUTY)})"
+    )
 
 
 # --- judging -------------------------------------------------------------------------------------------------------

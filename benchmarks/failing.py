@@ -6,7 +6,7 @@ over: `{"rig", "number", "kind", "spans": [[began_least, began_most, ended_least
 
 web    refuse, reset, 503, blackhole (dropped before TCP sees it), hold, slow, flap (refuses again and again),
        queue-503 (a balancer that holds requests and then gives up), deep-503 (the path /deep alone)
-echo   refuse, blackhole, hold
+echo   refuse, reset, blackhole, hold, flap
 hosts  drop, flap, queue-drop (the path delays more and more before it drops), all behind a TUN device
 """
 
@@ -259,9 +259,14 @@ async def main(kind: str, keyfile: str = "") -> None:
         print(json.dumps([service.port for service in services]), flush=True)
     loop = asyncio.get_running_loop()
     plans = json.loads(await loop.run_in_executor(None, sys.stdin.readline))
-    await asyncio.gather(*(carry_out(rig, services[rig], plan) for rig, plan in enumerate(plans)))
+    asked = loop.run_in_executor(None, sys.stdin.read)  # serve until nobody asks any more
+    done = asyncio.gather(*(carry_out(rig, services[rig], plan) for rig, plan in enumerate(plans)))
+    await asyncio.wait({asked, done}, return_when=asyncio.FIRST_COMPLETED)
+    if asked.done():
+        os._exit(1)  # whoever asked is gone
+    done.result()
     print(json.dumps("done"), flush=True)
-    await loop.run_in_executor(None, sys.stdin.read)  # serve until nobody asks any more
+    await asked
 
 
 if __name__ == "__main__":

@@ -140,7 +140,8 @@ def b5_queue(rng: Random) -> World:
     budget = {"longest_s": round(length * _between(rng, 0.8, 1.2), 3), "slow_longest_s": 60.0}
     steps = (Step("two", 8.0, 20.0, {"canaries": budget}),)
     faults = (Fault(CANARY, onset, onset + length, "blackhole"),)
-    return _world(rng, "B5", lanes, steps, duration_s=25.0, faults=faults, queues=(queue,))
+    end = 25.0 if period < 0.05 else _pick(rng, 25.0, 90.0)  # longer than round trips are remembered
+    return _world(rng, "B5", lanes, steps, duration_s=end, faults=faults, queues=(queue,))
 
 
 def b5_jump(rng: Random) -> World:
@@ -251,6 +252,19 @@ def b8_flapping(rng: Random) -> World:
     )
     step = _step("two", 12.0, 32.0, _budget(rng, down * many))
     return _world(rng, "B8", lanes, (step,), faults=faults)
+
+
+def plain(rng: Random) -> World:
+    """One outage, at all VIPs or at one of two, far from what is allowed: it must be decided, not only not wrong."""
+    period = _pick(rng, 0.05, 0.1, 0.2, 0.5)
+    lanes = (*_shallow(rng, period), *_shallow(rng, period, vip="public"))
+    if rng.randrange(2):
+        lanes += (_lane(rng, "deep", _pick(rng, 1.0, 2.0)),)
+    onset, length = 15.0 + _between(rng, 0.0, 2.0), period * 10 + _between(rng, 0.0, 8.0)
+    fault = Fault(WHO, onset, onset + length, _pick(rng, *_TOLD), vip=_pick(rng, "", "public", "internal"))
+    near = _pick(rng, length * 0.5, length * 1.2 + 2 * max(lane.period_s for lane in lanes))
+    step = _step("two", 12.0, 34.0, {"longest_s": round(near, 3), "slow_longest_s": 60.0})
+    return _world(rng, "plain", lanes, (step,), faults=(fault,), duration_s=45.0)
 
 
 # --- A: pieces without a sample of their own -----------------------------------------------------------------------
@@ -406,6 +420,7 @@ SHAPES: dict[str, Callable[[Random], World]] = {
     "B7d": b7d_aliased,
     "B7w": b7w_writes,
     "B8": b8_flapping,
+    "plain": plain,
     "A-steps": a_short_steps,
     "A-moves": a_migrations,
     "A-quiet": a_quiet,

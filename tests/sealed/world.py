@@ -56,7 +56,7 @@ class Lane:
 
 @dataclass(frozen=True)
 class Fault:
-    """What `who` suffers in [from_s, to_s). `lanes` empty: every lane meets it.
+    """What `who` suffers in [from_s, to_s). `lanes` empty: every lane meets it; `vip` empty: at every VIP.
 
     `takes_s`: how long a slow answer takes, or how long HAProxy holds a request before it says 503. `drains`: requests
     that are being worked on when it goes down are still answered.
@@ -69,6 +69,7 @@ class Fault:
     lanes: tuple[str, ...] = ()
     takes_s: float = 2.0
     drains: bool = False
+    vip: str = ""
 
     @property
     def length_s(self) -> float:
@@ -77,7 +78,7 @@ class Fault:
 
     def meets(self, lane: Lane) -> bool:
         """True if that lane can see it."""
-        return self.who == lane.who and (not self.lanes or lane.kind in self.lanes)
+        return self.who == lane.who and (not self.lanes or lane.kind in self.lanes) and self.vip in {"", lane.vip}
 
 
 @dataclass(frozen=True)
