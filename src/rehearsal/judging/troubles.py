@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from rehearsal import events
 from rehearsal.judging.observation import USER_LANES
 from rehearsal.judging.union import Sighting
+from rehearsal.judging.union import Witness
 from rehearsal.judging.union import extent
 from rehearsal.judging.union import incidents
 from rehearsal.judging.union import split
@@ -127,18 +128,21 @@ def groups_of(observation: Observation, history: History, strictness: Strictness
     several, it is charged to the one that allows least.
     """
     makers = _Makers(history)
+    lanes: dict[tuple[str, str], list[Witness]] = defaultdict(list)
     by_key: dict[tuple[str, str, str], list[Sighting]] = defaultdict(list)
     for seen in observation.seen:
         if seen.probe.lane == "control":
             continue
+        lanes[seen.probe.service, _viewpoint(seen)].append(Witness(seen))
         for kind, outages in (("down", seen.trace.outages), ("degraded", seen.trace.degraded)):
             for outage in outages:
                 service = makers.charged_service(seen, kind, outage)
                 by_key[service, kind, _viewpoint(seen)].append(Sighting(outage, seen.probe.declared.period_ns, seen))
     found: list[Group] = []
-    for (service, kind, _), sightings in by_key.items():
+    for (service, kind, viewpoint), sightings in by_key.items():
         charger = _Charger(observation, service, kind, strictness)
-        found += _shown([each for one in incidents(sightings) for each in charger.charged(one)])
+        witnesses = lanes[service, viewpoint] if kind == "down" else []
+        found += _shown([each for one in incidents(sightings, witnesses) for each in charger.charged(one)])
     return sorted(found, key=lambda group: group.troubles[0].outages[0].first_bad_ns)
 
 

@@ -25,10 +25,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from rehearsal.judging.observation import Seen
     from rehearsal.outage import Outage
 
+    Int64s = NDArray[np.int64]
+
 Span = tuple[int, int]
+ONE_LEAST = 20
+"""So many failures in a row of one lane are one outage, although a lane that looks as often met nothing of it: of outages
+that take half of the time, one lane meets 20 in a row and another none with a probability below one in 10^12."""
 _ALIKE = 2
 """Lanes whose periods differ by no more than this factor are equally good witnesses of where an outage was."""
 
@@ -89,6 +96,38 @@ def _touches(span: Span, spans: Sequence[Span]) -> bool:
     return (place < len(spans) and spans[place][0] < span[1]) or (place > 0 and spans[place - 1][1] > span[0])
 
 
+class Witness:
+    """Another lane of the same service: when it looked, and what failed."""
+
+    def __init__(self, seen: Seen) -> None:
+        self.seen = seen
+        self.period_ns = seen.probe.declared.period_ns
+        self.outages = seen.trace.outages
+        self._from_ns, self._to_ns = seen.trace.first_sent_ns or 0, seen.trace.last_sent_ns or 0
+        failures = np.concatenate([np.empty((3, 0), np.int64), *(each.failures for each in self.outages)], axis=1)
+        self._sent = failures[0]
+        self._answered = np.maximum.accumulate(failures[1])
+
+    def was_well(self, sent: Int64s, done: Int64s) -> np.ndarray:
+        """Tell before which of a lane's failed samples, since the one before it, one of this lane was good.
+
+        It was if none of this lane's failed from the one to the other, in which time it looked at least once, or if
+        fewer failed between them than it took samples there.
+        """
+        found = np.zeros(len(sent), np.bool_)
+        low, high = sent[:-1], done[1:]
+        until = np.searchsorted(self._sent, high, side="right")
+        failed = np.zeros(len(low), np.bool_)
+        some = until > 0
+        failed[some] = self._answered[until[some] - 1] >= low[some]
+        looked = high - low >= self.period_ns
+        within = np.searchsorted(self._sent, sent[1:]) - np.searchsorted(self._sent, done[:-1])
+        taken = (sent[1:] - done[:-1]) // self.period_ns - 1
+        was_there = (low >= self._from_ns) & (high <= self._to_ns)
+        found[1:] = was_there & ((~failed & looked) | (within < taken))
+        return found
+
+
 # --- which sightings are one outage --------------------------------------------------------------------------------
 
 
@@ -117,7 +156,7 @@ class _Cluster:
         self.span = min(self.span[0], span[0]), max(self.span[1], span[1])
 
 
-def incidents(sightings: Sequence[Sighting]) -> list[tuple[Sighting, ...]]:
+def incidents(sightings: Sequence[Sighting], witnesses: Sequence[Witness] = ()) -> list[tuple[Sighting, ...]]:
     """Return the outages of one service, each as its lanes saw it, in order of time.
 
     Lanes that look about equally often saw one outage if no good sample lies between their failed ones. What a slower
@@ -125,13 +164,11 @@ def incidents(sightings: Sequence[Sighting]) -> list[tuple[Sighting, ...]]:
     """
     found: list[_Cluster] = []
     ordered = sorted(sightings, key=lambda each: each.period_ns)
-    faster: list[Sighting] = []
     while ordered:
         limit_ns = _ALIKE * ordered[0].period_ns
         whole = [each for each in ordered if each.period_ns <= limit_ns]
         ordered = ordered[len(whole) :]
-        faster += whole
-        batch = [part for each in whole for part in apart(each, [one for one in faster if one.seen is not each.seen])]
+        batch = [part for each in whole for part in apart(each, witnesses)]
         found = _with_slower(found, batch) if found else _clustered(batch)
     return [tuple(sorted(each.sightings, key=lambda one: one.outage.first_bad_ns)) for each in found]
 
@@ -190,39 +227,39 @@ class _Index:
         return sorted(self._order[place] for place in range(low, high) if self._spans[place][1] >= span[0])
 
 
-def apart(sighting: Sighting, faster: Sequence[Sighting]) -> list[Sighting]:
-    """Return a lane's outage as the several that it was, as far as lanes prove that look at least as often.
+def apart(sighting: Sighting, witnesses: Iterable[Witness]) -> list[Sighting]:
+    """Return a lane's outage as the several that it was, as far as other lanes prove that look at least as often.
 
-    A lane that met the outage, too, sees what caused it. So where it was well between two failed samples, nothing is
-    certain between them; and if it met another outage on the other side, that is another outage. What it never met
-    may be of a kind that it does not see: its good samples say nothing then.
+    A lane that met the outage, too, sees what caused it: where none of its samples failed between two failed ones,
+    nothing is certain between them, and if it met another outage on the other side, that is another outage. A lane that
+    never met it may be of a kind that does not see it. Then a few failures in a row may be as many short outages; many
+    are one, since short outages are not met so often by one lane and never by another.
     """
     outage = sighting.outage
-    if outage.failures.shape[1] < 2:
-        return [sighting]
-    met: dict[tuple[int, int], list[Outage]] = {}
-    for other in faster:
-        if _are_met(outage.failures, other.outage).any():
-            met.setdefault((id(other.seen), other.period_ns), []).append(other.outage)
-    if not met:
-        return [sighting]
-    places = [_met_by(outage.failures, outages) for outages in met.values()]
     sent, done, _ = outage.failures
-    holes = [
-        number
-        for number in range(1, len(sent))
-        if any(
-            _was_well(int(done[number - 1]), int(sent[number]), outages, every) for (_, every), outages in met.items()
-        )
-    ]
-    if not holes:
+    if len(sent) < 2:
         return [sighting]
-    known = [max((place[number] for place in places), default=-1) for number in range(len(sent))]
-    begun = [each.last_good_ns for outages in met.values() for each in outages if each.last_good_ns is not None]
-    trimmed = dataclasses.replace(outage, certain_parts=_without_holes(outage, holes))
+    known = np.full(len(sent), -1)
+    holes = np.zeros(len(sent), np.bool_)
+    begun: list[int] = []
+    numbers = itertools.count()
+    for witness in witnesses:
+        if witness.seen is sighting.seen or witness.period_ns > _ALIKE * sighting.period_ns:
+            continue
+        met = [each for each in witness.outages if _are_met(outage.failures, each).any()]
+        if not met and len(sent) >= ONE_LEAST:
+            continue
+        holes |= witness.was_well(sent, done)
+        for each in met:
+            known[_are_met(outage.failures, each)] = next(numbers)
+        begun += [each.last_good_ns for each in met if each.last_good_ns is not None]
+    if not holes.any():
+        return [sighting]
+    places = np.flatnonzero(holes).tolist()
+    trimmed = dataclasses.replace(outage, certain_parts=_without_holes(outage, places))
     cuts = [
         number
-        for number in holes
+        for number in places
         if known[number] >= 0
         and (known[number - 1] >= 0 or any(done[number - 1] <= moment <= sent[number] for moment in begun))
     ]
@@ -236,33 +273,6 @@ def _are_met(failures: np.ndarray, outage: Outage) -> np.ndarray:
     sent, done, _ = failures
     found: np.ndarray = (sent <= end) & (done >= begin)
     return found
-
-
-def _met_by(failures: np.ndarray, outages: Sequence[Outage]) -> np.ndarray:
-    """Return for each failed sample which outage of another lane it met; -1: none."""
-    found = np.full(failures.shape[1], -1)
-    for number, outage in enumerate(outages):
-        found[_are_met(failures, outage)] = number
-    return found
-
-
-def _was_well(from_ns: int, to_ns: int, outages: Sequence[Outage], period_ns: int) -> bool:
-    """Tell whether another lane, whose outages these are, was well at some moment between two failed samples.
-
-    Known are the good samples beside its outages. Between its outages it was well as often as it looked.
-    """
-    well_since = from_ns
-    for outage in sorted(outages, key=lambda each: each.first_bad_ns):
-        answered_ns = outage.last_good_done_ns or outage.first_bad_ns
-        if outage.last_good_ns is not None and from_ns <= outage.last_good_ns and answered_ns <= to_ns:
-            return True
-        if from_ns <= (outage.first_good_sent_ns or 0) and (outage.first_good_ns or OPEN_NS) <= to_ns:
-            return True
-        begin, end = extent(outage)
-        if min(begin, to_ns) - well_since > _ALIKE * period_ns:
-            return True
-        well_since = max(well_since, end)
-    return to_ns - well_since > _ALIKE * period_ns
 
 
 def _without_holes(outage: Outage, holes: Iterable[int]) -> tuple[Span, ...]:

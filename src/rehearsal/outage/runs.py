@@ -68,7 +68,7 @@ class _Goods:
         self._answered: tuple[int, int] | None = None  # the last that was done when the segment before ended
         self._sent = np.empty(0, np.int64)  # those of this segment, and those still without an answer when it began
         self._done = np.empty(0, np.int64)
-        self._longest: deque[tuple[int, int]] = deque(maxlen=_RECENT_BINS)  # bin, largest round trip in it
+        self._longest: deque[tuple[int, int]] = deque()  # bin, largest round trip in it
 
     def add(self, sent: Int64s, done: Int64s, until_ns: int) -> None:
         """Take the good samples of a segment. `until_ns`: when the first sample of the segment was sent."""
@@ -78,6 +78,8 @@ class _Goods:
             self._answered = self._later(self._answered, (int(self._sent[newest]), int(self._done[newest])))
         self._sent = np.concatenate([self._sent[~answered], sent])
         self._done = np.concatenate([self._done[~answered], done])
+        while self._longest and self._longest[0][0] <= until_ns // _BIN_NS - _RECENT_BINS:
+            self._longest.popleft()  # not before: a segment may be longer than what counts as recent
         if len(sent) == 0:
             return
         bins = sent // _BIN_NS
