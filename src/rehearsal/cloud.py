@@ -17,7 +17,7 @@ from openstack import exceptions as sdk_errors
 from openstack.config import OpenStackConfig
 
 from rehearsal import redact
-from rehearsal.target.clouds import remember_secrets
+from rehearsal.target.secrets import remember_secrets
 
 if TYPE_CHECKING:
     from rehearsal.target import Target

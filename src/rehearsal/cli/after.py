@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
 
+from rehearsal import private
 from rehearsal.cli import usage
 from rehearsal.cloud import CLOUD_ERRORS
 from rehearsal.cloud import CloudError
@@ -16,6 +17,8 @@ from rehearsal.runner import rundir
 from rehearsal.runner.progress import say
 from rehearsal.target import discover
 from rehearsal.target import options as target_options
+from rehearsal.terminal import show
+from rehearsal.terminal import warn
 from rehearsal.verdict import Outcome
 
 if TYPE_CHECKING:
@@ -46,10 +49,17 @@ def add_commands(commands: Any) -> None:
 def report_run(options: argparse.Namespace) -> int:
     """Judge and report one run. The exit code is the verdict's."""
     run = rundir.find_run(options.run, usage.reports_of(options))
+    tell_looseness(run)
     results = make_report(run)
-    print(f"{results.outcome.shown}: {results.sentence}")
-    print(f"report: {run.report}")
+    show(f"{results.outcome.shown}: {results.sentence}")
+    show(f"report: {run.report}")
     return results.outcome.exit_code
+
+
+def tell_looseness(run: RunDirectory) -> None:
+    """Warn if others can get at what a run recorded."""
+    if sentence := private.looseness(run.path):
+        warn(f"warning: {sentence}")
 
 
 def make_report(run: RunDirectory) -> Results:
@@ -79,7 +89,7 @@ def export_run(options: argparse.Namespace) -> int:
         raise usage.UsageError(f"{options.file} exists. Name a file that does not.") from error
     except OSError as error:
         raise usage.UsageError(str(error)) from error
-    print(f"{options.file}: {count} samples")
+    show(f"{options.file}: {count} samples")
     return 0
 
 
@@ -124,10 +134,11 @@ def list_runs(options: argparse.Namespace) -> int:
     root = usage.reports_of(options)
     runs = rundir.all_runs(root)
     for run in runs:
+        tell_looseness(run)
         outcome, sentence = _recorded_verdict(run)
-        print(f"{run.run:<20} {outcome:<8} {sentence}")
+        show(f"{run.run:<20} {outcome:<8} {sentence}")
     if not runs:
-        print(f"There is no run in {root}.")
+        show(f"There is no run in {root}.")
     return 0
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from rehearsal.report import junit
 from rehearsal.report.page import render
 from rehearsal.results_json import to_json
+from rehearsal.results_json import without_secrets
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +26,7 @@ def write(run_dir: Path, results: Results) -> list[Path]:
 
     Each file appears whole or not at all. Raises OSError if the directory cannot be written.
     """
+    results = without_secrets(results)
     made = {
         "results.json": to_json(results),
         "junit.xml": junit.document(results),

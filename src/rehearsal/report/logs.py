@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from rehearsal.redact import redact_text
+from rehearsal.terminal import shown
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,4 +51,4 @@ def last_lines(path: Path) -> str:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - _TAIL_BYTES))
         text = file.read().decode("utf-8", errors="replace")
-    return redact_text("\n".join(text.splitlines()[-_TAIL_LINES:]))
+    return shown("\n".join(text.splitlines()[-_TAIL_LINES:]))

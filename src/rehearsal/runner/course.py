@@ -20,7 +20,6 @@ from rehearsal.cloud import CloudError
 from rehearsal.cloud import connect
 from rehearsal.events import PhaseBegan
 from rehearsal.events import PhaseEnded
-from rehearsal.redact import redact_text
 from rehearsal.runner import backends
 from rehearsal.runner import gates
 from rehearsal.runner import trust
@@ -34,6 +33,7 @@ from rehearsal.runner.orders import chosen_steps
 from rehearsal.runner.progress import say
 from rehearsal.runner.walk import Walk
 from rehearsal.runner.watch import Watch
+from rehearsal.terminal import shown
 from rehearsal.verdict import Outcome
 from rehearsal.witness import Witness
 
@@ -216,7 +216,7 @@ class Course:
         """Tracebacks are for a file, not for the operator's terminal."""
         path = self.attempt.run.logs / "runner-error.log"
         with path.open("a") as log:
-            log.write(traceback.format_exc() + "\n")
+            log.write(shown(traceback.format_exc()) + "\n")
         return path
 
 
@@ -235,4 +235,4 @@ class _Redacting(logging.Formatter):
     """Libraries may quote what they sent."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return redact_text(super().format(record))
+        return shown(super().format(record))

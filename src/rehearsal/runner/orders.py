@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rehearsal.canaries.model import Wish
 from rehearsal.probe.rates import rates_of
 from rehearsal.target.options import Options
+from rehearsal.terminal import shown
 
 if TYPE_CHECKING:
     from rehearsal.plan import PlanSpec
@@ -99,6 +100,6 @@ def _ask(question: str) -> str:
     if not sys.stdin.isatty():
         raise NotConfirmed("There is no terminal to ask on. Confirm with --yes.")
     try:
-        return input(question).strip()
+        return input(shown(question)).strip()
     except EOFError:
         return ""

@@ -11,6 +11,7 @@ from rehearsal.target import catalogue
 from rehearsal.target import clouds
 from rehearsal.target import inventory
 from rehearsal.target import reconciled
+from rehearsal.target import secrets
 from rehearsal.target.model import Host
 from rehearsal.target.model import Problem
 from rehearsal.target.model import Target
@@ -62,7 +63,7 @@ def discover(options: Options) -> Target:
         repository.manager, repository.kolla, options.interface, problems, containers=options.containers
     )
     cloud = clouds.find_cloud(options, problems)
-    clouds.remember_secrets(cloud.clouds_file, cloud.secure_file)
+    secrets.remember_secrets(*secrets.files_of(root), cloud.clouds_file, cloud.secure_file)
     enabled = {
         name.removeprefix("enable_"): truth(value)
         for name in sorted(repository.kolla.values)

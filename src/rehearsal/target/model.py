@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from typing import Any
 from typing import Self
 
+from rehearsal.redact import redact
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -145,7 +147,7 @@ class Target:
     def save(self, path: Path) -> None:
         """Write the target as JSON, so that suites and other processes see the same cloud."""
         part = path.with_name(path.name + ".part")
-        part.write_text(json.dumps(self.to_dict(), indent=1) + "\n")
+        part.write_text(json.dumps(redact(self.to_dict()), indent=1) + "\n")
         part.replace(path)
 
     @classmethod
