@@ -95,6 +95,9 @@ class Target:
     release: Release
     enabled: dict[str, bool] = field(default_factory=dict)
     namespace_file: str = ""
+    auth_url: str = ""  # as clouds.yaml has it
+    api_ports: tuple[int, ...] = ()  # of APIs, where the configuration sets them
+    allowed_endpoints: tuple[str, ...] = ()  # where the operator lets tokens go besides (see `trusted`)
     problems: tuple[Problem, ...] = ()
 
     @property
@@ -141,6 +144,8 @@ class Target:
         known["vips"] = tuple(Vip(**_known(Vip, vip)) for vip in data.get("vips", ()))
         known["endpoints"] = tuple(Endpoint(**_known(Endpoint, e)) for e in data.get("endpoints", ()))
         known["release"] = Release(**_known(Release, data["release"]))
+        known["api_ports"] = tuple(data.get("api_ports", ()))
+        known["allowed_endpoints"] = tuple(data.get("allowed_endpoints", ()))
         known["problems"] = tuple(Problem(**_known(Problem, p)) for p in data.get("problems", ()))
         return cls(**known)
 
