@@ -18,6 +18,7 @@ from typing import TypeVar
 import numpy as np
 
 from rehearsal import events
+from rehearsal import recorded
 from rehearsal.journal import JournalError
 from rehearsal.journal import Record
 from rehearsal.journal import read_all
@@ -225,6 +226,7 @@ def load(run_dir: Path) -> History:
     """Read a run directory. Raises JournalError (HistoryError is one) with a sentence for the operator."""
     if not (run_dir / "journal").is_dir():
         raise HistoryError(f"{run_dir}: no recording here (no folder `journal`). Name a run directory below reports/.")
+    recorded.check(run_dir)
     records, rebooted = _of_the_last_boot(tuple(read_all(run_dir)))
     attempts = _attempts(records)
     if not attempts:

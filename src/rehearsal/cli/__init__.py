@@ -33,6 +33,7 @@ from rehearsal.cli.usage import UsageError
 from rehearsal.journal import JournalError
 from rehearsal.plan import PlanError
 from rehearsal.private import private_files
+from rehearsal.recorded import RunFileRefused
 from rehearsal.redact import remember_environment
 from rehearsal.runner.rundir import RunNotFound
 from rehearsal.terminal import shown
@@ -68,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             code: int = options.carry_out(options)
     except SystemExit as end:  # argparse: --help, --version, and its errors
         return end.code if isinstance(end.code, int) else USAGE
-    except (UsageError, RunNotFound, PlanError, JournalError) as error:
+    except (UsageError, RunNotFound, PlanError, JournalError, RunFileRefused) as error:
         warn(str(error))
         return USAGE
     except BrokenPipeError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
+from contextlib import ExitStack
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from typing import Any
@@ -19,6 +19,7 @@ from rehearsal.cli.inspect import plan_lines
 from rehearsal.cli.inspect import probing_lines
 from rehearsal.cli.inspect import target_lines
 from rehearsal.redact import redact_text
+from rehearsal.runner import lock
 from rehearsal.runner import plansecrets
 from rehearsal.runner import rundir
 from rehearsal.runner.course import Course
@@ -186,11 +187,11 @@ def _as_yaml(data: dict[str, Any]) -> str:
 @contextmanager
 def only_runner(run: RunDirectory) -> Iterator[None]:
     """Keep a second runner out of the same run. Raises UsageError if there is one."""
-    with (run.path / ".runner-lock").open("w") as lock:
+    with ExitStack() as stack:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise usage.UsageError(f"Another runner is at work on {run.path}.") from error
+            stack.enter_context(lock.held(run))
+        except lock.RunIsGoingOn as error:
+            raise usage.UsageError(str(error)) from error
         yield
 
 

@@ -5,9 +5,9 @@ All three are pure functions of the results and of the recorded logs; they can b
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
+from rehearsal import recorded
 from rehearsal.report import junit
 from rehearsal.report.page import render
 from rehearsal.results_json import to_json
@@ -35,8 +35,6 @@ def write(run_dir: Path, results: Results) -> list[Path]:
     paths = []
     for name, text in made.items():
         path = run_dir / name
-        half = path.with_name(f".{name}.new")
-        half.write_text(text, encoding="utf-8")
-        os.replace(half, path)  # noqa: PTH105 - rename within one directory is what makes it atomic
+        recorded.replace_text(path, text)
         paths.append(path)
     return paths

@@ -16,6 +16,7 @@ from typing import Any
 from rehearsal import hosts
 from rehearsal import witness
 from rehearsal.canaries import domainjob
+from rehearsal.canaries.ledger import Ledger
 from rehearsal.cloud import CloudError
 from rehearsal.cloud import connect
 from rehearsal.events import PhaseBegan
@@ -58,7 +59,7 @@ class Course:
         self.connection: Any = None
         self.ssh = hosts.Ssh(target)
         self.watch = Watch(run, self.attempt.record, self.attempt.past.probes, orders.rates_for(plan))
-        self.guests = Guests(run.run, self.attempt.record, self.watch)
+        self.guests = Guests(run.run, self.attempt.record, self.watch, Ledger(run.run, run.made))
         self.guests.number = self.attempt.past.migration_count
         self.facts = Facts(self.attempt, self.ssh)
         self.witness = Witness(run.witness_journal, self.attempt.note)

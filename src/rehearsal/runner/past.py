@@ -7,6 +7,7 @@ from dataclasses import field
 from typing import TYPE_CHECKING
 
 from rehearsal import journal
+from rehearsal import recorded
 from rehearsal.events import CalibrationDone
 from rehearsal.events import GateDecided
 from rehearsal.events import MigrationBegan
@@ -55,6 +56,7 @@ class Past:
 
 def read_past(run: RunDirectory) -> Past:
     """Read the journals of a run as far as a resumed run needs them. Raises JournalError, FileNotFoundError."""
+    recorded.check(run.path)
     past = Past()
     for record in journal.read_journal(run.runner_journal):
         _note(past, record.event)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from typing import Any
 
 from rehearsal import plan as plans
+from rehearsal import recorded
 from rehearsal.plan import PlanSpec
 from rehearsal.redact import HIDDEN
 from rehearsal.redact import is_secret_name
@@ -52,8 +53,8 @@ def keep(run: RunDirectory, plan: PlanSpec, written: Callable[[Any], str]) -> No
 
 def read(run: RunDirectory) -> PlanSpec:
     """Return the plan of a run that goes on. Raises PlanError, PlanSecretsLost."""
-    if _place(run).is_file():
-        kept = json.loads(_place(run).read_text())
+    if recorded.is_plain(_place(run)):
+        kept = json.loads(recorded.read_text(_place(run)))
         if kept["plan_sha256"] == plans.sha256(run.plan):
             return PlanSpec.model_validate(kept["plan"])
     plan = plans.load_plan(run.plan)

@@ -56,6 +56,11 @@ class RunDirectory:
         """What happened on the hosts, as they told it."""
         return self.path / "journal" / "witness.jsonl"
 
+    @property
+    def made(self) -> Path:
+        """What the run made in the cloud, by its own record (`canaries.ledger`)."""
+        return self.path / "made.jsonl"
+
     def calibration(self, number: int) -> Path:
         """The recording of the prober's calibration, the first or a later one."""
         return self.path / ("calibration" if number == 1 else f"calibration-{number}")
