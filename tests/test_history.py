@@ -120,28 +120,6 @@ def test_a_probe_s_period_may_change(tmp_path):
     assert history.probes[0].periods == ((at_ns(0), 100_000_000), (at_ns(155), 10_000_000))
 
 
-def test_what_was_recorded_before_a_reboot_is_left_out(tmp_path):
-    """Monotonic clocks of two boots cannot be compared: the last boot counts, and the verdict says so."""
-    run_dir = write_run(tmp_path, Scenario())
-    lines = (run_dir / "journal" / "runner.jsonl").read_text().splitlines()
-    earlier = []
-    for line in lines[:8]:
-        record = json.loads(line)
-        record["t"] += 90_000 * S  # that boot had been up for longer
-        record["w"] -= 3_000 * S
-        if record["kind"] == "run-began":
-            record["boot_id"] = "an earlier boot"
-        earlier.append(json.dumps(record))
-    (run_dir / "journal" / "runner.jsonl").write_text("\n".join(earlier + lines) + "\n")
-    history = load(run_dir)
-    assert history.rebooted
-    assert len(history.attempts) == 1
-    assert (history.began_ns, history.ended_ns) == (at_ns(0), at_ns(170))
-    results = judge(history)
-    assert results.outcome is Outcome.UNKNOWN
-    assert "rebooted" in results.sentence
-
-
 def test_a_torn_last_line_is_dropped(tmp_path):
     """What a crash tears is not read; what was whole is."""
     run_dir = write_run(tmp_path, Scenario())

@@ -283,7 +283,8 @@ class ProbeDeclared(Event):
     """A measurement definition. `probe` is the number in the sample store.
 
     `lane`: vip-new, vip-reused, deep, write, backend-new, backend-reused, icmp, tcp, udp, control.
-    `service`: keystone, nova, ... or `canary` for lanes that reach a guest; `canary` names which.
+    `service`: keystone, nova, ... or `canary` for lanes that reach a guest; `canary` names which. `name` and `vip` are
+    for people, and are keys; what they are made of stands in `interface`, `family` and `server` (see `declarations`).
     """
 
     probe: int
@@ -295,8 +296,11 @@ class ProbeDeclared(Event):
     deadline_ns: int
     soft_ns: int = 0  # an answer later than this is SLOW_OK
     canary: str = ""
-    vip: str = ""  # public | internal | ""
+    vip: str = ""  # which of the service's addresses: public | public v6 | internal | internal v6 | ""
     address: str = ""  # numeric, where the packets go
+    interface: str = ""  # public | internal | ""
+    family: str = ""  # v4 | v6
+    server: str = ""  # HAProxy's name for the server that is asked past HAProxy
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,9 @@ import numpy as np
 
 from rehearsal import events
 from rehearsal import recorded
+from rehearsal.boots import on_one_clock
+from rehearsal.boots import shifted_chunks
+from rehearsal.declarations import completed
 from rehearsal.journal import JournalError
 from rehearsal.journal import Record
 from rehearsal.journal import read_all
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from rehearsal.boots import Boot
 
 _EventT = TypeVar("_EventT", bound=events.Event)
 _BEATS_APART_NS = 3_000_000_000  # the prober beats once a second; two missed beats are a silence
@@ -147,7 +152,7 @@ class History:
     suites: tuple[SuiteRun, ...]
     began_ns: int
     ended_ns: int
-    rebooted: bool  # what was recorded before the machine's last boot is left out: its clock was another one
+    boots: tuple[Boot, ...]  # of the machine, if it was rebooted during the run: see `boots`
     _numbers: dict[int, tuple[tuple[int, int], ...]] = field(repr=False)  # number in the store: (from, index)
 
     @property
@@ -162,8 +167,18 @@ class History:
 
     @property
     def plan(self) -> dict[str, Any]:
-        """The plan as the last attempt followed it."""
+        """The plan as the last attempt followed it. What happened is judged by the plan of its time: `plan_at`."""
         return self.last.event.plan
+
+    def plan_at(self, at_ns: int) -> dict[str, Any]:
+        """Return the plan that was followed at a moment: a plan may be edited before a run is resumed."""
+        begun = [attempt for attempt in self.attempts if attempt.began_ns <= at_ns]
+        return (begun[-1] if begun else self.attempts[0]).event.plan
+
+    @property
+    def rebooted(self) -> bool:
+        """True if the machine was rebooted during the run."""
+        return bool(self.boots)
 
     def of(self, kind: type[_EventT]) -> list[tuple[int, _EventT]]:
         """Return all events of one kind with their times (ns)."""
@@ -195,8 +210,6 @@ class History:
             if len(spans) > 1:
                 several.append(number)
         for chunk in self._chunks(settled_ns):
-            if self.rebooted:
-                chunk = chunk[(chunk["sent"] >= self.began_ns) & (chunk["sent"] <= self.ended_ns)]  # noqa: PLW2901
             numbers = chunk["probe"].copy()
             renumbered = chunk if chunk.flags.writeable else chunk.copy()
             renumbered["probe"] = table[numbers]
@@ -207,7 +220,10 @@ class History:
     def _chunks(self, settled_ns: int | None) -> Iterator[NDArray[np.void]]:
         for path in sample_files(self.run_dir):
             try:
-                yield from read_chunks(path, settled_ns=settled_ns)
+                if self.boots:
+                    yield from shifted_chunks(read_chunks(path), self.boots)
+                else:
+                    yield from read_chunks(path, settled_ns=settled_ns)
             except SampleStoreError as error:
                 raise HistoryError(str(error)) from error
 
@@ -227,7 +243,7 @@ def load(run_dir: Path) -> History:
     if not (run_dir / "journal").is_dir():
         raise HistoryError(f"{run_dir}: no recording here (no folder `journal`). Name a run directory below reports/.")
     recorded.check(run_dir)
-    records, rebooted = _of_the_last_boot(tuple(read_all(run_dir)))
+    records, boots = on_one_clock(tuple(read_all(run_dir)))
     attempts = _attempts(records)
     if not attempts:
         raise HistoryError(f"{run_dir}: the runner's journal holds no record of a run. Nothing can be told from it.")
@@ -248,27 +264,9 @@ def load(run_dir: Path) -> History:
         suites=_suites(records),
         began_ns=attempts[0].began_ns,
         ended_ns=_ended_ns(records, attempts),
-        rebooted=rebooted,
+        boots=boots,
         _numbers={number: tuple(spans) for number, spans in numbers.items()},
     )
-
-
-def _of_the_last_boot(records: tuple[Record, ...]) -> tuple[tuple[Record, ...], bool]:
-    """Keep what was recorded since the last boot of the machine: monotonic clocks of two boots have nothing in common.
-
-    A boot is told by the boot id of an attempt, and a record's boot by the distance of its two clocks.
-    """
-    began = [record for record in records if isinstance(record.event, events.RunBegan)]
-    boots = {record.event.boot_id: record.w_ns - record.t_ns for record in began}  # type: ignore[attr-defined]
-    if len(boots) < 2:
-        return records, False
-    last = max(boots.values())
-    kept = (
-        record
-        for record in records
-        if min(boots.values(), key=lambda offset: abs(record.w_ns - record.t_ns - offset)) == last
-    )
-    return tuple(kept), True
 
 
 def _ended_ns(records: tuple[Record, ...], attempts: tuple[Attempt, ...]) -> int:
@@ -373,7 +371,7 @@ def _probes(records: Iterable[Record], runs: tuple[ProberRun, ...]) -> tuple[Pro
                 found[place] = dataclasses.replace(found[place], ended_ns=record.t_ns)
             current[event.probe] = len(found)
             begun = (record.t_ns, event.period_ns)
-            found.append(Probe(len(found), event, record.t_ns, None, None, (begun,), run))
+            found.append(Probe(len(found), completed(event), record.t_ns, None, None, (begun,), run))
         elif isinstance(event, events.PeriodChanged) and event.probe in current:
             probe = found[current[event.probe]]
             periods = (*probe.periods, (record.t_ns, event.period_ns))

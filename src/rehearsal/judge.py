@@ -23,47 +23,62 @@ from rehearsal.judging.flows import flows
 from rehearsal.judging.guests import guests
 from rehearsal.judging.latencies import AnswerTimes
 from rehearsal.judging.losses import matrix
+from rehearsal.judging.observation import Observation
 from rehearsal.judging.observation import observe
 from rehearsal.judging.observation import pieces_of
 from rehearsal.judging.quality import quality
+from rehearsal.judging.quality import unknown_quality
+from rehearsal.judging.reach import NO_WORLD
 from rehearsal.judging.reach import world_of
 from rehearsal.judging.troubles import groups_of
 from rehearsal.results import Results
+from rehearsal.rooms import Rooms
 from rehearsal.verdict import Outcome
 
 if TYPE_CHECKING:
     from rehearsal.history import History
+    from rehearsal.judging.troubles import Group
+    from rehearsal.results import Check
+    from rehearsal.results import Finding
+    from rehearsal.results import Loss
+
+ANSWER_TIMES = "how long answers took"
+NO_SENTENCE = "The verdict cannot be put into a sentence; the findings say why."
 
 
-def judge(history: History) -> Results:
-    """Judge a recording, whole or broken off. What it does not show is unknown, with the reason."""
-    plan = history.plan
-    answer_times = AnswerTimes(history, pieces_of(history))
-    observation = observe(history, also=answer_times.add)
-    groups = groups_of(observation, history)
-    world = world_of(history)
-    losses = matrix(history, observation, groups)
-    checked = course.checks(history)
-    judged = summary.Judged(
-        steps=course.steps(history, checked),
-        checks=checked,
-        matrix=losses,
-        migrations=moves.migrations(history, observation, groups),
-        canaries=moves.canaries(history, observation, groups, losses),
-        differences=differences(history),
-        quality=quality(history, observation),
-        guests=guests(history),
+def judge(history: History, rooms: Rooms | None = None) -> Results:
+    """Judge a recording, whole or broken off. What it does not show is unknown, with the reason.
+
+    A room that raises says nothing, and the verdict is unknown unless another one makes it a failure; `rooms` has which.
+    """
+    rooms = rooms or Rooms()
+    observation, answer_times = _observed(history, rooms)
+    seen = observation or Observation((), (), (), (), 0)
+    groups: list[Group] = rooms.rows("windows", "when services were away", lambda: groups_of(seen, history))
+    world = rooms.ask("hosts", "what happened on the hosts", lambda: world_of(history), NO_WORLD)
+    judged = _judged(history, observation, groups, rooms)
+    found = findings.findings(history, judged, rooms)
+    windows, more_windows = rooms.ask(
+        "causes", "what may have caused an outage", lambda: views.windows(groups, history, world), ([], [])
     )
-    found = findings.findings(history, judged)
-    verdict = summary.outcome(found, judged)
-    windows, more_windows = views.windows(groups, history, world)
-    graded = grades.grades(losses, complete=all(step.began_ns is not None for step in judged.steps))
+    complete = all(step.began_ns is not None for step in judged.steps)
+    graded = rooms.ask("grades", "the grades", lambda: grades.grades(judged.matrix, complete=complete), {})
+    strips = rooms.rows("timeline", "the timeline", lambda: views.strips(seen, history))
+    lanes = rooms.rows("lanes", "what each lane could see", lambda: instruments.lanes(seen))
+    took = rooms.rows("answer times", ANSWER_TIMES, lambda: answer_times.found() if answer_times else [])
+    calibrations = rooms.rows("calibration", "the calibration", lambda: instruments.calibrations(history))
+    flown = rooms.rows("flows", "what each lane to a canary saw", lambda: flows(history, seen, groups))
+    gaps = rooms.rows("not proven", "what is not proven", lambda: notproven.gaps(history, observation, judged))
+    provenance = rooms.ask("provenance", "the provenance", lambda: _provenance(history), {})
+    verdict, sentence = _verdict(found, judged, rooms)
+    found += findings.of_rooms(rooms)
+    plan = history.plan
     return Results(
         run=history.first.run,
         mode=history.first.mode,
         outcome=verdict,
-        sentence=summary.sentence(verdict, found, judged),
-        findings=found,
+        sentence=sentence,
+        findings=sorted(found, key=lambda finding: finding.outcome.rank),
         began_ns=history.began_ns,
         ended_ns=history.ended_ns,
         clock_pairs=history.walls(),
@@ -73,29 +88,71 @@ def judge(history: History) -> Results:
         to_release=str(plan.get("to_release", "")),
         phases=[(phase, began_ns, ended_ns) for phase, began_ns, ended_ns, _ in history.phases],
         steps=judged.steps,
-        services=list(dict.fromkeys(loss.service for loss in losses)),
-        matrix=losses,
+        services=list(dict.fromkeys(loss.service for loss in judged.matrix)),
+        matrix=judged.matrix,
         windows=windows,
-        strips=views.strips(observation, history),
+        strips=strips,
         migrations=judged.migrations,
         canaries=judged.canaries,
-        checks=checked,
-        not_proven=notproven.gaps(history, observation, judged),
+        checks=judged.checks,
+        not_proven=[*notproven.of_rooms(rooms), *gaps],
         differences=judged.differences,
         quality=judged.quality,
         notes=[(moment, note.level, note.text) for moment, note in history.of(events.Note)],
-        provenance=_provenance(history),
+        provenance=provenance,
         end_reason=history.last.reason,
-        lanes=instruments.lanes(observation),
-        answer_times=answer_times.found(),
-        calibrations=instruments.calibrations(history),
+        lanes=lanes,
+        answer_times=took,
+        calibrations=calibrations,
         grades=graded,
-        grade="" if verdict is Outcome.UNKNOWN else grades.overall(graded),
+        grade="" if verdict is Outcome.UNKNOWN or not graded else grades.overall(graded),
         more_windows=more_windows,
         happenings=world.happenings,
         unwatched=world.unwatched,
         guests=judged.guests,
-        flows=flows(history, observation, groups),
+        flows=flown,
+    )
+
+
+def _verdict(found: list[Finding], judged: summary.Judged, rooms: Rooms) -> tuple[Outcome, str]:
+    every = [*found, *findings.of_rooms(rooms)]
+    verdict = summary.outcome(every, judged, rooms)
+    sentence = rooms.ask(
+        "summary", "the verdict's sentence", lambda: summary.sentence(verdict, every, judged), NO_SENTENCE
+    )
+    return (summary.outcome(every, judged, rooms) if rooms.failed("summary") else verdict), sentence
+
+
+def _observed(history: History, rooms: Rooms) -> tuple[Observation | None, AnswerTimes | None]:
+    """Read the samples once. None: they, or the answer times in them, could not be made sense of."""
+    collector = rooms.ask("answer times", ANSWER_TIMES, lambda: AnswerTimes(history, pieces_of(history)), None)
+    also = None if collector is None else rooms.guarded("answer times", ANSWER_TIMES, collector.add)
+    return rooms.ask("samples", "what the probes saw", lambda: observe(history, also=also), None), collector
+
+
+def _judged(history: History, observation: Observation | None, groups: list[Group], rooms: Rooms) -> summary.Judged:
+    """Judge part by part. Without an observation nothing is said of losses; what else is known is judged all the same."""
+    seen = Observation((), (), (), (), 0) if observation is None or rooms.failed("windows") else observation
+    losses: list[Loss] = []
+    if observation is not None and seen is observation:
+        losses = rooms.rows(
+            "matrix", "what the users of each service lost", lambda: matrix(history, observation, groups)
+        )
+    checked: list[Check] = rooms.rows("checks", "what was checked", lambda: course.checks(history))
+    return summary.Judged(
+        steps=rooms.rows("steps", "how the steps went", lambda: course.steps(history, checked)),
+        checks=checked,
+        matrix=losses,
+        migrations=rooms.rows("migrations", "the live migrations", lambda: moves.migrations(history, seen, groups)),
+        canaries=rooms.rows("canaries", "the canaries", lambda: moves.canaries(history, seen, groups, losses)),
+        differences=rooms.rows("differences", "what is not as it was before", lambda: differences(history)),
+        quality=rooms.ask(
+            "quality",
+            "how far the measurement can be trusted",
+            lambda: unknown_quality(history) if observation is None else quality(history, observation),
+            unknown_quality(history),
+        ),
+        guests=rooms.rows("guests", "what the canaries noticed from inside", lambda: guests(history)),
     )
 
 

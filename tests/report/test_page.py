@@ -224,7 +224,7 @@ def test_every_number_of_the_measurement_is_displayed(tmp_path):
         "1.2 %",
         "217/s",
         "78.9 ms",
-        "5.4 s waiting",
+        "5.40 s waiting",
     ):
         assert text in page
 

@@ -373,12 +373,12 @@ def test_facts_fresh():
     """Facts older than a day, or none, are told; keys are host names with or without ansible's prefix."""
     ages = {"ansible_factscontrol-0": 60.0, "compute-0": 25 * 3600.0}
     assert configuration.facts_fresh(ages, "control-0").holds
-    assert "25 h old" == configuration.facts_fresh(ages, "compute-0").observed
+    assert "25 h 00 min old" == configuration.facts_fresh(ages, "compute-0").observed
     assert not configuration.facts_fresh(ages, "compute-0").holds
     assert not configuration.facts_fresh(ages, "compute-1").holds
     facts = StepSpec(id="facts", title="facts", command=["osism", "apply", "facts"], retag=False)
     assert (
-        "25 h old; step facts gathers them"
+        "25 h 00 min old; step facts gathers them"
         == configuration.facts_fresh(ages, "compute-0", plan(facts, UPGRADE)).observed
     )
     assert configuration.facts_fresh(None, "compute-0", plan(facts, UPGRADE)).holds
@@ -514,8 +514,8 @@ def test_downtime_and_slow_answers(kind):
     assert judge([loss(kind, allowed=False)], "nova", "nova", kind).holds
     over = judge([loss(kind, Outcome.FAIL)], "nova", "nova", kind)
     assert not over.holds
-    assert "1.00 s to 2.00 s" in over.observed
-    assert "at most 3 s at a time (source: contract)" in over.expected
+    assert "1.00 to 2.00 s" in over.observed
+    assert "≤ 3 s (source: contract)" in over.expected
     for rows in ([], [loss(kind, Outcome.UNKNOWN)], [loss(kind, step="glance")]):
         with pytest.raises(NotObserved):
             judge(rows, "nova", "nova", kind)

@@ -8,7 +8,8 @@
 ``configuration`` locks, tag overrides, fact cache, disk space
 ``steps``         what a step replaced, and what it must leave alone
 ``losses``        downtime and slow answers against the budgets of a step
-``comparisons``   before and after; migrations; canaries
+``migrations``    did a live migration succeed?
+``comparisons``   before and after; canaries
 ================= ==================================================================
 
 None of them opens a connection. Facts that do not suffice raise `NotObserved`.

@@ -5,13 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from typing import Any
 
+from rehearsal.claims.migrations import moved
 from rehearsal.expectation import Expectation
 from rehearsal.expectation import NotObserved
+from rehearsal.verdict import Outcome
+from rehearsal.verdict import worst
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from rehearsal.events import CloudFacts
+    from rehearsal.events import MigrationBegan
+    from rehearsal.events import MigrationEnded
 
 KINDS = ("agents", "floating IPs", "hypervisors", "networks", "ports", "routers", "servers", "services", "volumes")
 _SERVICES = {
@@ -59,36 +64,22 @@ def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def migrated(ended: Any | None, began: Any) -> Expectation:
+def migrated(ended: MigrationEnded | None, began: MigrationBegan) -> Expectation:
     """The migration completed, the server is on another host, ACTIVE, and was not restarted.
 
-    `began` is a MigrationBegan, `ended` its MigrationEnded or None. Whether its reachability window closed is judged
-    from the samples.
+    Judged by the rule by which the report judges it. Raises NotObserved if that leaves it undecided.
     """
     what = f"{began.canary} moved from {began.source}{f' to {began.target}' if began.target else ''}"
-    expected = f"{what}: completed, other host, ACTIVE, same boot id"
-    if ended is None:
-        raise NotObserved(f"{what}: its end was not recorded")
-    boot = None if not ended.boot_id_before or not ended.boot_id_after else ended.boot_id_before == ended.boot_id_after
-    facts = [
-        f"status {ended.status or 'not seen'}",
-        f"on {ended.host_after or 'an unknown host'}",
-        f"server {ended.server_status or 'not seen'}",
-        {None: "boot id not seen", True: "same boot id", False: "another boot id: the server was restarted"}[boot],
-    ]
-    well = (
-        ended.status == "completed"
-        and ended.server_status == "ACTIVE"
-        and ended.host_after not in {"", began.source}
-        and (not began.target or ended.host_after == began.target)
-        and boot is not False
-    )
-    if well and boot is None:
-        raise NotObserved(f"{what}: completed, but the boot id was not seen on both sides")
+    claims = moved(began, ended)
+    outcome = worst(claim for claim, _ in claims)
+    reasons = "; ".join(text for claim, text in claims if claim is outcome and text)
+    if outcome is Outcome.UNKNOWN or ended is None:
+        raise NotObserved(f"{what}: {reasons}")
+    facts = f"status {ended.status}, on {ended.host_after}, server {ended.server_status}, same boot id"
     return Expectation(
-        expected,
-        ", ".join(facts) + (f" ({ended.detail})" if ended.detail else ""),
-        holds=well,
+        f"{what}: completed, other host, ACTIVE, same boot id",
+        (facts if outcome is Outcome.OK else reasons) + (f" ({ended.detail})" if ended.detail else ""),
+        holds=outcome is Outcome.OK,
         host=began.source,
         service="nova",
     )

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rehearsal import lengths
 from rehearsal.claims.images import limit
 from rehearsal.expectation import Expectation
 from rehearsal.expectation import NotObserved
@@ -80,7 +81,7 @@ def facts_fresh(ages_s: Mapping[str, float] | None, host: str, plan: PlanSpec | 
     found = ages_s or {}
     age_s = next((age for key, age in found.items() if key == host or key.removeprefix("ansible_facts") == host), None)
     expected = f"facts at most {FACTS_OLDEST_S // 3600} h old{', or gathered by the plan' if plan else ''}"
-    observed = "no facts of this host are cached" if age_s is None else f"{_age(age_s)} old"
+    observed = "no facts of this host are cached" if age_s is None else f"{lengths.lasted(max(0.0, age_s))} old"
     fresh = age_s is not None and age_s <= FACTS_OLDEST_S
     if not fresh and renewed_by:
         observed += f"; step {renewed_by} gathers them"
@@ -99,10 +100,6 @@ def _gathers_facts(plan: PlanSpec) -> str:
         ):
             return step.id
     return ""
-
-
-def _age(age_s: float) -> str:
-    return f"{age_s / 3600:.0f} h" if age_s >= 2 * 3600 else f"{max(age_s, 0) / 60:.0f} min"
 
 
 def disk_space(view: HostView) -> Expectation:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rehearsal import lengths
 from rehearsal.expectation import Expectation
 from rehearsal.expectation import NotObserved
 from rehearsal.verdict import Outcome
@@ -26,11 +27,15 @@ def within_budget(losses: Iterable[Loss], step: str, service: str, kind: str) ->
     if found.outcome is Outcome.UNKNOWN:
         raise NotObserved(f"{service} during step {step}: {found.reason}")
     return Expectation(
-        f"{_WORDS[kind]} {allowed(found.budget)}",
-        f"{_WORDS[kind]} {found.count} times, longest {_bounds(found.longest)}, in total {_bounds(found.total)}",
+        f"{_WORDS[kind]}: {allowed(found.budget)}",
+        f"{_WORDS[kind]} {found.count} times, longest {_told(found.longest, found.budget)}, in total {_told(found.total, None)}",
         holds=found.outcome is Outcome.OK,
         service=service,
     )
+
+
+def _told(length: Length, budget: Budget | None) -> str:
+    return lengths.between(length, budget.longest_ns if budget else None)
 
 
 def is_open(losses: Iterable[Loss], step: str) -> bool:
@@ -40,14 +45,6 @@ def is_open(losses: Iterable[Loss], step: str) -> bool:
 
 def allowed(budget: Budget | None) -> str:
     """Return a budget in words, with its source."""
-    if budget is None:
-        return "no longer than the plan allows"
-    parts = [f"at most {budget.longest_ns / 1e9:g} s at a time"]
-    parts += [f"{budget.total_ns / 1e9:g} s in total"] if budget.total_ns is not None else []
-    parts += [f"{budget.count} times"] if budget.count is not None else []
-    return f"{', '.join(parts)} (source: {budget.source})"
-
-
-def _bounds(length: Length) -> str:
-    most = "an unknown time" if length.possible_ns is None else f"{length.possible_ns / 1e9:.2f} s"
-    return f"{length.certain_ns / 1e9:.2f} s to {most}"
+    return (
+        "no longer than the plan allows" if budget is None else f"{lengths.allowed(budget)} (source: {budget.source})"
+    )

@@ -24,6 +24,7 @@ from rehearsal.runner.progress import say
 from rehearsal.target import discover
 from rehearsal.target import options as target_options
 from rehearsal.terminal import show
+from rehearsal.terminal import shown
 from rehearsal.terminal import warn
 from rehearsal.verdict import Outcome
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from rehearsal.clean import Survey
     from rehearsal.results import Results
+    from rehearsal.rooms import Rooms
     from rehearsal.runner.rundir import RunDirectory
 
 
@@ -81,10 +83,30 @@ def make_report(run: RunDirectory) -> Results:
     from rehearsal import history  # noqa: PLC0415 - numpy and templates are slow to import, and most commands need neither
     from rehearsal import judge  # noqa: PLC0415
     from rehearsal import report  # noqa: PLC0415
+    from rehearsal.rooms import Rooms  # noqa: PLC0415
 
-    results = judge.judge(history.load(run.path))
-    report.write(run.path, results)
+    rooms = Rooms()
+    results = judge.judge(history.load(run.path), rooms)
+    report.write(run.path, results, rooms)
+    _keep_tracebacks(run, rooms)
     return results
+
+
+def _keep_tracebacks(run: RunDirectory, rooms: Rooms) -> None:
+    """Say what could not be judged or shown, and keep the tracebacks: they are for a file."""
+    from rehearsal.rooms import LOG  # noqa: PLC0415
+
+    path = run.path / LOG
+    try:
+        path.unlink(missing_ok=True)  # of an earlier report
+        if rooms.broken:
+            path.parent.mkdir(exist_ok=True)
+            with path.open("x") as log:  # never through a link that somebody left there
+                log.writelines(f"{shown(each.traceback)}\n" for each in rooms.broken)
+    except OSError as error:
+        say(f"warning: {path} cannot be written: {error}")
+    for each in rooms.broken:
+        say(f"warning: {each.what} could not be judged or shown: {each.why}; see {path}")
 
 
 def write_report(run: RunDirectory) -> None:

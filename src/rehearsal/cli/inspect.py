@@ -7,6 +7,7 @@ import shlex
 from typing import TYPE_CHECKING
 from typing import Any
 
+from rehearsal import lengths
 from rehearsal import plan as plans
 from rehearsal.cli import usage
 from rehearsal.probe.rates import USUAL
@@ -124,8 +125,8 @@ def plan_lines(plan: PlanSpec) -> list[str]:
     lines = [
         f"{plan.title} ({plan.from_release} to {plan.to_release}), {len(plan.steps)} steps",
         (
-            f"baseline {plan.baseline_s:g} s; settling after each step {plan.settle_s:g} s; "
-            f"live migration at most {plan.migration.longest_s:g} s ({plan.migration.source})"
+            f"baseline {lengths.exact_s(plan.baseline_s)}; settling after each step {lengths.exact_s(plan.settle_s)}; "
+            f"live migration at most {lengths.exact_s(plan.migration.longest_s)} ({plan.migration.source})"
         ),
         "",
         "budgets of every step, unless it says otherwise:",
@@ -148,7 +149,9 @@ def step_lines(number: int, step: StepSpec) -> list[str]:
         where = f" on {', '.join(step.hosts)}" if step.hosts else ""
         lines.append(f"     replaces {', '.join(step.containers)}{where}")
     lines += [f"     may cost {name:<10} {budget_text(budget)}" for name, budget in step.disturbs.items()]
-    lines.append(f"     then {', '.join(step.gates) if step.gates else 'no gate'}; time limit {step.timeout_s:g} s")
+    lines.append(
+        f"     then {', '.join(step.gates) if step.gates else 'no gate'}; time limit {lengths.exact_s(step.timeout_s)}"
+    )
     if step.migrate:
         lines.append(f"     then live migrations ({step.migrate})")
     lines.append("")
@@ -157,13 +160,13 @@ def step_lines(number: int, step: StepSpec) -> list[str]:
 
 def budget_text(budget: BudgetSpec) -> str:
     """Return a budget in words, with its source."""
-    parts = [f"longest {budget.longest_s:g} s"]
+    parts = [f"longest {lengths.exact_s(budget.longest_s)}"]
     if budget.total_s is not None:
-        parts.append(f"total {budget.total_s:g} s")
+        parts.append(f"total {lengths.exact_s(budget.total_s)}")
     if budget.count is not None:
         parts.append(f"at most {budget.count} outages")
     if budget.slow_longest_s is not None:
-        parts.append(f"slow {budget.slow_longest_s:g} s")
+        parts.append(f"slow {lengths.exact_s(budget.slow_longest_s)}")
     if budget.slow_total_s is not None:
-        parts.append(f"slow in total {budget.slow_total_s:g} s")
+        parts.append(f"slow in total {lengths.exact_s(budget.slow_total_s)}")
     return f"{', '.join(parts)} (source: {budget.source})"

@@ -6,20 +6,26 @@ from typing import TYPE_CHECKING
 
 from rehearsal.judging import budgets
 from rehearsal.judging import course
+from rehearsal.judging import plans
 from rehearsal.judging import trust
+from rehearsal.judging import unobserved
 from rehearsal.judging import words
 from rehearsal.judging.differences import strange
 from rehearsal.judging.differences import unchanged
 from rehearsal.judging.observation import BEFORE
 from rehearsal.judging.summary import when
 from rehearsal.results import Finding
+from rehearsal.rooms import LOG
 from rehearsal.verdict import Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rehearsal.history import History
     from rehearsal.judging.summary import Judged
     from rehearsal.results import Canary
     from rehearsal.results import GuestFigure
+    from rehearsal.rooms import Rooms
 
 _ENDS = {
     "interrupted": "the run was interrupted",
@@ -31,14 +37,45 @@ _ENDS = {
 }
 
 
-def findings(history: History, judged: Judged) -> list[Finding]:
+def findings(history: History, judged: Judged, rooms: Rooms) -> list[Finding]:
     """Return one sentence for everything that is not ok, failures first; then what a reader should know anyway."""
-    found: list[Finding] = []
-    found += _of_the_end(history)
-    found += _of_steps(judged)
-    found += _of_gates(history, judged)
-    found += _of_losses(judged)
-    found += [
+    parts: dict[str, Callable[[], list[Finding]]] = {
+        "how the run ended": lambda: _of_the_end(history),
+        "the plan": lambda: _of_the_plan(history),
+        "the steps": lambda: _of_steps(judged),
+        "the gates": lambda: _of_gates(history, judged),
+        "the losses": lambda: _of_losses(judged),
+        "the live migrations": lambda: [*_of_migrations(judged), *_of_missing_migrations(history, judged)],
+        "the canaries": lambda: [*_of_canaries(judged), *_of_guests(judged)],
+        "the differences": lambda: _of_differences(history, judged),
+        "the prober": lambda: _of_the_prober(history, judged),
+        "the calibration": lambda: trust.findings(history),
+        "the phases": lambda: _of_phases(history),
+        "what was not observed": lambda: unobserved.findings(history),
+        "repeated steps": lambda: _of_repeated_steps(judged),
+    }
+    found = [
+        finding
+        for what, part in parts.items()
+        for finding in rooms.rows(f"findings: {what}", f"what follows from {what}", part)
+    ]
+    return sorted(found, key=lambda finding: finding.outcome.rank)
+
+
+def of_rooms(rooms: Rooms) -> list[Finding]:
+    """Return a finding for each part of the judge that raised: nothing is known of what it should have said."""
+    return [
+        Finding(
+            Outcome.UNKNOWN,
+            f"judge:{each.room}",
+            f"Not judged: {each.what}. {each.why}. Everything else was judged; the details are in {LOG}.",
+        )
+        for each in rooms.broken
+    ]
+
+
+def _of_migrations(judged: Judged) -> list[Finding]:
+    return [
         Finding(
             each.outcome,
             f"migration:{each.id}",
@@ -47,36 +84,46 @@ def findings(history: History, judged: Judged) -> list[Finding]:
         for each in judged.migrations
         if each.outcome is not Outcome.OK
     ]
-    found += _of_missing_migrations(history, judged)
-    found += [
+
+
+def _of_canaries(judged: Judged) -> list[Finding]:
+    return [
         Finding(each.outcome, f"canary:{each.name}", f"{each.name}: {each.reason}.")
         for each in judged.canaries
         if each.outcome is not Outcome.OK and not _is_told(each, judged)
     ]
-    found += [
+
+
+def _of_guests(judged: Judged) -> list[Finding]:
+    return [
         Finding(Outcome.FAIL, f"canary:{each.canary}", f"{each.canary}, from inside: {each.reason}{_between(each)}.")
         for each in judged.guests
         if each.outcome is Outcome.FAIL and not (each.figure == "boot" and _restart_is_told(each, judged))
     ]
-    found += _of_differences(history, judged)
-    found += _of_the_prober(history, judged)
-    found += trust.findings(history)
-    found += [
+
+
+def _of_phases(history: History) -> list[Finding]:
+    return [
         Finding(course.outcome_of(outcome), f"phase:{phase}", f"{phase.capitalize()} did not end well.")
         for phase, _, ended_ns, outcome in history.phases
         if ended_ns is not None and outcome != Outcome.OK and phase in {"canaries", "clean-up"}
     ]
-    found += [
+
+
+def _of_repeated_steps(judged: Judged) -> list[Finding]:
+    return [
         Finding(Outcome.OK, f"step:{step.id}", f"Step {step.id} needed {step.attempts} attempts.")
         for step in judged.steps
         if step.attempts > 1 and step.outcome is Outcome.OK
     ]
-    return sorted(found, key=lambda finding: finding.outcome.rank)
 
 
 def _of_the_end(history: History) -> list[Finding]:
     last = history.last
-    rebooted = "The machine was rebooted during the run; what was recorded before cannot be put on the same clock."
+    rebooted = (
+        "The machine was rebooted during the run: nothing was measured meanwhile, and how long that was is known only by "
+        "its wall clock. What was recorded before and after is judged, each on its own clock."
+    )
     found = [Finding(Outcome.UNKNOWN, "run", rebooted)] if history.rebooted else []
     if last.ended_ns is None:
         text = "The run has not ended: it still runs, or its runner was killed."
@@ -89,6 +136,18 @@ def _of_the_end(history: History) -> list[Finding]:
         why, detail = detail.replace("It", "the run", 1), ""
     text = f"{why}: {detail}" if detail else why
     return [*found, Finding(Outcome.UNKNOWN, "run", f"{text[0].upper()}{text[1:]}.")]
+
+
+def _of_the_plan(history: History) -> list[Finding]:
+    return [
+        Finding(
+            Outcome.OK,
+            "plan",
+            f"The plan was edited before attempt {attempt}: {words.listed(edited)}. "
+            "What happened before is judged by the plan that was followed then.",
+        )
+        for attempt, edited in plans.edits(history)
+    ]
 
 
 def _of_steps(judged: Judged) -> list[Finding]:
@@ -112,7 +171,7 @@ def _of_gates(history: History, judged: Judged) -> list[Finding]:
     """The gates before and after; those of steps speak through their steps."""
     found = []
     for name, shown in (("preflight", "Pre-flight"), ("postflight", "Post-flight")):
-        outcome, sentence = course.gate(name, judged.checks)
+        outcome, sentence = course.gate(history, name, judged.checks)
         if outcome is Outcome.UNKNOWN and not any(check.gate == name for check in judged.checks):
             if name == "postflight" and history.last.reason != "finished":
                 continue  # it was never reached, and the end says why
@@ -173,9 +232,7 @@ def _of_missing_migrations(history: History, judged: Judged) -> list[Finding]:
     made = {migration.occasion for migration in judged.migrations}
     run = {step.id for step in judged.steps if step.rc == 0}
     wanted = [
-        str(step.get("migrate"))
-        for step_id, step in budgets.steps_of(history.plan).items()
-        if step.get("migrate") and step_id in run
+        str(spec.get("migrate")) for step_id, spec in plans.specs(history) if spec.get("migrate") and step_id in run
     ]
     if history.last.reason != "finished":
         return []
@@ -215,9 +272,5 @@ def _of_the_prober(history: History, judged: Judged) -> list[Finding]:
     if judged.quality.prober_stopped or history.last.ended_ns is None:
         return []
     died = next(run for run in history.prober_runs if run.stopped is None)
-    after_s = (died.last_beat_ns - history.began_ns) / 1e9
-    return [
-        Finding(
-            Outcome.UNKNOWN, "prober", f"The prober died {after_s:.0f} s into the run; nothing is known after that."
-        )
-    ]
+    after = words.duration(died.last_beat_ns - history.began_ns)
+    return [Finding(Outcome.UNKNOWN, "prober", f"The prober died {after} into the run; nothing is known after that.")]

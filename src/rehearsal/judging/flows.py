@@ -11,6 +11,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rehearsal import events
+from rehearsal.declarations import V4
+from rehearsal.declarations import V6
 from rehearsal.judging.observation import MIGRATION
 from rehearsal.judging.rules import NOTHING
 from rehearsal.judging.rules import by_length
@@ -29,61 +31,63 @@ if TYPE_CHECKING:
     from rehearsal.results import Length
 
 LANES = ("icmp", "udp", "tcp")
-V6 = " v6"
-"""What the name of a lane ends in where its packets go to an IPv6 address: each family has rows of its own."""
+SHOWN = {V4: "", V6: " v6"}
+"""What the name of a lane ends in, by the family of its packets: each has rows of its own."""
 AMPLIFIED, AT_LEAST_NS = 2.2, 200_000_000
 """An established echo over a black hole stalled for 1.05 to 2.2 times as long (measured), the timer's least step on top."""
 
 
 def flows(history: History, observation: Observation, groups: Iterable[Group]) -> list[Flow]:
     """Return a row for each canary and lane that reached it."""
-    named: dict[tuple[str, str], list[Seen]] = {}
+    named: dict[tuple[str, str, str], list[Seen]] = {}
     for seen in observation.seen:
         if seen.probe.reaches_canary:
-            named.setdefault((seen.probe.declared.canary, _lane(seen)), []).append(seen)
-    mine: dict[tuple[str, str], list[Group]] = {}
+            named.setdefault((seen.probe.declared.canary, *_lane(seen)), []).append(seen)
+    mine: dict[tuple[str, str, str], list[Group]] = {}
     for group in groups:
         probe = group.troubles[0].seen.probe
         if probe.reaches_canary and group.kind == "down":
-            by_lane: dict[str, list[Trouble]] = {}
+            by_lane: dict[tuple[str, str], list[Trouble]] = {}
             for trouble in group.troubles:
                 by_lane.setdefault(_lane(trouble.seen), []).append(trouble)
             for lane, troubles in by_lane.items():
                 part = replace(group, troubles=tuple(troubles))
-                mine.setdefault((probe.declared.canary, lane), []).append(part)
-    canaries = dict.fromkeys(canary for canary, _ in named)
+                mine.setdefault((probe.declared.canary, *lane), []).append(part)
+    canaries = dict.fromkeys(canary for canary, *_ in named)
     return [
-        _flow(history, canary, lane, named[canary, lane], mine)
+        _flow(history, (canary, lane, family), named[canary, lane, family], mine)
         for canary in canaries
-        for family in ("", V6)
-        for lane in (f"{name}{family}" for name in LANES)
-        if (canary, lane) in named
+        for family in SHOWN
+        for lane in LANES
+        if (canary, lane, family) in named
     ]
 
 
-def _lane(seen: Seen) -> str:
-    declared = seen.probe.declared
-    return seen.probe.lane + (V6 if ":" in (declared.address or declared.target) else "")
+def _lane(seen: Seen) -> tuple[str, str]:
+    return seen.probe.lane, seen.probe.declared.family or V4
 
 
 def _flow(
-    history: History, canary: str, lane: str, seen: Sequence[Seen], groups: dict[tuple[str, str], list[Group]]
+    history: History,
+    key: tuple[str, str, str],
+    seen: Sequence[Seen],
+    groups: dict[tuple[str, str, str], list[Group]],
 ) -> Flow:
-    still, moving = _apart(groups.get((canary, lane), []))
+    canary, lane, family = key
+    still, moving = _apart(groups.get(key, []))
     there, back, unknown = ways_of(history, {each.probe.declared.probe for each in seen})
-    bare, family = lane.removesuffix(V6), V6 if lane.endswith(V6) else ""
-    network = [length for part in _apart(groups.get((canary, f"icmp{family}"), [])) for length in _lengths(part)]
+    network = [length for part in _apart(groups.get((canary, "icmp", family), [])) for length in _lengths(part)]
     together = united(sighting for group in still for sighting in group.sightings)
     return Flow(
         canary=canary,
-        lane=lane,
+        lane=f"{lane}{SHOWN[family]}",
         samples=sum(each.trace.samples for each in seen),
         failed=sum(each.trace.failed for each in seen),
         count=together.count,
         longest=_longest(_lengths(still)),
         total=together.length,
         longest_migrating=_longest(_lengths(moving)),
-        expected_ns=expected_ns(_longest(network)) if bare == "tcp" else None,
+        expected_ns=expected_ns(_longest(network)) if lane == "tcp" else None,
         lost_there=there,
         lost_back=back,
         lost_unknown=unknown,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rehearsal import events
+from rehearsal.claims.migrations import moved
 from rehearsal.judging import budgets
 from rehearsal.judging import words
 from rehearsal.judging.flows import ways_of
@@ -23,13 +24,12 @@ from rehearsal.verdict import worst
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from rehearsal.claims.migrations import Claim
     from rehearsal.history import History
     from rehearsal.history import MigrationRun
     from rehearsal.judging.observation import Observation
     from rehearsal.judging.troubles import Group
     from rehearsal.results import Budget
-
-Claim = tuple[Outcome, str]
 
 
 def migrations(history: History, observation: Observation, groups: list[Group]) -> list[Migration]:
@@ -45,8 +45,8 @@ def _migration(run: MigrationRun, history: History, observation: Observation, gr
     datagrams = {seen.probe.declared.probe for seen, _ in observation.migrating(began.canary, began.migration, "udp")}
     there, back, _ = ways_of(history, datagrams, run.began_ns, run.ended_ns)
     stopped_ns = _hypervisor_downtime_ns(ended)
-    budget = budgets.migration_budget(history.plan)
-    claims = [*_as_nova_says(run), *_as_the_network_says(network, floor_ns, budget)]
+    budget = budgets.migration_budget(history.plan_at(run.began_ns))
+    claims = [*moved(run.began, run.ended), *_as_the_network_says(network, floor_ns, budget)]
     outcome = worst(claim for claim, _ in claims)
     reasons = [text for claim, text in claims if claim is outcome and text]
     if ended is not None and ended.detail and outcome is not Outcome.OK:
@@ -92,46 +92,6 @@ def _hypervisor_downtime_ns(ended: events.MigrationEnded | None) -> int | None:
     return round(seconds * 1e9) if isinstance(seconds, int | float) else None
 
 
-def _as_nova_says(run: MigrationRun) -> list[Claim]:
-    ended = run.ended
-    if ended is None:
-        return [(Outcome.UNKNOWN, "its end was not seen")]
-    wanted = run.began.target
-    return [
-        _claim(ended.status, ended.status == "completed", f"nova says {ended.status}", "its status was not seen"),
-        _claim(
-            ended.host_after,
-            ended.host_after != run.began.source,
-            f"the server is still on {ended.host_after}",
-            "the host afterwards was not seen",
-        ),
-        _claim(
-            ended.host_after,
-            not wanted or ended.host_after in {wanted, run.began.source},
-            f"it went to {ended.host_after} instead of {wanted}",
-            "",
-        ),
-        _claim(
-            ended.server_status,
-            ended.server_status == "ACTIVE",
-            f"the server is {ended.server_status}",
-            "the server's status was not seen",
-        ),
-        _claim(
-            ended.boot_id_before and ended.boot_id_after,
-            ended.boot_id_before == ended.boot_id_after,
-            "the server was restarted: another boot id",
-            "the boot id was not seen on both sides",
-        ),
-    ]
-
-
-def _claim(seen: str, holds: bool, otherwise: str, unseen: str) -> Claim:
-    if not seen:
-        return Outcome.UNKNOWN, unseen
-    return (Outcome.OK, "") if holds else (Outcome.FAIL, otherwise)
-
-
 def _lane(
     run: MigrationRun, observation: Observation, groups: list[Group], lane: str
 ) -> tuple[Length | None, int | None]:
@@ -157,7 +117,7 @@ def _lane(
 def _as_the_network_says(network: Length | None, floor_ns: int | None, budget: Budget | None) -> list[Claim]:
     if network is None:
         return [(Outcome.UNKNOWN, "its reachability was not sampled")]
-    gap = f"out of reach for {words.between(network)}"
+    gap = f"out of reach for {words.between(network, budget.longest_ns if budget else None)}"
     if network.possible_ns is None:
         over = budget is not None and network.certain_ns > budget.longest_ns
         return [(Outcome.FAIL if over else Outcome.UNKNOWN, f"{gap}: its return was not seen")]
@@ -168,7 +128,7 @@ def _as_the_network_says(network: Length | None, floor_ns: int | None, budget: B
     if outcome is not Outcome.OK:
         return [(outcome, f"{gap}; {allowed}")]
     if floor_ns is None or floor_ns > budget.longest_ns:
-        unseen = "any time" if floor_ns is None else words.at_most(floor_ns)
+        unseen = "any time" if floor_ns is None else words.at_most(floor_ns, budget.longest_ns)
         return [(Outcome.UNKNOWN, f"it may have been out of reach for {unseen} unseen; {allowed}")]
     return [
         (

@@ -7,6 +7,8 @@ from typing import Any
 
 from rehearsal import events
 from rehearsal.judging import budgets
+from rehearsal.judging import plans
+from rehearsal.judging import unobserved
 from rehearsal.judging import words
 from rehearsal.judging.differences import compared
 from rehearsal.judging.losses import lane_floor
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from rehearsal.judging.summary import Judged
     from rehearsal.results import Loss
     from rehearsal.results import Unwatched
+    from rehearsal.rooms import Rooms
 
 _CONNECTED_WITHIN_NS = 15_000_000_000
 _WATCHED_PARTS = {
@@ -48,8 +51,42 @@ _LANES = {
 }
 
 
-def gaps(history: History, observation: Observation, judged: Judged) -> list[Gap]:
-    """Return everything that this run does not prove, each with its reason."""
+def gaps(history: History, observation: Observation | None, judged: Judged) -> list[Gap]:
+    """Return everything that this run does not prove, each with its reason. Without an observation nothing of probes."""
+    found = [
+        Gap(f"Step {step}", f"it never ran, and was taken out of the plan before attempt {attempt}")
+        for step, attempt in plans.dropped(history)
+    ]
+    found += [
+        *unobserved.gaps(history),
+        *_of_the_course(judged),
+        *(() if observation is None else _of_probes(history, observation)),
+    ]
+    found += [
+        Gap(f"{each.canary} from inside: {each.figure}", each.reason)
+        for each in judged.guests
+        if each.outcome is Outcome.UNKNOWN
+    ]
+    found += [
+        Gap(f"What {up.canary} loses over IPv6", up.without_ipv6)
+        for _, up in history.of(events.CanaryUp)
+        if up.without_ipv6
+    ]
+    found += _of_looks(history)
+    found += _not_watched(history)
+    if judged.quality.blind_share > 0:
+        found.append(
+            Gap("What happened while the prober was blind", f"{100 * judged.quality.blind_share:.2g} % of the time")
+        )
+    return list(dict.fromkeys(found))
+
+
+def of_rooms(rooms: Rooms) -> list[Gap]:
+    """Return what the parts of the judge that raised would have said."""
+    return [Gap(each.what[0].upper() + each.what[1:], f"it could not be judged: {each.why}") for each in rooms.broken]
+
+
+def _of_the_course(judged: Judged) -> list[Gap]:
     unknown = [step for step in judged.steps if step.outcome is Outcome.UNKNOWN]
     found = [Gap(f"Step {step.id}", step.note) for step in unknown if step.attempts]
     never = [step.id for step in unknown if not step.attempts]
@@ -67,7 +104,11 @@ def gaps(history: History, observation: Observation, judged: Judged) -> list[Gap
         for each in judged.migrations
         if each.outcome is Outcome.UNKNOWN
     ]
-    found += [
+    return found
+
+
+def _of_probes(history: History, observation: Observation) -> list[Gap]:
+    found = [
         Gap(
             f"What probe {seen.probe.name} should have measured",
             "none of its samples proves anything" if seen.trace.samples else "no sample was recorded",
@@ -75,22 +116,17 @@ def gaps(history: History, observation: Observation, judged: Judged) -> list[Gap
         for seen in observation.seen
         if seen.trace.samples == seen.trace.nothing
     ]
-    found += [
-        Gap(f"{each.canary} from inside: {each.figure}", each.reason)
-        for each in judged.guests
-        if each.outcome is Outcome.UNKNOWN
-    ]
-    found += [
-        Gap(f"What {up.canary} loses over IPv6", up.without_ipv6)
-        for _, up in history.of(events.CanaryUp)
-        if up.without_ipv6
-    ]
     found += _coarse_lanes(history, observation)
     lanes = {seen.probe.lane for seen in observation.seen if seen.trace.samples}
-    found += [Gap(what, "no probe of this kind was declared") for lane, what in _LANES.items() if lane not in lanes]
+    return found + [
+        Gap(what, "no probe of this kind was declared") for lane, what in _LANES.items() if lane not in lanes
+    ]
+
+
+def _of_looks(history: History) -> list[Gap]:
     done = compared(history)
     unseen = {"cloud": "Nothing of the cloud was lost", "hosts": "Containers and images before and after"}
-    found += [
+    found = [
         Gap(what, "there is no look before and after the steps") for name, what in unseen.items() if not done[name]
     ]
     found += [
@@ -98,17 +134,11 @@ def gaps(history: History, observation: Observation, judged: Judged) -> list[Gap
         for _, facts in history.of(events.HostFacts)
         if facts.error
     ]
-    found += [
+    return found + [
         Gap(f"State of the cloud ({facts.label})", facts.error)
         for _, facts in history.of(events.CloudFacts)
         if facts.error
     ]
-    found += _not_watched(history)
-    if judged.quality.blind_share > 0:
-        found.append(
-            Gap("What happened while the prober was blind", f"{100 * judged.quality.blind_share:.2g} % of the time")
-        )
-    return list(dict.fromkeys(found))
 
 
 def _not_watched(history: History) -> list[Gap]:
@@ -163,8 +193,8 @@ def _coarse_lanes(history: History, observation: Observation) -> list[Gap]:
 def _coarse(history: History, service: str, what: str, floors: dict[str, int | None]) -> list[Gap]:
     unseen = 0
     for label, floor in floors.items():
-        budget = budgets.budget_of(history.plan, label, service, "down")
-        if floor is not None and budget is not None and floor > budget.longest_ns:
+        allowed = [budgets.budget_of(plan, label, service, "down") for plan in plans.of_step(history, label)]
+        if floor is not None and any(budget is not None and floor > budget.longest_ns for budget in allowed):
             unseen = max(unseen, floor)
     return (
         [Gap(what, f"an outage of them alone, of up to {words.at_most(unseen)}, could have passed unseen")]

@@ -56,6 +56,24 @@ def quality(history: History, observation: Observation) -> Quality:
     )
 
 
+def unknown_quality(history: History) -> Quality:
+    """Return what stands there when it could not be worked out: no figures, and only what the records themselves say."""
+    return Quality(
+        samples=0,
+        probes=0,
+        dropped=0,
+        lag_p99_ns=None,
+        lag_max_ns=None,
+        blind=[],
+        blind_share=0.0,
+        load_per_s=0.0,
+        steal_ns=0,
+        run_delay_ns=0,
+        prober_stopped=bool(history.prober_runs) and all(run.stopped is not None for run in history.prober_runs),
+        remarks=["How far the measurement can be trusted could not be worked out."],
+    )
+
+
 def _dropped(history: History, run: ProberRun) -> int:
     """Return what one prober gave up; its beats count from its start."""
     until = run.stopped_ns if run.stopped_ns is not None else run.last_beat_ns

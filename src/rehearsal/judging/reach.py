@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from typing import Any
 
 from rehearsal import events
-from rehearsal.judging import budgets
+from rehearsal.declarations import family_of
+from rehearsal.judging import plans
 from rehearsal.judging.budgets import CANARIES
 from rehearsal.judging.happenings import happenings_of
 from rehearsal.judging.unwatched import unwatched
@@ -59,16 +61,18 @@ class World:
     happenings: list[Happening]
     unwatched: list[Unwatched]
     witnessed: bool
-    plan: dict[str, Any]
-    vips: dict[str, str]  # by kind (external, internal)
+    specs: dict[str, list[dict[str, Any]]]  # what the plans say of each step: see `plans.specs`
+    vips: dict[str, list[str]]  # by kind (external, internal)
     places: dict[str, list[tuple[int, str]]]  # of canaries: since when, host
     holders: dict[str, list[tuple[int, str, bool]]]  # of addresses: when, host, held
     containers: dict[str, set[str]]  # by host, as far as anybody ever saw
 
     def step_concerns(self, step: str, service: str) -> bool:
         """Return whether the plan lets a step touch a service."""
-        spec = budgets.steps_of(self.plan).get(step) or {}
-        return service in (spec.get("services") or []) or service in (spec.get("disturbs") or {})
+        return any(
+            service in (spec.get("services") or []) or service in (spec.get("disturbs") or {})
+            for spec in self.specs.get(step, [])
+        )
 
     def place_of(self, canary: str, at_ns: int) -> set[str]:
         """Return where a canary was: the last host before, and the next one if it is about to move."""
@@ -79,7 +83,7 @@ class World:
     def held_by(self, address: str, at_ns: int) -> set[str]:
         """Return who held an address at a moment; empty: nobody knows."""
         held: dict[str, bool] = {}
-        for moment_ns, host, now in self.holders.get(address, []):
+        for moment_ns, host, now in self.holders.get(numeric(address), []):
             if moment_ns <= at_ns or host not in held:
                 held[host] = now
         return {host for host, now in held.items() if now}
@@ -104,6 +108,8 @@ class World:
         return is_guest if gap.part == "ovn" else not is_guest and not _server(group)
 
 
+NO_WORLD = World([], [], False, {}, {}, {}, {}, {})
+"""Of a run of whose hosts nothing could be told."""
 PARTS = {"host": "everything", "docker": "containers", "haproxy": "HAProxy", "vip": "addresses", "ovn": "OVN"}
 
 
@@ -123,18 +129,36 @@ def world_of(history: History) -> World:
             places.setdefault(move.began.canary, []).append((move.ended_ns, move.ended.host_after))
     holders: dict[str, list[tuple[int, str, bool]]] = {}
     for at_ns, told in history.of(events.VipChanged):
-        holders.setdefault(told.address, []).append((at_ns, told.host, told.held))
-    vips = history.last.event.target.get("vips") or []
+        holders.setdefault(numeric(told.address), []).append((at_ns, told.host, told.held))
+    specs: dict[str, list[dict[str, Any]]] = {}
+    for step, spec in plans.specs(history):
+        specs.setdefault(step, []).append(spec)
     return World(
         happenings=happenings_of(history),
         unwatched=unwatched(history),
         witnessed=was_witnessed(history),
-        plan=history.plan,
-        vips={str(vip.get("kind", "")): str(vip.get("address", "")) for vip in vips if isinstance(vip, dict)},
+        specs=specs,
+        vips=_vips(history.last.event.target),
         places={canary: sorted(told) for canary, told in places.items()},
         holders=holders,
         containers=containers,
     )
+
+
+def _vips(target: dict[str, Any]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for vip in target.get("vips") or []:
+        if isinstance(vip, dict):
+            found.setdefault(str(vip.get("kind", "")), []).append(numeric(str(vip.get("address", ""))))
+    return found
+
+
+def numeric(address: str) -> str:
+    """Return an address as all its spellings have in common; what is none as it is."""
+    try:
+        return str(ipaddress.ip_address(address.strip("[]")))
+    except ValueError:
+        return address
 
 
 def short(host: str) -> str:
@@ -216,8 +240,8 @@ def _of_proxy(happening: Happening, group: Group, at_ns: int, world: World) -> R
     base = base.removesuffix("_external").removesuffix("_internal")
     if not (base == service or base.startswith(f"{service}_")) or base.endswith(OF_COMPUTES):
         return Reach(None, f"it is not in front of {service}")
-    vips = {trouble.seen.probe.declared.vip for trouble in group.troubles} - {""}
-    if vips and outside and "public" not in vips:
+    interfaces = {trouble.seen.probe.declared.interface for trouble in group.troubles} - {""}
+    if interfaces and outside and "public" not in interfaces:
         return Reach(None, "it is behind the external address")
     return Reach(PROXY if server == "BACKEND" else PROXY + 1)
 
@@ -226,7 +250,7 @@ def _of_address(happening: Happening, group: Group, world: World) -> Reach:
     if group.service == CANARIES or _server(group):
         return Reach(None, "the probe does not use the address")
     addresses = _addresses(group, world)
-    if addresses and happening.subject not in addresses:
+    if addresses and numeric(happening.subject) not in addresses:
         return Reach(None, "the probe uses another address")
     return Reach(BALANCER)
 
@@ -253,15 +277,17 @@ def _canaries(group: Group) -> set[str]:
 
 def _addresses(group: Group, world: World) -> set[str]:
     """Return the virtual addresses that a window's probes use, as far as they are known."""
-    vips = {trouble.seen.probe.declared.vip for trouble in group.troubles}
-    found = {world.vips.get(VIP_KINDS.get(vip.partition("-")[0], vip), "") for vip in vips}
+    found: set[str] = set()
+    for declared in {trouble.seen.probe.declared for trouble in group.troubles}:
+        asked = numeric(declared.address)
+        configured = world.vips.get(VIP_KINDS.get(declared.interface, declared.interface), [])
+        if asked in configured or asked in world.holders:
+            found.add(asked)  # where the packets went, and somebody on the hosts calls it by this name
+        else:
+            found.update(vip for vip in configured if declared.family in {"", family_of(vip)})
     return found - {""}
 
 
 def _server(group: Group) -> str:
     """Return which server a window's probes ask past HAProxy, by HAProxy's name for it; empty if they do not."""
-    declared = group.troubles[0].seen.probe.declared
-    if not declared.lane.startswith("backend-"):
-        return ""
-    _, _, rest = declared.name.partition(" backend ")
-    return rest.rpartition(" ")[0] or declared.target
+    return group.troubles[0].seen.probe.declared.server

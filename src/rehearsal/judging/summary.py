@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rehearsal.results import Migration
     from rehearsal.results import Quality
     from rehearsal.results import Step
+    from rehearsal.rooms import Rooms
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +39,17 @@ class Judged:
     guests: list[GuestFigure] = field(default_factory=list)
 
 
-def outcome(found: list[Finding], judged: Judged) -> Outcome:
-    """Return the verdict: the worst of everything; without a single step it is unknown."""
-    return worst([*(finding.outcome for finding in found), *(step.outcome for step in judged.steps)])
+def outcome(found: list[Finding], judged: Judged, rooms: Rooms) -> Outcome:
+    """Return the verdict: the worst of everything; without a single step it is unknown.
+
+    Where a part of the findings is missing, what it would have told of counts all the same, as far as it failed.
+    """
+    seen = [*(finding.outcome for finding in found), *(step.outcome for step in judged.steps)]
+    if rooms.failed():
+        parts = (judged.matrix, judged.migrations, judged.canaries, judged.guests)
+        seen += [each.outcome for part in parts for each in part if each.outcome is Outcome.FAIL]
+        seen.append(Outcome.UNKNOWN)
+    return worst(seen)
 
 
 def sentence(verdict: Outcome, found: list[Finding], judged: Judged) -> str:
@@ -61,7 +70,9 @@ def _all_well(judged: Judged) -> str:
     if longest is not None:
         allowed = f", {words.exactly(longest.budget.longest_ns)} allowed" if longest.budget else ""
         where = f"{longest.service} {when(longest.step)}"
-        parts.append(f"the longest outage was {words.between(longest.longest)} ({where}{allowed})")
+        parts.append(
+            f"the longest outage was {words.between(longest.longest, longest.budget.longest_ns if longest.budget else None)} ({where}{allowed})"
+        )
     else:
         parts.append("no outage was seen")
     if judged.migrations:

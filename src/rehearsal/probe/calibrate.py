@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 from typing import Any
 
 from rehearsal import events
+from rehearsal import lengths
 from rehearsal import outage
 from rehearsal.journal import Journal
 from rehearsal.journal import read_journal
@@ -122,7 +123,7 @@ class Calibration:
         clear = [trial for trial in self.trials if not trial.blind]
         covered = sum(trial.covered for trial in clear)
         worst = self.worst_error_ns
-        error = "no outage was seen" if worst is None else f"largest error {worst / 1e6:.0f} ms"
+        error = "no outage was seen" if worst is None else f"largest error {lengths.about(worst)}"
         blind = (
             f", {len(self.trials) - len(clear)} not judged because the prober was blind"
             if len(clear) < len(self.trials)
@@ -130,7 +131,7 @@ class Calibration:
         )
         return (
             f"{covered} of {len(clear)} known outages lie within their measured bounds{blind}; {error}, "
-            f"limit {LIMIT_NS / 1e6:.0f} ms"
+            f"limit {lengths.exactly(LIMIT_NS)}"
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -40,6 +40,7 @@ def endpoint_probes(  # noqa: PLR0913 - all by keyword
     url: str,
     address: str,
     vip: str,
+    interface: str = "",
     cafile: str = "",
     new_hz: float = USUAL["vip-new"].hz,
     reused_hz: float = USUAL["vip-reused"].hz,
@@ -48,7 +49,8 @@ def endpoint_probes(  # noqa: PLR0913 - all by keyword
 
     `url` is the endpoint of the catalog; only its scheme, host and port count.
     """
-    return _pair(numbers, "vip", service, vip, url, address, cafile, {"new": new_hz, "reused": reused_hz})
+    where = {"vip": vip, "interface": interface}
+    return _pair(numbers, "vip", service, vip, url, address, cafile, {"new": new_hz, "reused": reused_hz}, where)
 
 
 def backend_probes(  # noqa: PLR0913 - all by keyword
@@ -63,8 +65,8 @@ def backend_probes(  # noqa: PLR0913 - all by keyword
     reused_hz: float = USUAL["backend-reused"].hz,
 ) -> list[ProbeSpec]:
     """Return the pair of shallow probes that ask one API server past HAProxy; `server` is HAProxy's name for it."""
-    where = f"backend {server}"
-    return _pair(numbers, "backend", service, where, url, address, cafile, {"new": new_hz, "reused": reused_hz})
+    rates = {"new": new_hz, "reused": reused_hz}
+    return _pair(numbers, "backend", service, f"backend {server}", url, address, cafile, rates, {"server": server})
 
 
 def _pair(  # noqa: PLR0913, PLR0917 - the facts of two probes
@@ -76,6 +78,7 @@ def _pair(  # noqa: PLR0913, PLR0917 - the facts of two probes
     address: str,
     cafile: str,
     rates: dict[str, float],
+    asked: dict[str, str],
 ) -> list[ProbeSpec]:
     return [
         _web(
@@ -86,8 +89,8 @@ def _pair(  # noqa: PLR0913, PLR0917 - the facts of two probes
             target=_root(url) + SHALLOW[service].path,
             hz=hz,
             soft_ns=SHALLOW_SOFT_NS,
-            vip=where if lane == "vip" else "",
             settings={"address": address, "cafile": cafile},
+            **asked,
         )
         for connection, hz in rates.items()
     ]
@@ -100,6 +103,7 @@ def deep_probe(  # noqa: PLR0913 - all by keyword
     url: str,
     address: str,
     vip: str,
+    interface: str = "",
     token: str = "kept",  # noqa: S107 - the name of a token, not a token
     cafile: str = "",
     project_id: str = "",
@@ -115,6 +119,7 @@ def deep_probe(  # noqa: PLR0913 - all by keyword
         hz=hz,
         soft_ns=DEEP_SOFT_NS,
         vip=vip,
+        interface=interface,
         settings={"address": address, "cafile": cafile, "token": token},
     )
 
@@ -125,6 +130,7 @@ def issue_probe(  # noqa: PLR0913 - all by keyword
     url: str,
     address: str,
     vip: str,
+    interface: str = "",
     token: str = "fresh",  # noqa: S107 - the name of a token, not a token
     cafile: str = "",
     hz: float = USUAL["token-issue"].hz,
@@ -139,6 +145,7 @@ def issue_probe(  # noqa: PLR0913 - all by keyword
         hz=hz,
         soft_ns=DEEP_SOFT_NS,
         vip=vip,
+        interface=interface,
         settings={"address": address, "cafile": cafile, "issues": token},
     )
 

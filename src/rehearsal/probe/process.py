@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from rehearsal.declarations import family_of
 from rehearsal.events import AddressAllowed
 from rehearsal.events import PeriodChanged
 from rehearsal.events import ProbeDeclared
@@ -237,6 +238,9 @@ class Prober:
                 canary=spec.canary,
                 vip=spec.vip,
                 address=numeric_address(spec),
+                interface=spec.interface,
+                family=family_of(numeric_address(spec)),
+                server=spec.server,
             )
         )
 

@@ -77,6 +77,8 @@ class ProbeSpec:
     canary: str = ""
     vip: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
+    interface: str = ""  # public | internal, of the endpoint that is asked
+    server: str = ""  # HAProxy's name for the server that is asked past HAProxy
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as it is sent to the prober."""

@@ -11,6 +11,7 @@ import ssl
 from time import monotonic_ns
 from typing import TYPE_CHECKING
 
+from rehearsal import lengths
 from rehearsal.probe.answers import judge_response
 from rehearsal.probe.exchange import Broken
 from rehearsal.probe.exchange import Connection
@@ -72,7 +73,7 @@ class Sample:
 
     def phase(self, name: str) -> None:
         """Note when a phase ended."""
-        self.phases.append(f"{name} {(monotonic_ns() - self.sent_ns) / 1e6:.0f} ms")
+        self.phases.append(f"{name} {lengths.about(monotonic_ns() - self.sent_ns)}")
 
 
 def connected(
@@ -256,7 +257,7 @@ class WebProbe:
         took_ns = done_ns - sample.sent_ns
         if sample_class is SampleClass.OK and self.spec.soft_ns and took_ns > self.spec.soft_ns:
             sample_class = SampleClass.SLOW_OK
-            message = f"answered after {took_ns / 1e9:.3f} s"
+            message = f"answered after {lengths.about(took_ns)}"
             stalled_ns = self._loop.stalled_ns - sample.stalled_ns
             if stalled_ns > self.schedule.period_ns and took_ns - stalled_ns <= self.spec.soft_ns:
                 sample.flags |= BLIND

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from typing import Any
 from urllib.parse import urlsplit
 
+from rehearsal import lengths
 from rehearsal.probe.answers import judge_response
 from rehearsal.probe.exchange import Broken
 from rehearsal.probe.exchange import asking
@@ -74,6 +75,7 @@ def write_probe(  # noqa: PLR0913 - all by keyword
     description: str,
     user_id: str,
     project_id: str,
+    interface: str = "public",
     cafile: str = "",
     period_ns: int = WRITE_NS,
 ) -> ProbeSpec:
@@ -90,6 +92,7 @@ def write_probe(  # noqa: PLR0913 - all by keyword
         deadline_ns=60 * SECOND_NS if write.settling else 2 * EACH_NS,
         soft_ns=SOFT_NS,
         vip=vip,
+        interface=interface,
         settings={
             "address": address, "cafile": cafile, "token": token, "tag": tag, "description": description,
             "user_id": user_id, "project_id": project_id,
@@ -200,7 +203,7 @@ class WriteProbe:
         judged = judge_response(answer, response)
         sample_class, message = judged.sample_class, judged.message
         if sample_class is SampleClass.OK and took_ns > self.spec.soft_ns > 0:
-            sample_class, message = SampleClass.SLOW_OK, f"answered after {took_ns / 1e9:.3f} s"
+            sample_class, message = SampleClass.SLOW_OK, f"answered after {lengths.about(took_ns)}"
         returned = response.headers.get("x-openstack-request-id", "")
         self._take(round_, what, request_id, sample_class, message, response.status, judged.maker, returned)
         return response if judged.sample_class is SampleClass.OK else None

@@ -12,6 +12,7 @@ from rehearsal.report import junit
 from rehearsal.report.page import render
 from rehearsal.results_json import to_json
 from rehearsal.results_json import without_secrets
+from rehearsal.rooms import Rooms
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,16 +22,18 @@ if TYPE_CHECKING:
 __all__ = ["render", "write"]
 
 
-def write(run_dir: Path, results: Results) -> list[Path]:
+def write(run_dir: Path, results: Results, rooms: Rooms | None = None) -> list[Path]:
     """Write report.html, results.json and junit.xml into the run directory; return their paths.
 
-    Each file appears whole or not at all. Raises OSError if the directory cannot be written.
+    Each file appears whole or not at all; `rooms` has what of them could not be made. Raises OSError if the directory
+    cannot be written.
     """
     results = without_secrets(results)
+    rooms = rooms or Rooms()
     made = {
         "results.json": to_json(results),
-        "junit.xml": junit.document(results),
-        "report.html": render(results, run_dir),
+        "junit.xml": junit.document(results, rooms),
+        "report.html": render(results, run_dir, rooms),
     }
     paths = []
     for name, text in made.items():

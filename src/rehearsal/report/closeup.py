@@ -182,6 +182,4 @@ def _offset(ns: int) -> str:
     if ns == 0:
         return "0"
     sign, size = (figures.MINUS, -ns) if ns < 0 else ("+", ns)
-    if size < figures.SECOND:
-        return f"{sign}{size / 1e6:g} ms"
-    return f"{sign}{size / 1e9:g} s" if size < 2 * figures.MINUTE else f"{sign}{figures.exactly(size)}"
+    return f"{sign}{figures.exactly(size)}"

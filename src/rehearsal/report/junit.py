@@ -13,9 +13,12 @@ from xml.etree import ElementTree as ET
 from rehearsal.report import figures
 from rehearsal.report import matrix
 from rehearsal.report.texts import plain
+from rehearsal.rooms import LOG
+from rehearsal.rooms import Rooms
 from rehearsal.verdict import Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from collections.abc import Iterable
 
     from rehearsal.results import Check
@@ -35,31 +38,22 @@ class Case:
     time_s: float = 0.0
 
 
-def document(results: Results) -> str:
-    """Return the whole file."""
-    suites = {
-        "run": [
-            Case(
-                "run", "verdict", results.outcome, results.sentence, time_s=(results.ended_ns - results.began_ns) / 1e9
-            )
-        ],
-        "steps": [
-            Case(
-                "steps",
-                step.id,
-                step.outcome,
-                step.note or f"exit code {step.rc}",
-                step.command,
-                _time_s(step.began_ns, step.ended_ns),
-            )
-            for step in results.steps
-        ],
-        "downtime": _cells(results),
-        "checks": _numbered(_checks(results.checks)),
-        "migrations": _numbered(_migrations(results.migrations)),
-        "canaries": _numbered(
+def document(results: Results, rooms: Rooms | None = None) -> str:
+    """Return the whole file. A suite that cannot be made is one case that says so, which counts as an error."""
+    rooms = rooms or Rooms()
+    makers: dict[str, Callable[[], list[Case]]] = {
+        "run": lambda: [_verdict(results)],
+        "steps": lambda: _steps(results),
+        "downtime": lambda: _cells(results),
+        "checks": lambda: _numbered(_checks(results.checks)),
+        "migrations": lambda: _numbered(_migrations(results.migrations)),
+        "canaries": lambda: _numbered(
             Case("canaries", canary.name, canary.outcome, canary.reason) for canary in results.canaries
         ),
+    }
+    suites = {
+        name: rooms.ask(f"junit: {name}", f"the cases “{name}” in junit.xml", make, _not_made(name))
+        for name, make in makers.items()
     }
     root = ET.Element(
         "testsuites", {"name": "rehearse"} | _tally([case for cases in suites.values() for case in cases])
@@ -70,6 +64,31 @@ def document(results: Results) -> str:
             _add(suite, case)
     ET.indent(root)
     return f'<?xml version="1.0" encoding="utf-8"?>\n{ET.tostring(root, encoding="unicode")}\n'
+
+
+def _not_made(name: str) -> list[Case]:
+    return [
+        Case(name, "all of them", Outcome.UNKNOWN, f"These cases could not be written; see results.json and {LOG}.")
+    ]
+
+
+def _verdict(results: Results) -> Case:
+    took_s = (results.ended_ns - results.began_ns) / 1e9
+    return Case("run", "verdict", results.outcome, results.sentence, time_s=took_s)
+
+
+def _steps(results: Results) -> list[Case]:
+    return [
+        Case(
+            "steps",
+            step.id,
+            step.outcome,
+            step.note or f"exit code {step.rc}",
+            step.command,
+            _time_s(step.began_ns, step.ended_ns),
+        )
+        for step in results.steps
+    ]
 
 
 def _cells(results: Results) -> list[Case]:

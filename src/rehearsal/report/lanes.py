@@ -51,7 +51,7 @@ def shown(results: Results) -> list[Shown]:
 
 def measures(lane: str) -> str:
     """Return what a lane measures; a lane that nobody described speaks for itself."""
-    return _MEASURES.get(lane.removesuffix("-v6"), "")
+    return _MEASURES.get(lane, "")
 
 
 def _of_strips(lane: str, rows: list[Strip]) -> Lane:

@@ -11,6 +11,7 @@ from typing import Any
 
 import jinja2
 import yaml
+from markupsafe import Markup
 
 from rehearsal import fewruns
 from rehearsal.report import answers
@@ -28,9 +29,12 @@ from rehearsal.report import windowlist
 from rehearsal.report.clock import Clock
 from rehearsal.report.texts import plain
 from rehearsal.report.texts import shortened
+from rehearsal.rooms import LOG
+from rehearsal.rooms import Rooms
 from rehearsal.verdict import Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from rehearsal.results import Results
@@ -54,42 +58,114 @@ _EXPLANATIONS = {
 }
 
 
-def render(results: Results, run_dir: Path) -> str:
-    """Return the whole report as one HTML page; the run directory is read only for its logs and names of files."""
+def render(results: Results, run_dir: Path, rooms: Rooms | None = None) -> str:
+    """Return the whole report as one HTML page; the run directory is read only for its logs and names of files.
+
+    A section that raises is replaced by a sentence, and `rooms` has its traceback.
+    """
+    rooms = rooms or Rooms()
     clock = Clock(tuple(sorted(results.clock_pairs)), results.began_ns)
-    shown = matrix.built(results)
-    page = _templates().get_template("page.html")
-    return page.render(
-        r=results,
-        clock=clock,
-        at=clock.at,
-        today=_today(results, clock),
-        offset=_local_offset(results.provenance),
-        kind=headline.KINDS.get(results.mode, f"Only the {results.mode} suite"),
-        verdict=headline.verdict(results),
-        facts=headline.facts(results, clock),
-        findings=sorted(results.findings, key=lambda finding: finding.outcome.rank),
-        matrix=shown,
-        timeline=timeline.draw(results, clock),
-        closeups=closeup.draw(results, clock),
-        windows=windowlist.listed(results),
-        lanes=lanes.shown(results),
-        answers=answers.rows(results),
-        checks=checklist.sorted_out(results.checks),
-        changes=changes.sorted_out(results.differences),
-        notes=results.notes[:_ROWS_MOST],
-        blind=sorted(sorted(results.quality.blind, key=lambda span: span[0] - span[1])[:_BLIND_MOST]),
-        steps=[
-            (number, step, logs.log(run_dir, step.log, tail=step.outcome is not Outcome.OK))
-            for number, step in enumerate(results.steps, 1)
+    environment = _templates()
+    shared: dict[str, Any] = {
+        "r": results,
+        "clock": clock,
+        "at": clock.at,
+        "kind": headline.KINDS.get(results.mode, f"Only the {results.mode} suite"),
+        "attributions": _ATTRIBUTIONS,
+        "explanations": _EXPLANATIONS,
+    }
+    shared["f"] = environment.get_template("figures.html").make_module(shared)
+    sections = rooms.rows("page: contents", "the list of contents", lambda: _sections(results))
+    names = {anchor: name for anchor, name, _ in sections}
+    return environment.get_template("page.html").render(
+        **shared,
+        mast=_mast(environment, results, shared, rooms),
+        sections=sections,
+        shown=[
+            _section(environment, anchor, names.get(anchor, anchor), shared, parts, rooms)
+            for anchor, parts in _parts(results, run_dir, clock).items()
         ],
-        files=logs.files(run_dir),
-        target=_dump(results.target),
-        plan=_dump(results.plan),
-        attributions=_ATTRIBUTIONS,
-        explanations=_EXPLANATIONS,
-        sections=_sections(results),
     )
+
+
+def _parts(results: Results, run_dir: Path, clock: Clock) -> dict[str, dict[str, Callable[[], Any]]]:
+    """Return the sections in order, by their anchors, each with what its template needs of its own."""
+    return {
+        "findings": {"findings": lambda: sorted(results.findings, key=lambda finding: finding.outcome.rank)},
+        "matrix": {"matrix": lambda: matrix.built(results)},
+        "timeline": {"timeline": lambda: timeline.draw(results, clock)},
+        "windows": {
+            "closeups": lambda: closeup.draw(results, clock),
+            "windows": lambda: windowlist.listed(results),
+        },
+        "canaries": {},
+        "migrations": {},
+        "checks": {"checks": lambda: checklist.sorted_out(results.checks)},
+        "not-proven": {},
+        "differences": {"changes": lambda: changes.sorted_out(results.differences)},
+        "quality": {
+            "lanes": lambda: lanes.shown(results),
+            "answers": lambda: answers.rows(results),
+            "blind": lambda: sorted(sorted(results.quality.blind, key=lambda span: span[0] - span[1])[:_BLIND_MOST]),
+        },
+        "provenance": {"target": lambda: _dump(results.target), "plan": lambda: _dump(results.plan)},
+        "logs": {
+            "notes": lambda: results.notes[:_ROWS_MOST],
+            "steps": lambda: [
+                (number, step, logs.log(run_dir, step.log, tail=step.outcome is not Outcome.OK))
+                for number, step in enumerate(results.steps, 1)
+            ],
+            "files": lambda: logs.files(run_dir),
+        },
+    }
+
+
+def _section(  # noqa: PLR0913, PLR0917 - what a section is made of
+    environment: jinja2.Environment,
+    anchor: str,
+    name: str,
+    shared: dict[str, Any],
+    parts: dict[str, Callable[[], Any]],
+    rooms: Rooms,
+) -> Markup:
+    def made() -> str:
+        own = {key: make() for key, make in parts.items()}
+        return environment.get_template(f"sections/{anchor.replace('-', '_')}.html").render(**shared, **own)
+
+    text = rooms.ask(f"page: {anchor}", f"the section “{name}” of the page", made, None)
+    if text is not None:
+        return Markup(text)  # noqa: S704 - made by a template, which escapes
+    gone = (
+        "This section could not be written: rehearse failed while making it. What was measured and judged is not touched, "
+        "and stands in {}; what failed stands in {}."
+    )
+    sentence = Markup('<section id="{}"><h2>{}</h2><p class="none">{}</p></section>')
+    return sentence.format(anchor, name, gone.format("results.json", LOG))
+
+
+def _mast(environment: jinja2.Environment, results: Results, shared: dict[str, Any], rooms: Rooms) -> Markup:
+    """Return the head of the page; if it cannot be made as it should be, at least the verdict."""
+    clock: Clock = shared["clock"]
+
+    def made() -> str:
+        return environment.get_template("sections/mast.html").render(
+            **shared,
+            today=_today(results, clock),
+            offset=_local_offset(results.provenance),
+            verdict=headline.verdict(results),
+            facts=headline.facts(results, clock),
+            matrix=matrix.built(results),
+        )
+
+    text = rooms.ask("page: head", "the figures beside the verdict", made, None)
+    if text is not None:
+        return Markup(text)  # noqa: S704 - made by a template, which escapes
+    plainly = Markup(
+        '<header class="mast {}"><div class="verdict"><p class="stamp">{}</p><div><h1>{}</h1>'
+        '<p class="reason"><bdi>{}</bdi></p></div></div></header>'
+    )
+    shown = plain(results.sentence)
+    return plainly.format(results.outcome.value, results.outcome.shown, f"Run {plain(results.run)}", shown)
 
 
 @cache

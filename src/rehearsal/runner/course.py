@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from typing import Any
 
 from rehearsal import hosts
+from rehearsal import lengths
 from rehearsal import witness
 from rehearsal.canaries import domainjob
 from rehearsal.canaries.ledger import Ledger
@@ -178,7 +179,7 @@ class Course:
                 self.facts.of_cloud("before", self.connection)
             seconds = self.attempt.plan.baseline_s if "probes" not in self.attempt.orders.without else 0
             if seconds:
-                say(f"baseline: {seconds:.0f} s in which nothing is changed")
+                say(f"baseline: {lengths.exact_s(seconds)} in which nothing is changed")
             self.watch.wait(seconds)
 
     def _wind_up(self, stopped: Stopped | None) -> None:

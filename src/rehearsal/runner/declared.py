@@ -10,6 +10,8 @@ import itertools
 from typing import TYPE_CHECKING
 from typing import Any
 
+from rehearsal.declarations import V6
+from rehearsal.declarations import family_of
 from rehearsal.naming import description_of
 from rehearsal.naming import name_of
 from rehearsal.probe import lanes
@@ -18,7 +20,7 @@ from rehearsal.probe.load import Load
 from rehearsal.probe.load import load_of
 from rehearsal.probe.rates import FOCUS
 from rehearsal.probe.rates import MIGRATION
-from rehearsal.probe.rates import V6
+from rehearsal.probe.rates import V6 as RATES_V6
 from rehearsal.probe.rates import period_ns
 from rehearsal.probe.writes import WRITES
 from rehearsal.probe.writing import write_probe
@@ -65,7 +67,13 @@ def api_probes(
                 continue
             for number, address in enumerate(addresses_of(target, endpoint.url)):
                 vip = interface if number == 0 else f"{interface} v6"
-                where = {"url": endpoint.url, "address": address, "vip": vip, "cafile": target.cacert}
+                where = {
+                    "url": endpoint.url,
+                    "address": address,
+                    "vip": vip,
+                    "interface": interface,
+                    "cafile": target.cacert,
+                }
                 kind = "vip" if interface == "public" else "internal"
                 specs += lanes.endpoint_probes(
                     itertools.repeat(0),
@@ -115,7 +123,7 @@ def backend_probes(
 
 def focused(spec: ProbeSpec, rates: Mapping[str, float]) -> float | None:
     """Return how often a probe asks while its service is in focus (Hz); None if the focus does not concern it."""
-    if spec.lane.startswith("vip-") and not spec.vip.startswith("public"):
+    if spec.lane in {"vip-new", "vip-reused"} and spec.interface != "public":
         return None
     return rates.get(f"{FOCUS}{spec.lane}")
 
@@ -127,7 +135,7 @@ def canary_probes(canary: Canary, rates: Mapping[str, float]) -> list[ProbeSpec]
     """Return the probes that reach a canary, for each of its addresses."""
     specs: list[ProbeSpec] = []
     for address in addresses_of_canary(canary):
-        family = V6 if ":" in address else ""
+        family = RATES_V6 if family_of(address) == V6 else ""
         specs += lanes.canary_probes(
             itertools.repeat(0),
             canary=canary.name,
@@ -216,8 +224,8 @@ def load_planned(plan: PlanSpec, target: Target, rates: Mapping[str, float], *, 
     if "canaries" in without:
         return most
     count = max(2, len(target.in_group("compute")))
-    lanes_of_one = [(lane, rates[f"{lane}{family}"]) for lane in ("icmp", "tcp", "udp") for family in ("", V6)]
+    lanes_of_one = [(lane, rates[f"{lane}{family}"]) for lane in ("icmp", "tcp", "udp") for family in ("", RATES_V6)]
     guests = load_of(lanes_of_one * count)
     writes = load_of([("write", rates["write"]) for service in services if service in WRITES])
-    closer = 2 * rates[f"{MIGRATION}icmp"] - rates["icmp"] - rates[f"icmp{V6}"]
+    closer = 2 * rates[f"{MIGRATION}icmp"] - rates["icmp"] - rates[f"icmp{RATES_V6}"]
     return most + guests + writes + Load(packets_per_s=closer)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rehearsal import lengths
 from rehearsal import private
 from rehearsal.runner import plansecrets
 from rehearsal.runner import stepshell
@@ -201,4 +202,4 @@ class _Tail:
             say(text, prefix=self._step)
         elif now - self._last > _QUIET_S:
             self._last = now
-            say(f"… still running after {now - self._began:.0f} s", prefix=self._step)
+            say(f"… still running after {lengths.lasted(now - self._began)}", prefix=self._step)

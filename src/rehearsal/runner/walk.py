@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rehearsal import lengths
 from rehearsal import private
 from rehearsal.events import StepBegan
 from rehearsal.events import StepEnded
@@ -110,7 +111,7 @@ class Walk:
         attempt.record(StepEnded(step.id, number, end.rc, end.note))
         took = time.monotonic() - began
         say(
-            f"step {step.id}: exit code {'not seen' if end.rc is None else end.rc} after {took:.1f} s {end.note}".rstrip()
+            f"step {step.id}: exit code {'not seen' if end.rc is None else end.rc} after {lengths.lasted(took)} {end.note}".rstrip()
         )
         return end
 
@@ -160,7 +161,7 @@ class Walk:
         sentence = f"Step {step.id} did not end well: {how}. Log: {log}"
         if not self.attempt.orders.keep_going:
             raise Stopped("step", sentence, (self.attempt.resume_command,))
-        self.attempt.note("error", f"{sentence} (went on: --keep-going)")
+        self.attempt.note("warning", f"{sentence} (went on: --keep-going)")
 
     def _ask(self, step: StepSpec, suites: list[str]) -> None:
         for suite in suites:

@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING
 from typing import Any
 
+from rehearsal import lengths
 from rehearsal.cloud import CLOUD_ERRORS
 from rehearsal.cloud import sentence
 from rehearsal.events import Note
@@ -205,7 +206,7 @@ class Watch:
             self.look_after()
             if time.monotonic() - shown_s >= _QUIET_S:
                 shown_s = time.monotonic()
-                say(f"… {left_s:.0f} s to go")
+                say(f"… {lengths.lasted(left_s)} to go")
 
     def stop(self) -> None:
         """Let the prober drain and end."""

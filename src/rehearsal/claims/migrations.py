@@ -1,0 +1,58 @@
+"""Did a live migration succeed? One rule, which the suite and the report both ask."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rehearsal.verdict import Outcome
+
+if TYPE_CHECKING:
+    from rehearsal.events import MigrationBegan
+    from rehearsal.events import MigrationEnded
+
+Claim = tuple[Outcome, str]
+"""What became of one part of a rule, and a sentence where it does not hold."""
+
+
+def moved(began: MigrationBegan, ended: MigrationEnded | None) -> list[Claim]:
+    """Return what must hold: completed, on another host and on the wanted one, ACTIVE, the same boot id.
+
+    What was not observed is unknown, and never a failure. Whether its window of reachability closed is judged from the
+    samples.
+    """
+    if ended is None:
+        return [(Outcome.UNKNOWN, "its end was not seen")]
+    wanted = began.target
+    return [
+        _claim(ended.status, ended.status == "completed", f"nova says {ended.status}", "its status was not seen"),
+        _claim(
+            ended.host_after,
+            ended.host_after != began.source,
+            f"the server is still on {ended.host_after}",
+            "the host afterwards was not seen",
+        ),
+        _claim(
+            ended.host_after,
+            not wanted or ended.host_after in {wanted, began.source},
+            f"it went to {ended.host_after} instead of {wanted}",
+            "",
+        ),
+        _claim(
+            ended.server_status,
+            ended.server_status == "ACTIVE",
+            f"the server is {ended.server_status}",
+            "the server's status was not seen",
+        ),
+        _claim(
+            ended.boot_id_before and ended.boot_id_after,
+            ended.boot_id_before == ended.boot_id_after,
+            "the server was restarted: another boot id",
+            "the boot id was not seen on both sides",
+        ),
+    ]
+
+
+def _claim(seen: str, holds: bool, otherwise: str, unseen: str) -> Claim:
+    if not seen:
+        return Outcome.UNKNOWN, unseen
+    return (Outcome.OK, "") if holds else (Outcome.FAIL, otherwise)
