@@ -31,6 +31,8 @@ SAMPLES_BYTES = 16 * 1024 * MIB
 SMALL_BYTES = 64 * MIB
 """Of results.json, a plan, a target."""
 RECORDS = 2_000_000
+_RECORD_BYTES = 24  # the shortest that a record can be
+_TOO_MANY = f"no recording: it holds more than {RECORDS} records"
 BLOCK_SAMPLES = 1 << 16
 BLOCK_BYTES = 8 * MIB
 """Of a block of samples, packed and unpacked: 65 536 samples need less than 6 MiB."""
@@ -87,7 +89,7 @@ def bounded(records: Iterable[_T], run_dir: Path) -> Iterator[_T]:
     """Yield records. Raises RunFileRefused after more than any run has."""
     for number, record in enumerate(records):
         if number >= RECORDS:
-            raise RunFileRefused(_refusal(run_dir / "journal", f"no recording: it holds more than {RECORDS} records"))
+            raise RunFileRefused(_refusal(run_dir / "journal", _TOO_MANY))
         yield record
 
 
@@ -147,6 +149,21 @@ def _check_room(place: Path, suffix: str, most_bytes: int) -> None:
             total += entry.stat(follow_symlinks=False).st_size
     if total > most_bytes:
         raise RunFileRefused(_refusal(place, f"{total // MIB} MiB large, and at most {most_bytes // MIB} are read"))
+    if suffix == ".jsonl":
+        _check_count(place, total)
+
+
+def _check_count(journals: Path, total_bytes: int) -> None:
+    """Count lines, which costs little, before any is made sense of, which costs much."""
+    if total_bytes < RECORDS * _RECORD_BYTES:
+        return
+    count = 0
+    for path in sorted(journals.glob("*.jsonl")):
+        with opened(path, JOURNAL_BYTES) as file:
+            while piece := file.read(MIB):
+                count += piece.count(b"\n")
+    if count > RECORDS:
+        raise RunFileRefused(_refusal(journals, _TOO_MANY))
 
 
 def replace_text(path: Path, text: str) -> None:
