@@ -170,9 +170,9 @@ _ANYWHERE: tuple[re.Pattern[str], ...] = (
     re.compile(
         r"""(?i)\bidentified[ \t]+(?:with[ \t]+\S+[ \t]+)?(?:by|as)[ \t]+(?:password[ \t]+)?(?P<v>'(?:[^'\\\n]|\\.|'')*'|"[^"\n]*")"""
     ),
-    re.compile(r"""(?:mysql|mariadb)[\w-]*[ \t][^\n|;]{0,200}?[ \t]-p(?P<v>[^\s"']+|'[^'\n]*'|"[^"\n]*")"""),
+    re.compile(r"""(?:mysql|mariadb)[\w-]*[ \t](?:[^\n|;]{0,200}?[ \t])?-p(?P<v>[^\s"']+|'[^'\n]*'|"[^"\n]*")"""),
     re.compile(r"""sshpass[ \t]+-p[ \t]*(?P<v>'[^'\n]*'|"[^"\n]*"|\S+)"""),
-    re.compile(r"""curl[ \t][^\n|;]{0,400}?[ \t](?:-u|--user)[ \t=]*["']?[^\s:"']*:(?P<v>[^\s"']+)"""),
+    re.compile(r"""curl[ \t](?:[^\n|;]{0,400}?[ \t])?(?:-u|--user)[ \t=]*["']?[^\s:"']*:(?P<v>[^\s"']+)"""),
 )
 _BASIC = re.compile(r"(?i)\bbasic[ \t]+(?P<v>[A-Za-z0-9+/_-]{6,}={0,2})")
 _PEM = re.compile(
@@ -269,7 +269,9 @@ def _is_a_secret(text: str, begin: int, end: int, found: re.Match[str]) -> bool:
     name = found.group().lower()
     if name.startswith("pwd") and value[0] in "/~.":
         return False  # a directory
-    loose = ":" in found["sep"] or found.re is _OPTION
+    # Behind `--os-token`, and with a digit, it is a word of a command; in a sentence it would be one of those above.
+    spoken = found.re is _OPTION and not name.startswith("--os-") and not any(each.isdigit() for each in bare)
+    loose = ":" in found["sep"] or spoken
     if (
         loose
         and any(word in name for word in ("token", "secret", "credential", "cookie", "key"))
