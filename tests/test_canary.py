@@ -19,10 +19,12 @@ from rehearsal import cloudfacts
 from rehearsal import events
 from rehearsal import redact
 from rehearsal.canaries import domainjob
+from rehearsal.canaries import ledger
 from rehearsal.canaries import making
 from rehearsal.canaries import migration
 from rehearsal.canaries import model
 from rehearsal.canaries import suitable
+from rehearsal.canaries.ledger import Ledger
 from rehearsal.clean import clean
 from rehearsal.clean import find_runs
 from rehearsal.naming import description_of
@@ -38,6 +40,7 @@ from tests.fakecloud import refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 RUN = "20261124T062448Z"
 BOOT = "b0000000-0000-4000-8000-000000000000"
@@ -100,7 +103,8 @@ def test_ipv6_where_the_cloud_has_it(port: int) -> None:
     """A prefix from the default pool of IPv6; who answers there is recorded with both addresses, and probed at both."""
     cloud, seen = FakeCloud(), list[events.Event]()
     cloud.offer_ipv6()
-    found = making.put_up(Connection(cloud), RUN, wish(port), seen.append, quiet)
+    book = Ledger(RUN)
+    found = making.put_up(Connection(cloud), RUN, wish(port), seen.append, quiet, ledger=book)
 
     made = next(each for each in cloud.things["subnets"].values() if each.name == name_of(RUN, "subnet-v6"))
     assert cloud.things["subnet_pools"][made.subnet_pool_id].name == "pool-True"
@@ -115,7 +119,7 @@ def test_ipv6_where_the_cloud_has_it(port: int) -> None:
     }
     assert {"canary-host-a tcp v6", "canary-host-a icmp v6", "canary-host-a icmp"} <= {each.name for each in probes}
     assert found == making.put_up(Connection(cloud), RUN, wish(port), quiet, quiet)
-    assert [] == clean(Connection(cloud), RUN, quiet, wait_s=5).left
+    assert [] == clean(Connection(cloud), book.made(), quiet, wait_s=5).left
 
 
 @pytest.mark.parametrize(
@@ -169,24 +173,29 @@ def test_clean_leaves_what_was_there_before(port: int) -> None:
     cloud.offer_ipv6()
     cloud.address_v6 = ""
     before = cloud.names()
-    making.put_up(Connection(cloud), f"{RUN}-2", wish(port), quiet, quiet)
+    first, second = Ledger(f"{RUN}-2"), Ledger(RUN)
+    making.put_up(Connection(cloud), f"{RUN}-2", wish(port), quiet, quiet, ledger=first)
     others = cloud.names()
-    making.put_up(Connection(cloud), RUN, wish(port), quiet, quiet)
+    making.put_up(Connection(cloud), RUN, wish(port), quiet, quiet, ledger=second)
     assert set(find_runs(Connection(cloud))) == {RUN, f"{RUN}-2"}
 
-    cleaned = clean(Connection(cloud), RUN, quiet, wait_s=5)
+    cleaned = clean(Connection(cloud), second.made(), quiet, wait_s=5)
     assert cleaned.left == []
     assert cloud.names() == others
-    assert clean(Connection(cloud), None, quiet, wait_s=5).left == []
+    assert clean(Connection(cloud), [first.made(), second.made()], quiet, wait_s=5).left == []
     assert cloud.names() == before
 
 
 @pytest.mark.parametrize("with_project", [True, False])
 def test_what_writes_left_behind_is_found_by_its_name_also_without_its_project(port: int, with_project: bool) -> None:
     """Whatever the write lane could not delete goes with `clean`, also if the project that it belonged to is gone."""
-    cloud = FakeCloud()
+    cloud, book = FakeCloud(), Ledger(RUN)
+    project = "a project that is gone"
     if with_project:
-        making.put_up(Connection(cloud), RUN, wish(port), quiet, quiet)
+        found = making.put_up(Connection(cloud), RUN, wish(port), quiet, quiet, ledger=book)
+        assert found.author
+        project = found.author.project_id
+    book.writes(name_of(RUN, "write"), project, "user")
     kinds = {
         "images": "name",
         "server_groups": "name",
@@ -195,15 +204,15 @@ def test_what_writes_left_behind_is_found_by_its_name_also_without_its_project(p
         "credentials": "type",
     }
     for kind, called in kinds.items():
-        cloud.keep(kind, cloud.thing(**{called: name_of(RUN, "write-7"), "project_id": "a project that is gone"}))
+        cloud.keep(kind, cloud.thing(**{called: name_of(RUN, "write-7"), "project_id": project}))
+        cloud.keep(kind, cloud.thing(**{called: name_of(RUN, "write-7"), "project_id": "a customer's"}))
         cloud.keep(kind, cloud.thing(**{called: "somebody's", "project_id": "p"}))
     assert find_runs(Connection(cloud))[RUN] >= len(kinds)
 
-    assert clean(Connection(cloud), RUN, quiet, wait_s=5).left == []
+    assert clean(Connection(cloud), book.made(), quiet, wait_s=5).left == []
 
-    assert not [text for text in cloud.names() if "rehearse" in text]
-    assert [len(cloud.things[kind]) for kind in kinds] == [1] * len(kinds)
-    assert RUN not in find_runs(Connection(cloud))
+    assert {"a customer's", "p"} == {made.project_id for kind in kinds for made in cloud.things[kind].values()}
+    assert [len(cloud.things[kind]) for kind in kinds] == [2] * len(kinds)
 
 
 def test_a_key_that_nova_does_not_take_keeps_no_canary_away(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,8 +245,8 @@ def test_only_a_user_of_their_own_writes(port: int) -> None:
 
 
 @pytest.mark.parametrize("forbid", [False, True])
-def test_a_runner_killed_at_any_call_leaves_nothing_after_clean(port: int, forbid: bool) -> None:
-    """Whichever call a runner died in, `clean` of all runs, knowing nothing, brings back the cloud as it was."""
+def test_a_runner_killed_at_any_call_leaves_nothing_after_clean(port: int, forbid: bool, tmp_path: Path) -> None:
+    """Whichever call a runner died in, `clean` brings back the cloud as it was, by the record that the runner left."""
     whole = FakeCloud()
     whole.forbid_projects = forbid
     making.put_up(Connection(whole), RUN, wish(port), quiet, quiet)
@@ -248,10 +257,11 @@ def test_a_runner_killed_at_any_call_leaves_nothing_after_clean(port: int, forbi
         cloud.forbid_projects = forbid
         before = cloud.names()
         cloud.interrupt_after = number
+        path = tmp_path / f"{forbid}-{number}.jsonl"
         with pytest.raises(KeyboardInterrupt):
-            making.put_up(Connection(cloud), RUN, wish(port), quiet, quiet)
+            making.put_up(Connection(cloud), RUN, wish(port), quiet, quiet, ledger=Ledger(RUN, path))
         cloud.interrupt_after = 0
-        assert clean(Connection(cloud), None, quiet, wait_s=5).left == []
+        assert clean(Connection(cloud), ledger.read(RUN, path), quiet, wait_s=5).left == []
         assert cloud.names() == before
 
 
@@ -305,13 +315,15 @@ def test_a_silent_canary_is_named_with_its_console() -> None:
 
 def test_a_project_that_is_not_empty_is_named(port: int) -> None:
     """What cannot be removed in time is named with the reason."""
-    cloud = FakeCloud()
-    making.put_up(Connection(cloud), RUN, wish(port), quiet, quiet)
+    cloud, book = FakeCloud(), Ledger(RUN)
+    making.put_up(Connection(cloud), RUN, wish(port), quiet, quiet, ledger=book)
     network = next(made for made in cloud.things["networks"].values() if made is not cloud.outer)
     cloud.keep("ports", Thing(id="stranger", network_id=network.id, project_id="other"))
 
-    assert clean(Connection(cloud), RUN, quiet, wait_s=0.1).left == [
-        f"network {name_of(RUN, 'network')}: HTTP 409: ports are still in use"
+    left = clean(Connection(cloud), book.made(), quiet, wait_s=0.1).left
+    assert left == [
+        f"network {name_of(RUN, 'network')}: HTTP 409: ports are still in use",
+        f"project {name_of(RUN)}: it holds what this run did not make: network {name_of(RUN, 'network')}",
     ]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import http.server
 import json
 import threading
@@ -32,6 +34,9 @@ class Recorder(http.server.ThreadingHTTPServer):
     """Keystone and glance as far as one request needs them; glance is away."""
 
     asked: list[str]
+    tokens: list[str]
+    elsewhere: str = ""
+    redirect: str = ""
 
 
 class Answer(http.server.BaseHTTPRequestHandler):
@@ -45,7 +50,11 @@ class Answer(http.server.BaseHTTPRequestHandler):
                 "name": kind,
                 "endpoints": [{"interface": "public", "region": "r", "region_id": "r", "url": url}],
             }
-            for kind, url in (("image", f"{root}/image"), ("compute", f"{root}/compute"))
+            for kind, url in (
+                ("image", f"{root}/image"),
+                ("compute", f"{root}/compute"),
+                ("network", self.server.elsewhere or f"{root}/network"),
+            )
         ]
         body = {
             "token": {
@@ -62,8 +71,11 @@ class Answer(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.asked.append(self.path)
+        self.server.tokens += [self.headers[name] for name in ("X-Auth-Token",) if name in self.headers]
         root = f"http://127.0.0.1:{self.server.server_port}"
-        if self.path in {"/image", "/image/"}:
+        if self.server.redirect and self.path.startswith("/compute"):
+            self._send(302, {}, {"Location": self.server.redirect})
+        elif self.path in {"/image", "/image/"}:
             link = [{"rel": "self", "href": f"{root}/image/v2/"}]
             self._send(200, {"versions": [{"id": "v2.16", "status": "CURRENT", "links": link}]})
         elif self.path in {"/v3", "/v3/"}:
@@ -89,14 +101,27 @@ class Answer(http.server.BaseHTTPRequestHandler):
         pass
 
 
-@pytest.fixture
-def service() -> Iterator[Recorder]:
+@contextlib.contextmanager
+def served() -> Iterator[Recorder]:
     server = Recorder(("127.0.0.1", 0), Answer)
-    server.asked = []
+    server.asked, server.tokens = [], []
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server
     server.shutdown()
     server.server_close()
+
+
+@pytest.fixture
+def service() -> Iterator[Recorder]:
+    with served() as server:
+        yield server
+
+
+@pytest.fixture
+def stranger() -> Iterator[Recorder]:
+    """Somebody who would like to have a token."""
+    with served() as server:
+        yield server
 
 
 def target(folder: Path, port: int, more: str = "") -> Target:
@@ -184,3 +209,40 @@ def test_a_sentence_has_one_line_and_no_token() -> None:
     assert "\n" not in told
     assert "gAAAAAB" not in told
     assert len(told) < 320
+
+
+@pytest.mark.parametrize("also_as_another", [False, True])
+def test_the_catalogue_cannot_send_a_token_elsewhere(
+    service: Recorder, stranger: Recorder, tmp_path: Path, also_as_another: bool
+) -> None:
+    """An endpoint of the catalogue that is no address of the configuration is not asked; allowed by name, it is."""
+    service.elsewhere = f"http://127.0.0.1:{stranger.server_port}/network"
+    described = target(tmp_path, service.server_port)
+    connection = connect(described)
+    if also_as_another:
+        connection = connection.connect_as(username="canary", password="another-word")
+    with pytest.raises(CLOUD_ERRORS) as caught:
+        list(connection.network.networks())
+    assert [] == stranger.asked == stranger.tokens
+    assert "--allow-endpoint" in sentence(caught.value)
+
+    allowed = dataclasses.replace(described, allowed_endpoints=(f"http://127.0.0.1:{stranger.server_port}",))
+    with pytest.raises(CLOUD_ERRORS):
+        list(connect(allowed).network.networks())
+    assert stranger.tokens
+
+
+def test_a_redirect_cannot_send_a_token_elsewhere(service: Recorder, stranger: Recorder, tmp_path: Path) -> None:
+    """Whatever an API answers, the token stays with the cloud."""
+    service.redirect = f"http://127.0.0.1:{stranger.server_port}/compute"
+    with pytest.raises(CLOUD_ERRORS):
+        list(connect(target(tmp_path, service.server_port)).compute.servers())
+    assert [] == stranger.asked == stranger.tokens
+
+
+def test_what_clouds_yaml_itself_names_is_asked(service: Recorder, stranger: Recorder, tmp_path: Path) -> None:
+    """An endpoint that overrules the catalogue in clouds.yaml is the configuration."""
+    more = f"    network_endpoint_override: http://127.0.0.1:{stranger.server_port}/network"
+    with pytest.raises(CLOUD_ERRORS):
+        list(connect(target(tmp_path, service.server_port, more)).network.networks())
+    assert stranger.tokens

@@ -16,6 +16,7 @@ from rehearsal.runner import guests as guests_module
 from rehearsal.runner.guests import Guests
 from rehearsal.runner.watch import Watch
 from rehearsal.target import discover
+from rehearsal.target.apis import APIS
 from rehearsal.target.model import Endpoint
 from tests.target.repository import make_repository
 
@@ -47,7 +48,7 @@ def watched(tmp_path):
     watch._prober = Told()
     target = discover(make_repository(tmp_path))
     services = ["nova", "neutron", "placement"]
-    urls = [(service, f"https://127.0.0.9:{9000 + number}") for number, service in enumerate(services)]
+    urls = [(service, f"https://127.0.0.9:{APIS[service].port}") for service in services]
     endpoints = tuple(Endpoint(service, "public", url, "catalogue") for service, url in urls)
     target = dataclasses.replace(target, endpoints=endpoints)
     return SimpleNamespace(watch=watch, prober=watch._prober, target=target, services=services, records=records)

@@ -17,9 +17,13 @@ from openstack import exceptions as sdk_errors
 from openstack.config import OpenStackConfig
 
 from rehearsal import redact
-from rehearsal.target.clouds import remember_secrets
+from rehearsal import sessions
+from rehearsal.target import trusted
+from rehearsal.target.secrets import remember_secrets
 
 if TYPE_CHECKING:
+    from keystoneauth1.session import Session
+
     from rehearsal.target import Target
 
 CLOUD_ERRORS = (sdk_errors.SDKException, keystone_errors.ClientException, requests.exceptions.RequestException)
@@ -40,19 +44,17 @@ class CloudError(Exception):
 def connect(target: Target) -> openstack.connection.Connection:
     """Return a connection to the target with its clouds.yaml. CloudError if the configuration is not usable.
 
-    Nothing is sent before the first call.
+    Nothing is sent before the first call, and nothing ever to an address that neither the configuration nor the operator
+    names (see `trusted`).
     """
     if not target.clouds_file or not target.cloud:
         raise CloudError("There is no cloud to connect to: no clouds.yaml was found. Give it with --clouds FILE.")
     remember_secrets(target.clouds_file, target.secure_file)
     try:
-        config = OpenStackConfig(
-            config_files=[target.clouds_file],
-            secure_files=[target.secure_file] if target.secure_file else [],
-            load_envvars=False,
-        )
         settings: dict[str, Any] = {"api_timeout": REQUEST_TIMEOUT_S, **no_retries(), **_authority(target)}
-        region = config.get_one(cloud=target.cloud, **settings)
+        written = _configuration(target).get_one(cloud=target.cloud, **settings)
+        trust = trusted.trust_of(target, *_written_down(written.config))
+        region = _configuration(target, sessions.only_to(trust.refusal)).get_one(cloud=target.cloud, **settings)
         return openstack.connection.Connection(config=region, app_name="rehearse")
     except (*CLOUD_ERRORS, OSError, ValueError) as error:
         raise CloudError(f"Cloud {target.cloud} of {target.clouds_file} cannot be used: {sentence(error)}") from error
@@ -67,6 +69,22 @@ def no_retries() -> dict[str, int]:
     for service in _SERVICES:
         settings |= {f"{service}_connect_retries": 0, f"{service}_status_code_retries": 0}
     return settings
+
+
+def _configuration(target: Target, sessions_of: type[Session] | None = None) -> OpenStackConfig:
+    return OpenStackConfig(
+        config_files=[target.clouds_file],
+        secure_files=[target.secure_file] if target.secure_file else [],
+        load_envvars=False,
+        session_constructor=sessions_of,
+    )
+
+
+def _written_down(settings: dict[str, Any]) -> list[str]:
+    """Return the URLs that clouds.yaml itself names: of keystone, and endpoints that overrule the catalogue."""
+    auth = settings.get("auth") or {}
+    overrides = [value for name, value in settings.items() if name.endswith(("_endpoint_override", "_endpoint"))]
+    return [str(url) for url in (auth.get("auth_url"), *overrides) if url]
 
 
 def _authority(target: Target) -> dict[str, Any]:

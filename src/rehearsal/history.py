@@ -18,6 +18,7 @@ from typing import TypeVar
 import numpy as np
 
 from rehearsal import events
+from rehearsal import recorded
 from rehearsal.boots import on_one_clock
 from rehearsal.boots import shifted_chunks
 from rehearsal.declarations import completed
@@ -241,6 +242,7 @@ def load(run_dir: Path) -> History:
     """Read a run directory. Raises JournalError (HistoryError is one) with a sentence for the operator."""
     if not (run_dir / "journal").is_dir():
         raise HistoryError(f"{run_dir}: no recording here (no folder `journal`). Name a run directory below reports/.")
+    recorded.check(run_dir)
     records, boots = on_one_clock(tuple(read_all(run_dir)))
     attempts = _attempts(records)
     if not attempts:

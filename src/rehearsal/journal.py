@@ -18,6 +18,7 @@ from typing import Any
 from typing import Self
 
 from rehearsal import events
+from rehearsal import recorded
 from rehearsal.redact import redact
 
 if TYPE_CHECKING:
@@ -97,13 +98,13 @@ def read_journal(path: Path) -> Iterator[Record]:
     A last line without its newline is dropped. A line torn by a crash and followed by a later writer's records is
     dropped too, if it is not a JSON object; it is the only kind of damage that is tolerated inside a file.
     """
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
+    with recorded.opened(path, recorded.JOURNAL_BYTES) as file:
+        for number, line in enumerate(recorded.lines(file, path), start=1):
             if not line.endswith(b"\n"):
                 return
             try:
                 data = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
             if not isinstance(data, dict) or not isinstance(data.get("t"), int):
                 raise JournalError(f"{path}, line {number}: not a journal record. Restore the file from its copy.")
@@ -126,5 +127,5 @@ def _record(data: dict[str, Any], source: str) -> Record | None:
 
 def read_all(run_dir: Path) -> list[Record]:
     """Read every journal of a run directory, merged by monotonic time (ns)."""
-    records = [record for path in sorted((run_dir / "journal").glob("*.jsonl")) for record in read_journal(path)]
-    return sorted(records, key=lambda record: record.t_ns)
+    found = (record for path in sorted((run_dir / "journal").glob("*.jsonl")) for record in read_journal(path))
+    return sorted(recorded.bounded(found, run_dir), key=lambda record: record.t_ns)

@@ -27,7 +27,10 @@ from rehearsal.events import CheckDone
 from rehearsal.events import ClaimsListed
 from rehearsal.expectation import NotObserved
 from rehearsal.journal import Journal
-from rehearsal.redact import redact_text
+from rehearsal.redact import remember_environment
+from rehearsal.target.secrets import files_of as secret_files
+from rehearsal.target.secrets import remember_secrets
+from rehearsal.terminal import shown
 from rehearsal.verdict import Outcome
 from rehearsal.verdict import worst
 
@@ -132,10 +135,18 @@ def place_of(parameters: Mapping[str, Any]) -> dict[str, str]:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the half of the recorder that this process needs."""
+    _remember_secrets()
     worker = hasattr(config, "workerinput")
     config.pluginmanager.register(_Witness(config), "rehearsal-witness")
     if not worker:
         config.pluginmanager.register(_Recorder(config), "rehearsal-recorder")
+
+
+def _remember_secrets() -> None:
+    """What the suites print, and what they record, is without the configuration's secrets."""
+    remember_environment(os.environ)
+    if configuration := os.environ.get("REHEARSE_CONFIGURATION", ""):
+        remember_secrets(*secret_files(Path(configuration)))
 
 
 class _Witness:
@@ -180,6 +191,7 @@ class _Witness:
             return report
         judged = expectation.take()
         outcome, detail = judge_phase(call, report)
+        show_nothing_secret(report)
         # An attribute with plain data travels with the report from a worker to the controller.
         report.rehearsal = {  # type: ignore[attr-defined]
             "claim": dataclasses.asdict(claim),
@@ -206,11 +218,23 @@ def judge_phase(call: pytest.CallInfo[None], report: pytest.TestReport) -> tuple
     if isinstance(error, pytest.skip.Exception | pytest.xfail.Exception):
         return Outcome.UNKNOWN, f"not checked: {error.msg or 'skipped'}"
     if report.when == "call" and isinstance(error, AssertionError):
-        return Outcome.FAIL, str(error)[:_LONGEST_DETAIL]
+        return Outcome.FAIL, shown(str(error))[:_LONGEST_DETAIL]
     doing = {"setup": "while it was prepared", "call": "while it ran", "teardown": "while it was cleaned up"}
-    return Outcome.UNKNOWN, f"the check broke {doing[report.when or 'call']}: {type(error).__name__}: {error}"[
-        :_LONGEST_DETAIL
-    ]
+    broke = shown(f"the check broke {doing[report.when or 'call']}: {type(error).__name__}: {error}")
+    return Outcome.UNKNOWN, broke[:_LONGEST_DETAIL]
+
+
+def show_nothing_secret(report: pytest.TestReport) -> None:
+    """Take secrets and terminal sequences out of what pytest prints, and pytest-html writes, about a test.
+
+    Tracebacks become text: what they quote can be anything.
+    """
+    report.sections = [(name, shown(text)) for name, text in report.sections]
+    if isinstance(report.longrepr, tuple):
+        path, line, reason = report.longrepr
+        report.longrepr = (path, line, shown(reason))
+    elif report.longrepr is not None:
+        report.longrepr = shown(report.longreprtext)  # pytest takes a text as well
 
 
 class _Recorder:
@@ -273,7 +297,7 @@ class _Recorder:
         if report.passed or not suite or report.nodeid in self.broken_files:
             return
         claim = Claim(f"{suite}.collection", report.nodeid, suite, "Every check of this file can be read.")
-        reason = str(report.longrepr[2]) if isinstance(report.longrepr, tuple) else report.longreprtext.strip()
+        reason = shown(str(report.longrepr[2]) if isinstance(report.longrepr, tuple) else report.longreprtext.strip())
         course = _Course(
             claim, Outcome.UNKNOWN, detail=f"its checks could not be collected: {reason[-_LONGEST_DETAIL:]}"
         )
@@ -395,4 +419,4 @@ def summary_line(record: CheckDone) -> str:
     judged = record.outcome == Outcome.FAIL.value and record.expected
     what = f"expected {record.expected}; observed {record.observed}" if judged else record.detail.partition("\n")[0]
     line = f"{Outcome(record.outcome).shown:<8}{record.check} [{where or record.node_id.rpartition('/')[2]}] {what}"
-    return redact_text(line)
+    return shown(line)

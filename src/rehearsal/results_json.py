@@ -10,6 +10,7 @@ import typing
 from enum import Enum
 from typing import Any
 
+from rehearsal.redact import redact
 from rehearsal.results import Results
 
 SCHEMA = 2
@@ -26,6 +27,12 @@ def to_json(results: Results) -> str:
         **{field.name: _plain(getattr(results, field.name)) for field in dataclasses.fields(results)},
     }
     return json.dumps(plain, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def without_secrets(results: Results) -> Results:
+    """Return the results with every text redacted: recordings of older versions hold what is hidden today."""
+    plain = {field.name: _plain(getattr(results, field.name)) for field in dataclasses.fields(results)}
+    return typing.cast("Results", _build(Results, redact(plain)))
 
 
 def from_json(text: str) -> Results:

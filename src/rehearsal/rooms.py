@@ -14,6 +14,7 @@ from typing import Any
 from typing import TypeVar
 
 from rehearsal.journal import JournalError
+from rehearsal.recorded import RunFileRefused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,6 +71,10 @@ class Rooms:
     def _note(self, room: str, what: str, error: Exception) -> None:
         said = " ".join(str(error).split())[:_LONGEST]
         # A recording that cannot be read says so in a sentence of its own; anything else is named by its kind.
-        why = said if isinstance(error, JournalError) and said else f"{type(error).__name__}: {said}".removesuffix(": ")
+        why = (
+            said
+            if isinstance(error, JournalError | RunFileRefused) and said
+            else f"{type(error).__name__}: {said}".removesuffix(": ")
+        )
         text = "".join(traceback.format_exception(error))
         self.broken.append(Broken(room, what, why.rstrip("."), f"{what} ({room}):\n{text}"))

@@ -39,6 +39,7 @@ from typing import Self
 
 import numpy as np
 
+from rehearsal import recorded
 from rehearsal.journal import JournalError
 from rehearsal.sampleflags import BLIND
 from rehearsal.sampleflags import FOLLOW_UP
@@ -147,8 +148,9 @@ def read_chunks(path: Path, *, settled_ns: int | None = None) -> Iterator[NDArra
     `settled_ns`: blocks are passed over that were written before the last one with a sample due before that moment.
     Raises SampleStoreError for damage that a crash of the writer cannot explain.
     """
-    with path.open("rb") as file:
+    with recorded.opened(path, recorded.SAMPLES_BYTES) as file:
         size = os.fstat(file.fileno()).st_size
+        plausible = recorded.SampleCount(path, size)
         offset = 0 if settled_ns is None else _last_due_before(file, size, settled_ns)
         while offset < size:
             file.seek(offset)
@@ -158,6 +160,7 @@ def read_chunks(path: Path, *, settled_ns: int | None = None) -> Iterator[NDArra
                 continue
             samples, length = _block_at(file.read, head)
             if samples is not None:
+                plausible.add(len(samples))
                 yield samples
                 offset += length
                 continue
@@ -257,7 +260,7 @@ def _usual_steps(
 
 
 def _decode_block(count: int, body: bytes) -> NDArray[np.void]:
-    body = zlib.decompress(body)
+    body = recorded.unpacked(body)
     base, stretches = _BODY.unpack_from(body)
     offset = _BODY.size
     columns: list[NDArray[np.uint64]] = []
@@ -338,7 +341,7 @@ def _block_at(read: Reader, head: bytes) -> tuple[NDArray[np.void] | None, int]:
     if len(head) < _HEAD.size:
         return None, 0
     magic, length, count, checksum = _HEAD.unpack(head)
-    if magic != _BLOCK:
+    if magic != _BLOCK or count > recorded.BLOCK_SAMPLES or length > recorded.BLOCK_BYTES:
         return None, 0
     body = read(length)
     if len(body) < length or _checksum(count, body) != checksum:

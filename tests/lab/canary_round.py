@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from rehearsal import hosts
 from rehearsal.canaries import domainjob
 from rehearsal.canaries import making
 from rehearsal.canaries import migration
+from rehearsal.canaries.ledger import Ledger
 from rehearsal.canaries.model import Wish
 from rehearsal.cloud import connect
 from rehearsal.target import discover
@@ -33,6 +35,11 @@ def told(text: object) -> None:
     print(text, flush=True)
 
 
+def ledger(run: str) -> Ledger:
+    """Every part is a process of its own: what one made, another must know."""
+    return Ledger(run, Path(tempfile.gettempdir()) / f"canary-round-{run}.jsonl")
+
+
 def forget(_: object) -> None:
     pass
 
@@ -40,7 +47,7 @@ def forget(_: object) -> None:
 def up(connection: Any, run: str) -> Any:
     key = Path(discover(options.from_environment()).operator_key + ".pub")
     public_key = key.read_text().strip() if key.is_file() else ""
-    made = making.put_up(connection, run, Wish(public_key=public_key, timeout_s=400), forget, told)
+    made = making.put_up(connection, run, Wish(public_key=public_key, timeout_s=400), forget, told, ledger=ledger(run))
     return {"up": [dataclasses.asdict(each) for each in made.up], "missing": made.missing}
 
 
@@ -52,12 +59,12 @@ def killed(connection: Any, run: str) -> Any:
         if text.startswith("asked for"):
             os.kill(os.getpid(), signal.SIGKILL)
 
-    making.put_up(connection, run, Wish(timeout_s=400), forget, last_words)
+    making.put_up(connection, run, Wish(timeout_s=400), forget, last_words, ledger=ledger(run))
 
 
 def migrate(connection: Any, run: str) -> Any:
     """One migration, with the sequence of ICMP beside it as `fping` saw it."""
-    made = making.put_up(connection, run, Wish(timeout_s=200), forget, told)
+    made = making.put_up(connection, run, Wish(timeout_s=200), forget, told, ledger=ledger(run))
     moves, unmoved = migration.plan_moves(connection, made.up[:1], "test")
     told(unmoved)
     target = discover(options.from_environment())
@@ -77,7 +84,7 @@ def facts(connection: Any, run: str) -> Any:
 
 
 def cleaned(connection: Any, run: str) -> Any:
-    done = clean.clean(connection, run, told)
+    done = clean.clean(connection, ledger(run).made(), told)
     return {"removed": done.removed, "left": done.left, "runs": clean.find_runs(connection)}
 
 

@@ -132,4 +132,4 @@ def wait_for_step(reports: Path, step: str, timeout_s: float = 400) -> None:
 
 def clean(run: Path):
     """Remove what a run left in the cloud."""
-    return on("lab-manager", *REHEARSE, "clean", str(run), timeout_s=200, check=False)
+    return on("lab-manager", *REHEARSE, "clean", str(run), "--yes", timeout_s=200, check=False)

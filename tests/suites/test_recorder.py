@@ -276,3 +276,36 @@ def test_a_suite_that_is_killed_leaves_unknowns(tmp_path, run_suite):
         (each.host, each.outcome) for each in checks_of(events)
     ]
     assert "It is fine." == checks_of(events)[2].claim
+
+
+def test_secrets_and_terminal_sequences_are_in_nothing_that_a_suite_tells(run_suite, tmp_path):
+    """Not in the journal, nor in pytest's own output, nor on the page: what a check quotes can be anything."""
+    _, records, done = run_suite(
+        '''
+        def seen(name):  # as it comes from a host: it does not stand in the source
+            return "-".join(["of", "the", name])
+
+
+        @pytest.mark.check("demo.quotes")
+        def test_quotes():
+            """A check that quotes what it saw."""
+            print("password=" + seen("output") + " \\x1b]52;c;x\\x07")
+            raise RuntimeError("X-Auth-Token: " + seen("error") + " \\x1b]0;t\\x07\\u202e " + "x" * 3932 + " token=" + seen("cut"))
+
+
+        @pytest.mark.check("demo.fails")
+        def test_fails():
+            """A check that fails."""
+            expect(same({"password": seen("value")}, {"password": seen("other")}))
+        ''',
+        "--html=page.html",
+        "--self-contained-html",
+    )
+    assert 2 == len(records)
+    journal = (tmp_path / "journal" / "suite-01-preflight.jsonl").read_text()
+    page = (tmp_path / "page.html").read_text()
+    for told in (journal, page, done.stdout, done.stderr):
+        for secret in ("output", "error", "value", "other", "cu"):
+            assert f"of-the-{secret}" not in told, secret
+        assert "\x1b" not in told
+        assert "\u202e" not in told

@@ -1,7 +1,7 @@
 """Makes a rehearsal's canaries: servers on one network, one on each compute node, so that what users feel can be measured.
 
-Invariant: every object carries the run's id in its name (or, having none, in its description), so that `clean` finds
-all of them without any local state; making them twice makes them once.
+Invariant: every object carries the run's id in its name (or, having none, in its description) and is noted in the run's
+ledger before it is made and after, so that `clean` finds all of them, and no others; making them twice makes them once.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from rehearsal import beacon
 from rehearsal.canaries import answers
 from rehearsal.canaries import network
 from rehearsal.canaries import suitable
+from rehearsal.canaries.ledger import Ledger
 from rehearsal.canaries.model import Canaries
 from rehearsal.canaries.model import CanaryError
 from rehearsal.canaries.model import Ground
@@ -54,8 +55,14 @@ class _Addressed:
     address_v6: str
 
 
-def put_up(
-    connection: Any, run: str, wish: Wish, record: Callable[[Event], object], log: Callable[[str], None]
+def put_up(  # noqa: PLR0913 - one call, everything is needed
+    connection: Any,
+    run: str,
+    wish: Wish,
+    record: Callable[[Event], object],
+    log: Callable[[str], None],
+    *,
+    ledger: Ledger | None = None,
 ) -> Canaries:
     """Make the canaries of a run, or find them again, and return those that answer.
 
@@ -66,7 +73,7 @@ def put_up(
         hosts, others = suitable.computes(connection.compute.services(binary="nova-compute"), wish.hosts)
         if not hosts:
             raise CanaryError(f"No compute node can take a canary: {'; '.join(others.values()) or 'there is none'}.")
-        place = make_place(connection, run, log)
+        place = make_place(connection, run, log, ledger or Ledger(run))
         ground = _make_ground(place, wish)
     except suitable.NothingSuitableError as error:
         raise CanaryError(str(error)) from error

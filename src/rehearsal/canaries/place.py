@@ -19,6 +19,7 @@ from rehearsal.naming import name_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from rehearsal.canaries.ledger import Ledger
     from rehearsal.canaries.model import Wish
 
 _FORBIDDEN = 403
@@ -54,9 +55,13 @@ def author(place: Place) -> Author | None:
         return None
 
 
-def make_place(connection: Any, run: str, log: Callable[[str], None]) -> Place:
-    """A project and an ordinary user of its own; without the right to make them, the administrator's own project."""
+def make_place(connection: Any, run: str, log: Callable[[str], None], ledger: Ledger) -> Place:
+    """A project and an ordinary user of its own; without the right to make them, the administrator's own project.
+
+    What is made through the place's connections is noted in the ledger.
+    """
     own_project = connection.session.get_project_id()
+    connection = ledger.watching(connection, own_project)
     name = name_of(run)
     try:
         domain = connection.identity.get_project(own_project).domain_id
@@ -67,8 +72,8 @@ def make_place(connection: Any, run: str, log: Callable[[str], None]) -> Place:
         roles = {role.name.lower(): role for role in connection.identity.roles()}
         myself = connection.session.get_user_id()
         connection.identity.assign_project_role_to_user(project=project.id, user=myself, role=roles["admin"].id)
-        admin = connection.connect_as(project_id=project.id)
-        user = _make_user(connection, run, project, roles)
+        admin = ledger.watching(connection.connect_as(project_id=project.id), project.id)
+        user = ledger.watching(_make_user(connection, run, project, roles), project.id)
     except CLOUD_ERRORS as error:
         if status_of(error) != _FORBIDDEN:
             raise

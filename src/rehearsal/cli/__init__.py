@@ -32,8 +32,12 @@ from rehearsal.cli.usage import Parser
 from rehearsal.cli.usage import UsageError
 from rehearsal.journal import JournalError
 from rehearsal.plan import PlanError
-from rehearsal.redact import redact_text
+from rehearsal.private import private_files
+from rehearsal.recorded import RunFileRefused
+from rehearsal.redact import remember_environment
 from rehearsal.runner.rundir import RunNotFound
+from rehearsal.terminal import shown
+from rehearsal.terminal import warn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,26 +61,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Carry out one command and return its exit code; what went wrong is one sentence on stderr."""
     argv = list(sys.argv[1:] if arguments is None else arguments)
     logging.getLogger().addHandler(logging.NullHandler())  # what libraries log is no part of a command's output
+    remember_environment(os.environ)
     try:
         options = parser().parse_args(argv)
         options.argv = ["rehearse", *argv]
-        code: int = options.carry_out(options)
+        with private_files():
+            code: int = options.carry_out(options)
     except SystemExit as end:  # argparse: --help, --version, and its errors
         return end.code if isinstance(end.code, int) else USAGE
-    except (UsageError, RunNotFound, PlanError, JournalError) as error:
-        print(redact_text(str(error)), file=sys.stderr)
+    except (UsageError, RunNotFound, PlanError, JournalError, RunFileRefused) as error:
+        warn(str(error))
         return USAGE
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # a closed pager is no error
         return 0
     except KeyboardInterrupt:
-        print("Interrupted.", file=sys.stderr)
+        warn("Interrupted.")
         return 130
     except Exception as error:  # noqa: BLE001 - the last net: one sentence instead of a traceback
-        print(
-            redact_text(f"Internal error: {type(error).__name__}: {error}. Traceback: {_log_traceback()}"),
-            file=sys.stderr,
-        )
+        warn(f"Internal error: {type(error).__name__}: {error}. Traceback: {_log_traceback()}")
         return INTERNAL
     return code
 
@@ -85,5 +88,5 @@ def _log_traceback() -> Path:
     """Write the traceback of the exception being handled to a file, and return its path."""
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     with tempfile.NamedTemporaryFile("w", prefix=f"rehearse-{stamp}-", suffix=".log", delete=False) as log:
-        log.write(redact_text(traceback.format_exc()))
+        log.write(shown(traceback.format_exc()))
     return Path(log.name)

@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
 
+from rehearsal import private
+from rehearsal import recorded
+from rehearsal.canaries import ledger
 from rehearsal.cli import usage
-from rehearsal.cloud import CLOUD_ERRORS
 from rehearsal.cloud import CloudError
 from rehearsal.cloud import connect
-from rehearsal.cloud import sentence
-from rehearsal.redact import redact_text
+from rehearsal.naming import run_described
+from rehearsal.naming import run_of
+from rehearsal.runner import lock
 from rehearsal.runner import rundir
+from rehearsal.runner.orders import NotConfirmed
+from rehearsal.runner.orders import ask
 from rehearsal.runner.progress import say
 from rehearsal.target import discover
 from rehearsal.target import options as target_options
+from rehearsal.terminal import show
+from rehearsal.terminal import shown
+from rehearsal.terminal import warn
 from rehearsal.verdict import Outcome
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
+    from rehearsal.clean import Survey
     from rehearsal.results import Results
     from rehearsal.rooms import Rooms
     from rehearsal.runner.rundir import RunDirectory
@@ -36,8 +47,9 @@ def add_commands(commands: Any) -> None:
     usage.add_run(exported, help_text="a path, an id, or latest")
     exported.add_argument("file", type=Path, metavar="FILE", help="a new file; a name that ends in .gz is compressed")
     exported.set_defaults(carry_out=export_run)
-    cleaned = commands.add_parser("clean", help="remove what rehearsals left in the cloud")
-    usage.add_run(cleaned, optional=True, help_text="only this run (default: every run)")
+    cleaned = commands.add_parser("clean", help="remove what rehearsals left in the cloud, by their own records")
+    usage.add_run(cleaned, optional=True, help_text="only this run (default: every run recorded in --reports)")
+    cleaned.add_argument("--yes", action="store_true", help="remove without asking")
     target_options.add_arguments(cleaned)
     cleaned.set_defaults(carry_out=clean_up)
     listed = commands.add_parser("list", help="list the runs and their verdicts")
@@ -48,10 +60,22 @@ def add_commands(commands: Any) -> None:
 def report_run(options: argparse.Namespace) -> int:
     """Judge and report one run. The exit code is the verdict's."""
     run = rundir.find_run(options.run, usage.reports_of(options))
-    results = make_report(run)
-    print(f"{results.outcome.shown}: {results.sentence}")
-    print(f"report: {run.report}")
+    tell_looseness(run)
+    try:
+        results = make_report(run)
+    except OSError as error:
+        raise usage.UsageError(
+            f"The report of {run.path} cannot be made: {error}. Judge a copy that this account may write."
+        ) from error
+    show(f"{results.outcome.shown}: {results.sentence}")
+    show(f"report: {run.report}")
     return results.outcome.exit_code
+
+
+def tell_looseness(run: RunDirectory) -> None:
+    """Warn if others can get at what a run recorded."""
+    if sentence := private.looseness(run.path):
+        warn(f"warning: {sentence}")
 
 
 def make_report(run: RunDirectory) -> Results:
@@ -78,7 +102,7 @@ def _keep_tracebacks(run: RunDirectory, rooms: Rooms) -> None:
         if rooms.broken:
             path.parent.mkdir(exist_ok=True)
             with path.open("x") as log:  # never through a link that somebody left there
-                log.writelines(f"{redact_text(each.traceback)}\n" for each in rooms.broken)
+                log.writelines(f"{shown(each.traceback)}\n" for each in rooms.broken)
     except OSError as error:
         say(f"warning: {path} cannot be written: {error}")
     for each in rooms.broken:
@@ -101,44 +125,81 @@ def export_run(options: argparse.Namespace) -> int:
         raise usage.UsageError(f"{options.file} exists. Name a file that does not.") from error
     except OSError as error:
         raise usage.UsageError(str(error)) from error
-    print(f"{options.file}: {count} samples")
+    show(f"{options.file}: {count} samples")
     return 0
 
 
 def clean_up(options: argparse.Namespace) -> int:
-    """Remove what one run, or every run, left in the cloud. 0 if nothing is left, else 1."""
-    from rehearsal.clean import clean  # noqa: PLC0415 - slow to import
-    from rehearsal.clean import find_runs  # noqa: PLC0415
+    """Show what one run, or every run recorded here, left in the cloud, and remove it if told to. 0 if nothing is left, else 1."""
+    from rehearsal import clean  # noqa: PLC0415 - slow to import
 
-    run_id = _run_id(options)
-    target = discover(target_options.from_arguments(options))
-    try:
-        connection = connect(target)
-    except CloudError as error:
-        raise usage.UsageError(str(error)) from error
-    if not run_id:
+    runs = _runs_to_clean(options)
+    with ExitStack() as stack:
         try:
-            remains = find_runs(connection)
-        except CLOUD_ERRORS as error:
-            raise usage.UsageError(f"The cloud does not say what there is: {sentence(error)}") from error
-        say(f"runs that left something: {', '.join(remains) or 'none'}")
-    done = clean(connection, run_id or None, say)
+            for run in runs:
+                stack.enter_context(lock.held(run))
+                lock.check_no_step_runs(run)
+            made = [ledger.read(run.run, run.made) for run in runs]
+        except (lock.RunIsGoingOn, ledger.LedgerError) as error:
+            raise usage.UsageError(f"{error} Nothing was removed.") from error
+        target = discover(target_options.from_arguments(options))
+        try:
+            connection = connect(target)
+        except CloudError as error:
+            raise usage.UsageError(str(error)) from error
+        found = clean.survey(connection, made)
+        _show_survey(found, runs)
+        if not found.ours:
+            return 1 if found.failures else 0
+        try:
+            confirmed = options.yes or ask("Remove these? [yes/no] ").lower() in {"y", "yes"}
+        except NotConfirmed as refusal:
+            raise usage.UsageError(f"{refusal} Nothing was removed.") from refusal
+        if not confirmed:
+            show("Not confirmed: nothing was removed.")
+            return 1
+        done = clean.clean(connection, made, say)
     say(f"removed {len(done.removed)} things")
     for thing in done.left:
         say(f"could not be removed: {thing}")
     return 1 if done.left else 0
 
 
-def _run_id(options: argparse.Namespace) -> str:
-    """Return the id of the run; one whose directory is gone can be named by its id all the same."""
+def _show_survey(found: Survey, runs: Sequence[RunDirectory]) -> None:
+    for failure in found.failures:
+        warn(f"warning: {failure}")
+    for thing in found.others:
+        whose = run_of(thing.seen.name) or run_described(thing.seen.description)
+        place = f" in project {thing.seen.scope}" if thing.seen.scope else ""
+        what = f"{thing} ({thing.seen.id}){place}"
+        if whose and whose not in {run.run for run in runs}:
+            show(
+                f"left alone: {what}: it carries the name of run {whose}, of which there is no record here (--reports DIR)"
+            )
+        else:
+            show(f"left alone: {what}: the run's record does not say that it made this")
+    if not found.ours:
+        show("There is nothing to remove.")
+        return
+    show(f"{len(found.ours)} things were made by {', '.join(run.run for run in runs)} and would be removed:")
+    for thing in found.ours:
+        show(f"  {thing} ({thing.seen.id})")
+
+
+def _runs_to_clean(options: argparse.Namespace) -> list[RunDirectory]:
+    """Return the run that was named, or every run whose record is here; a run without one left nothing that could be told."""
+    root = usage.reports_of(options)
     if not options.run:
-        return ""
+        return [run for run in rundir.all_runs(root) if run.made.exists()]
     try:
-        return rundir.find_run(options.run, usage.reports_of(options)).run
+        return [rundir.find_run(options.run, root)]
     except rundir.RunNotFound:
-        if rundir.is_run_id(options.run):
-            return str(options.run)
-        raise
+        if not rundir.is_run_id(options.run):
+            raise
+        warn(
+            f"warning: there is no record of run {options.run} in {root} (--reports DIR): nothing of it will be removed."
+        )
+        return []
 
 
 def list_runs(options: argparse.Namespace) -> int:
@@ -146,16 +207,19 @@ def list_runs(options: argparse.Namespace) -> int:
     root = usage.reports_of(options)
     runs = rundir.all_runs(root)
     for run in runs:
+        tell_looseness(run)
         outcome, sentence = _recorded_verdict(run)
-        print(f"{run.run:<20} {outcome:<8} {sentence}")
+        show(f"{run.run:<20} {outcome:<8} {sentence}")
     if not runs:
-        print(f"There is no run in {root}.")
+        show(f"There is no run in {root}.")
     return 0
 
 
 def _recorded_verdict(run: RunDirectory) -> tuple[str, str]:
     try:
-        data = json.loads((run.path / "results.json").read_text())
+        data = json.loads(recorded.read_text(run.path / "results.json"))
         return Outcome(data["outcome"]).shown, str(data["sentence"])
-    except (OSError, ValueError, KeyError):
+    except recorded.RunFileRefused as refusal:
+        return "—", str(refusal)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return "—", f"not judged yet: rehearse report {run.run}"

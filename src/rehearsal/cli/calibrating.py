@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from typing import Any
 
 from rehearsal.cli import usage
+from rehearsal.terminal import show
 
 if TYPE_CHECKING:
     import argparse
@@ -43,8 +44,8 @@ def calibrate_prober(options: argparse.Namespace) -> int:
             found = calibrate(options.keep or Path(scratch) / "calibration", trials=options.trials)
     except (CalibrationError, ProberError, OSError) as error:
         raise usage.UsageError(f"The calibration could not be carried out: {error}") from error
-    print("\n".join(table(found)))
-    print(f"{found.outcome.shown}: {found.sentence}")
+    show("\n".join(table(found)))
+    show(f"{found.outcome.shown}: {found.sentence}")
     return found.outcome.exit_code
 
 

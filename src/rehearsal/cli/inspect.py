@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import sys
 from typing import TYPE_CHECKING
 from typing import Any
 
@@ -16,10 +15,11 @@ from rehearsal.probe.rates import rates_of
 from rehearsal.probe.spec import MOST_CONNECTIONS_PER_S
 from rehearsal.probe.spec import MOST_SAMPLES_PER_S
 from rehearsal.redact import redact
-from rehearsal.redact import redact_text
 from rehearsal.runner.declared import load_planned
 from rehearsal.target import discover
 from rehearsal.target import options as target_options
+from rehearsal.terminal import show
+from rehearsal.terminal import warn
 
 if TYPE_CHECKING:
     import argparse
@@ -49,11 +49,11 @@ def show_target(options: argparse.Namespace) -> int:
     """Print the target. 0, or 64 if something forbids a rehearsal."""
     target = discover(target_options.from_arguments(options))
     if options.json:
-        print(json.dumps(redact(target.to_dict()), indent=2))
+        show(json.dumps(redact(target.to_dict()), indent=2))
     else:
-        print(redact_text("\n".join(target_lines(target))))
+        show("\n".join(target_lines(target)))
     for problem in target.problems:
-        print(usage.problem_line(problem), file=sys.stderr)
+        warn(usage.problem_line(problem))
     return usage.USAGE if target.errors else 0
 
 
@@ -91,11 +91,11 @@ def show_plan(options: argparse.Namespace) -> int:
     if options.check:
         path = plans.find(options.plan)
         spec = plans.load_plan(path)
-        print(f"{path}: {spec.title}, {len(spec.steps)} steps, no mistake found.")
+        show(f"{path}: {spec.title}, {len(spec.steps)} steps, no mistake found.")
         return 0
     target = usage.usable_target(options)
     spec = usage.plan_of(options, target)
-    print("\n".join([*plan_lines(spec), *probing_lines(spec, target, usage.rates_from(options))]))
+    show("\n".join([*plan_lines(spec), *probing_lines(spec, target, usage.rates_from(options))]))
     return 0
 
 

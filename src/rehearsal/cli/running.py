@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
-import shutil
-import sys
+from contextlib import ExitStack
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from typing import Any
@@ -15,10 +13,14 @@ from rehearsal import plan as plans
 from rehearsal.canaries.model import Wish
 from rehearsal.cli import usage
 from rehearsal.cli.after import make_report
+from rehearsal.cli.after import tell_looseness
 from rehearsal.cli.after import write_report
 from rehearsal.cli.inspect import plan_lines
 from rehearsal.cli.inspect import probing_lines
 from rehearsal.cli.inspect import target_lines
+from rehearsal.redact import redact_text
+from rehearsal.runner import lock
+from rehearsal.runner import plansecrets
 from rehearsal.runner import rundir
 from rehearsal.runner.course import Course
 from rehearsal.runner.declared import load_planned
@@ -33,6 +35,8 @@ from rehearsal.runner.past import read_past
 from rehearsal.runner.progress import say
 from rehearsal.target import options as target_options
 from rehearsal.target.keys import public_key_of
+from rehearsal.terminal import show
+from rehearsal.terminal import warn
 
 if TYPE_CHECKING:
     import argparse
@@ -115,10 +119,16 @@ def run_plan(options: argparse.Namespace) -> int:
         run = rundir.find_run(options.resume, usage.reports_of(options))
         if not run.plan.exists() or not run.runner_journal.exists():
             raise usage.UsageError(f"{run.path} is no run that can go on: it has no plan.yml or no journal.")
+        tell_looseness(run)
         past = read_past(run)
-        plan, mode, rates = plans.load_plan(run.plan), options.mode or past.mode, past.rates
+        try:
+            plan = plansecrets.read(run)
+        except plansecrets.PlanSecretsLost as error:
+            raise usage.UsageError(str(error)) from error
+        mode, rates = options.mode or past.mode, past.rates
     else:
         run, plan, mode, rates = None, usage.plan_of(options, target), options.mode or "rehearsal", {}
+    plansecrets.remember_secrets(plan)
     orders = _orders(options, target, mode, rates)
     try:
         chosen = chosen_steps(plan, orders)
@@ -127,8 +137,8 @@ def run_plan(options: argparse.Namespace) -> int:
     if options.dry_run:
         shown = plan.model_copy(update={"steps": list(chosen)})
         probing = probing_lines(plan, target, orders.rates, orders.without)
-        print("\n".join([*target_lines(target), "", *plan_lines(shown), *probing]))
-        print("Nothing was done (--dry-run).")
+        show("\n".join([*target_lines(target), "", *plan_lines(shown), *probing]))
+        show("Nothing was done (--dry-run).")
         return 0
     if excess := load_planned(plan, target, orders.rates_for(plan), without=orders.without).excess():
         raise usage.UsageError(
@@ -145,6 +155,8 @@ def run_plan(options: argparse.Namespace) -> int:
         interrupts = Interrupts()
         interrupts.install()
         stopped = Course(run, plan, target, orders, interrupts).go()
+        if stopped is None:
+            plansecrets.forget(run)
         with interrupts.held():
             return conclude(run, stopped)
 
@@ -157,11 +169,9 @@ def new_run(options: argparse.Namespace, plan: PlanSpec) -> RunDirectory:
         raise usage.UsageError(
             f"No run directory can be made: {error}. Choose another place with --reports."
         ) from error
-    shutil.copyfile(plans.find(options.plan), run.path / "plan-source.yml")
-    data = plan.model_dump(mode="json", exclude_unset=True)
-    run.plan.write_text(
-        "# The plan for exactly this cloud; plan-source.yml is what it was made from.\n" + _as_yaml(data)
-    )
+    source = plans.find(options.plan).read_bytes().decode("utf-8", "replace")
+    (run.path / "plan-source.yml").write_bytes(redact_text(source).encode())
+    plansecrets.keep(run, plan, _as_yaml)
     return run
 
 
@@ -170,17 +180,18 @@ def _as_yaml(data: dict[str, Any]) -> str:
         def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 - PyYAML's signature
             return True
 
-    return str(yaml.dump(data, Dumper=Plain, sort_keys=False, allow_unicode=True, width=120))
+    head = "# The plan for exactly this cloud; plan-source.yml is what it was made from.\n"
+    return head + str(yaml.dump(data, Dumper=Plain, sort_keys=False, allow_unicode=True, width=120))
 
 
 @contextmanager
 def only_runner(run: RunDirectory) -> Iterator[None]:
     """Keep a second runner out of the same run. Raises UsageError if there is one."""
-    with (run.path / ".runner-lock").open("w") as lock:
+    with ExitStack() as stack:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise usage.UsageError(f"Another runner is at work on {run.path}.") from error
+            stack.enter_context(lock.held(run))
+        except lock.RunIsGoingOn as error:
+            raise usage.UsageError(str(error)) from error
         yield
 
 
@@ -207,7 +218,7 @@ def only_gate(options: argparse.Namespace) -> int:
     except plans.PlanError as error:
         if options.plan != usage.DEFAULT_PLAN:
             raise
-        print(f"No plan fits this cloud; what only a plan knows is not checked. ({error})", file=sys.stderr)
+        warn(f"No plan fits this cloud; what only a plan knows is not checked. ({error})")
         plan = None
     try:
         run = new_run(options, plan) if plan else rundir.new_run(usage.reports_of(options))

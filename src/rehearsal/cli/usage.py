@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import TYPE_CHECKING
 from typing import NoReturn
 
 from rehearsal import plan as plans
 from rehearsal.probe import rates
+from rehearsal.redact import is_secret_name
+from rehearsal.redact import remember
 from rehearsal.runner import rundir
 from rehearsal.target import Target
 from rehearsal.target import discover
 from rehearsal.target import options as target_options
+from rehearsal.terminal import warn
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +36,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """End with 64 and one line that says what to type for help."""
-        print(f"{message[0].upper()}{message[1:]}. Try: {self.prog} --help", file=sys.stderr)
+        warn(f"{message[0].upper()}{message[1:]}. Try: {self.prog} --help")
         raise SystemExit(USAGE)
 
 
@@ -94,7 +96,9 @@ def variables_of(options: argparse.Namespace) -> dict[str, str]:
     for word in options.variables:
         name, equals, value = word.partition("=")
         if not equals or not name:
-            raise UsageError(f"--set {word!r}: write NAME=VALUE.")
+            raise UsageError("--set: write NAME=VALUE.")  # not what was written: it may be a password
+        if is_secret_name(name):
+            remember(value)
         found[name] = value
     return found
 
@@ -110,7 +114,7 @@ def usable_target(options: argparse.Namespace) -> Target:
     if target.errors:
         raise UsageError("\n".join(problem_line(problem) for problem in target.problems))
     for problem in target.problems:
-        print(problem_line(problem), file=sys.stderr)
+        warn(problem_line(problem))
     return target
 
 

@@ -24,6 +24,8 @@ from rehearsal.plan.shapes import PlanSpec
 from rehearsal.plan.shapes import StepSpec
 from rehearsal.plan.shapes import Strict
 from rehearsal.probe import rates
+from rehearsal.redact import is_secret_name
+from rehearsal.redact import without_input
 
 At = tuple[str | int, ...]
 Lines = dict[At, int]
@@ -72,9 +74,11 @@ def load_plan(path: Path) -> PlanSpec:
         data = yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
-        raise PlanError([Mistake(str(path), line, f"It is no valid YAML: {error.problem}.", "Correct it.")]) from error
+        raise PlanError(
+            [Mistake(str(path), line, f"It is no valid YAML: {without_input(str(error.problem))}.", "Correct it.")]
+        ) from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        why = " ".join(str(error).split())
+        why = without_input(str(error))
         raise PlanError([Mistake(str(path), 0, f"It is no valid YAML: {why}.", "Correct it.")]) from error
     if mistakes:
         raise PlanError(mistakes)
@@ -125,14 +129,20 @@ def _mistake(file: str, lines: Lines, detail: Any) -> Mistake:
         return Mistake(file, line, f"{name} is no known key.", f"Known keys here: {keys}.")
     if detail["type"] == "missing":
         return Mistake(file, line, f"{name} is missing.", "Add it.")
-    return Mistake(file, line, f"{name}: {detail['msg']}.", _type_remedy(detail))
+    return Mistake(file, line, f"{name}: {detail['msg']}.", _type_remedy(detail, at))
 
 
-def _type_remedy(detail: Any) -> str:
+def _type_remedy(detail: Any, at: At) -> str:
+    # What stands in an environment or a variable may be a password: it is not repeated.
+    may_be_shown = not {"environment", "variables", "command"} & set(at) and not is_secret_name(
+        str(at[-1]) if at else ""
+    )
     if detail["type"] == "string_type":
-        return f"Write it in quotes: {str(detail['input'])!r}."
+        return f"Write it in quotes: {str(detail['input'])!r}." if may_be_shown else "Write it in quotes."
     if detail["type"] == "string_pattern_mismatch":
         return "Use small letters, digits and hyphens."
+    if not may_be_shown:
+        return "Correct it."
     return f"It is {detail['input']!r} now." if not isinstance(detail["input"], dict | list) else "Correct its type."
 
 

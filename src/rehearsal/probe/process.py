@@ -59,6 +59,7 @@ from rehearsal.probe.writing import WriteProbe
 from rehearsal.samples import SampleStoreError
 from rehearsal.samples import SampleStoreWriter
 from rehearsal.samples import read_chunks
+from rehearsal.terminal import warn
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -407,7 +408,7 @@ class Prober:
             self.recording.event_now(ProberStopped(self._stopping, self.recording.recorded, dropped))
             self._journal.close()
         if failure:
-            print(failure, file=sys.stderr, flush=True)
+            warn(str(failure))
         self._answer({"ok": not failure, "op": "stopped", "recorded": self.recording.recorded})
         return 1 if failure else 0
 
@@ -468,7 +469,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         prober = Prober(options.run_dir, allowed=options.allow, precedence=options.precedence)
     except (StartRefused, SampleStoreError, JournalError, OSError, ValueError) as error:
-        print(error, file=sys.stderr)
+        warn(str(error))
         os.write(1, json.dumps({"ok": False, "op": "started", "error": str(error)}).encode() + b"\n")
         return 64
     return prober.run()

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from rehearsal.probe.answers import Answer
 
 WEB_LANES = frozenset({"vip-new", "vip-reused", "deep", "backend-new", "backend-reused", "write", "control"})
+TOKENLESS_LANES = frozenset({"backend-new", "backend-reused", "control"})
+"""Whoever answers there was found on a host or is the prober itself: no token goes to it."""
 REACH_LANES = frozenset({"icmp", "tcp", "udp"})
 
 MOST_SAMPLES_PER_S = 3000.0
@@ -134,6 +136,8 @@ def spec_from(
     address = ipaddress.ip_address(numeric_address(spec))
     if allowed is not None and not any(address in network for network in allowed):
         raise ProbeRefused(f"probe {spec.name}: {address} is not among the addresses that may be probed")
+    if spec.lane in TOKENLESS_LANES and (spec.settings.get("token") or spec.settings.get("issues")):
+        raise ProbeRefused(f"probe {spec.name}: lane {spec.lane} carries no token")
     if spec.lane in WEB_LANES:
         web_settings(spec)
     elif spec.lane != "icmp":

@@ -5,12 +5,13 @@ All three are pure functions of the results and of the recorded logs; they can b
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
+from rehearsal import recorded
 from rehearsal.report import junit
 from rehearsal.report.page import render
 from rehearsal.results_json import to_json
+from rehearsal.results_json import without_secrets
 from rehearsal.rooms import Rooms
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def write(run_dir: Path, results: Results, rooms: Rooms | None = None) -> list[P
     Each file appears whole or not at all; `rooms` has what of them could not be made. Raises OSError if the directory
     cannot be written.
     """
+    results = without_secrets(results)
     rooms = rooms or Rooms()
     made = {
         "results.json": to_json(results),
@@ -36,8 +38,6 @@ def write(run_dir: Path, results: Results, rooms: Rooms | None = None) -> list[P
     paths = []
     for name, text in made.items():
         path = run_dir / name
-        half = path.with_name(f".{name}.new")
-        half.write_text(text, encoding="utf-8")
-        os.replace(half, path)  # noqa: PTH105 - rename within one directory is what makes it atomic
+        recorded.replace_text(path, text)
         paths.append(path)
     return paths

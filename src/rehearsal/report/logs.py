@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import heapq
 import os
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from rehearsal.redact import redact_text
+from rehearsal import recorded
+from rehearsal.terminal import shown
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,9 +33,9 @@ class Log:
 def log(run_dir: Path, name: str, *, tail: bool = False) -> Log:
     """Describe one log. A name that leads out of the run directory is named but neither linked nor read."""
     path = run_dir / name
-    inside = bool(name) and path.resolve().is_relative_to(run_dir.resolve())
-    there = inside and path.is_file()
-    return Log(name, quote(name) if there else "", there, last_lines(path) if there and tail else "")
+    # A name without a plain file is not followed: only the rooms above it could be links.
+    there = recorded.is_plain(path) and path.parent.resolve().is_relative_to(run_dir.resolve())
+    return Log(name, _link(name) if there else "", there, last_lines(path) if there and tail else "")
 
 
 def files(run_dir: Path) -> list[Log]:
@@ -40,15 +43,20 @@ def files(run_dir: Path) -> list[Log]:
     names = [
         path.relative_to(run_dir).as_posix()
         for room, pattern in (("logs", "*.log"), ("pages", "*.html"), ("journal", "*.jsonl"))
-        for path in sorted((run_dir / room).glob(pattern))
+        for path in heapq.nsmallest(_FILES_MOST, (run_dir / room).glob(pattern))
+        if recorded.is_plain(path)
     ]
-    return [Log(name, quote(name), there=True, tail="") for name in names[:_FILES_MOST]]
+    return [Log(name, _link(name), there=True, tail="") for name in names[:_FILES_MOST]]
+
+
+def _link(name: str) -> str:
+    return quote(name, errors="surrogateescape")
 
 
 def last_lines(path: Path) -> str:
     """Return the last lines of a file, at most 40 and 16 KiB, secrets removed."""
-    with path.open("rb") as file:
+    with recorded.opened(path, sys.maxsize) as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - _TAIL_BYTES))
         text = file.read().decode("utf-8", errors="replace")
-    return redact_text("\n".join(text.splitlines()[-_TAIL_LINES:]))
+    return shown("\n".join(text.splitlines()[-_TAIL_LINES:]))

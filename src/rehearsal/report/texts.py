@@ -6,19 +6,13 @@ overrides, lone surrogates.
 
 from __future__ import annotations
 
-import re
+from rehearsal.plaintext import plain
 
-_DECEIVING = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
-)
+__all__ = ["fitted", "plain", "shortened", "width"]
+
 _NARROW = frozenset("ijltfrI.,:;|!'()[]/-` ")
 _WIDE = frozenset("mwMW@%")
 _CAUTION = 1.1  # fonts differ from reader to reader
-
-
-def plain(text: str) -> str:
-    """Return the text with every invisible or direction-changing character spelled out as `<U+202E>`."""
-    return _DECEIVING.sub(lambda found: f"<U+{ord(found.group()):04X}>", text)
 
 
 def width(text: str, size: float) -> float:

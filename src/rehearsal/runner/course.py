@@ -17,11 +17,11 @@ from rehearsal import hosts
 from rehearsal import lengths
 from rehearsal import witness
 from rehearsal.canaries import domainjob
+from rehearsal.canaries.ledger import Ledger
 from rehearsal.cloud import CloudError
 from rehearsal.cloud import connect
 from rehearsal.events import PhaseBegan
 from rehearsal.events import PhaseEnded
-from rehearsal.redact import redact_text
 from rehearsal.runner import backends
 from rehearsal.runner import gates
 from rehearsal.runner import trust
@@ -35,6 +35,7 @@ from rehearsal.runner.orders import chosen_steps
 from rehearsal.runner.progress import say
 from rehearsal.runner.walk import Walk
 from rehearsal.runner.watch import Watch
+from rehearsal.terminal import shown
 from rehearsal.verdict import Outcome
 from rehearsal.witness import Witness
 
@@ -59,7 +60,7 @@ class Course:
         self.connection: Any = None
         self.ssh = hosts.Ssh(target)
         self.watch = Watch(run, self.attempt.record, self.attempt.past.probes, orders.rates_for(plan))
-        self.guests = Guests(run.run, self.attempt.record, self.watch)
+        self.guests = Guests(run.run, self.attempt.record, self.watch, Ledger(run.run, run.made))
         self.guests.number = self.attempt.past.migration_count
         self.facts = Facts(self.attempt, self.ssh)
         self.witness = Witness(run.witness_journal, self.attempt.note)
@@ -217,7 +218,7 @@ class Course:
         """Tracebacks are for a file, not for the operator's terminal."""
         path = self.attempt.run.logs / "runner-error.log"
         with path.open("a") as log:
-            log.write(traceback.format_exc() + "\n")
+            log.write(shown(traceback.format_exc()) + "\n")
         return path
 
 
@@ -236,4 +237,4 @@ class _Redacting(logging.Formatter):
     """Libraries may quote what they sent."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return redact_text(super().format(record))
+        return shown(super().format(record))

@@ -27,6 +27,7 @@ from rehearsal.probe.writing import write_probe
 from rehearsal.runner.backends import GROUPS
 from rehearsal.target.addresses import address_of
 from rehearsal.target.addresses import addresses_of
+from rehearsal.target.trusted import trust_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -58,6 +59,7 @@ def api_probes(
     a fresh token; on the internal VIP each pair. An endpoint with addresses of both families has a pair for each.
     """
     specs: list[ProbeSpec] = []
+    trust = trust_of(target)
     for service in sorted(set(services) & lanes.services_known()):
         for interface in ("public", "internal"):
             endpoint = target.endpoint(service, interface)
@@ -80,7 +82,7 @@ def api_probes(
                     reused_hz=rates[f"{kind}-reused"],
                     **where,
                 )
-                if vip == "public":
+                if vip == "public" and not trust.refusal(endpoint.url):
                     specs += _reads(service, project_id, where, rates)
     return specs
 
@@ -154,7 +156,7 @@ def write_probes(
     for service in sorted(set(services) & set(WRITES)):
         endpoint = target.endpoint(service, "public")
         address = address_of(target, endpoint.url) if endpoint else ""
-        if endpoint is not None and address:
+        if endpoint is not None and address and not trust_of(target).refusal(endpoint.url):
             specs.append(
                 write_probe(
                     itertools.repeat(0),

@@ -10,8 +10,11 @@ from rehearsal import clean as cleaning
 from rehearsal.canaries import answers
 from rehearsal.canaries import making
 from rehearsal.canaries import migration
+from rehearsal.canaries.ledger import Ledger
+from rehearsal.canaries.ledger import LedgerError
 from rehearsal.canaries.model import CanaryError
 from rehearsal.events import CanaryGone
+from rehearsal.naming import name_of
 from rehearsal.runner.progress import say
 
 if TYPE_CHECKING:
@@ -33,7 +36,8 @@ _TOKEN_S = 900.0
 class Guests:
     """The canaries that are up now. `number` counts the migrations of all attempts, so that their ids stay unique."""
 
-    def __init__(self, run: str, record: Callable[[Event], object], watch: Watch) -> None:
+    def __init__(self, run: str, record: Callable[[Event], object], watch: Watch, ledger: Ledger | None = None) -> None:
+        self._ledger = ledger or Ledger(run)
         self._run = run
         self._record = record
         self._watch = watch
@@ -49,7 +53,7 @@ class Guests:
             return
         say("canaries: making them, or finding them again")
         try:
-            made = making.put_up(connection, self._run, wish, self._record, _told)
+            made = making.put_up(connection, self._run, wish, self._record, _told, ledger=self._ledger)
         except CanaryError as error:
             self._watch.note("error", f"There are no canaries: {error}")
             return
@@ -63,6 +67,7 @@ class Guests:
     def let_write(self, target: Target, services: Iterable[str]) -> None:
         """Let the prober write as the canaries' user, if there is one: nowhere else is anything written."""
         if self.author is not None:
+            self._ledger.writes(name_of(self._run, "write"), self.author.project_id, self.author.user_id)
             self._watch.write(target, services, self.author)
             self._issued_s = time.monotonic()
         elif self.up:
@@ -107,7 +112,11 @@ class Guests:
         if connection is None:
             return
         say("removing the canaries")
-        done = cleaning.clean(connection, self._run, _told)
+        try:
+            done = cleaning.clean(connection, self._ledger.made(), _told)
+        except LedgerError as error:
+            self._watch.note("error", f"The canaries were not removed: {error}")
+            return
         for each in self.up:
             self._record(CanaryGone(each.name, each.server_id))
         self.up = ()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rehearsal.canaries.model import Wish
 from rehearsal.probe.rates import rates_of
 from rehearsal.target.options import Options
+from rehearsal.terminal import shown
 
 if TYPE_CHECKING:
     from rehearsal.plan import PlanSpec
@@ -75,11 +76,11 @@ def confirm_run(target: Target, plan: PlanSpec, orders: Orders, count: int) -> N
     cloud = next((vip.name for vip in target.vips if vip.kind == "external"), target.cloud)
     what = f"{orders.mode} of {plan.title}: {count} steps will be carried out on the cloud behind {cloud}."
     if orders.mode == "production":
-        answer = _ask(f"{what}\nThis is production. Type {cloud} to go on: ")
+        answer = ask(f"{what}\nThis is production. Type {cloud} to go on: ")
         if answer != cloud:
             raise NotConfirmed("The cloud's name was not typed: nothing was done. (--yes confirms without asking.)")
         return
-    if _ask(f"{what}\nGo on? [yes/no] ").lower() not in {"y", "yes"}:
+    if ask(f"{what}\nGo on? [yes/no] ").lower() not in {"y", "yes"}:
         raise NotConfirmed("Not confirmed: nothing was done. (--yes confirms without asking.)")
 
 
@@ -88,17 +89,18 @@ def confirm_hold(step: StepSpec, orders: Orders) -> None:
     if orders.yes:
         return
     try:
-        answer = _ask(f"Hold point before step {step.id}: {step.hold}\nIs that so? [yes/no] ")
+        answer = ask(f"Hold point before step {step.id}: {step.hold}\nIs that so? [yes/no] ")
     except NotConfirmed as reason:
         raise NotConfirmed(f"Hold point before step {step.id}: {step.hold} {reason}") from reason
     if answer.lower() not in {"y", "yes"}:
         raise NotConfirmed(f"The hold point before step {step.id} was not released: {step.hold}")
 
 
-def _ask(question: str) -> str:
+def ask(question: str) -> str:
+    """Return what the operator answers. Raises NotConfirmed if there is no terminal."""
     if not sys.stdin.isatty():
         raise NotConfirmed("There is no terminal to ask on. Confirm with --yes.")
     try:
-        return input(question).strip()
+        return input(shown(question)).strip()
     except EOFError:
         return ""

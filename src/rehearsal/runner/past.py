@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from typing import Any
 
 from rehearsal import journal
+from rehearsal import recorded
 from rehearsal.events import CalibrationDone
 from rehearsal.events import GateDecided
 from rehearsal.events import MigrationBegan
@@ -57,6 +58,7 @@ class Past:
 
 def read_past(run: RunDirectory) -> Past:
     """Read the journals of a run as far as a resumed run needs them. Raises JournalError, FileNotFoundError."""
+    recorded.check(run.path)
     past = Past()
     for record in journal.read_journal(run.runner_journal):
         _note(past, record.event)

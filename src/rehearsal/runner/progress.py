@@ -1,14 +1,16 @@
-"""What the operator sees: one line per thing that happens, with the time, flushed at once; no secrets."""
+"""What the operator sees: one line per thing that happens, with the time, flushed at once; no secrets, no terminal sequences."""
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 from datetime import UTC
 from datetime import datetime
 from typing import TextIO
 
-from rehearsal.redact import redact_text
+from rehearsal.terminal import shown
+from rehearsal.terminal import write
 
 _lock = threading.Lock()
 
@@ -18,10 +20,6 @@ def say(text: str, *, prefix: str = "", stream: TextIO | None = None) -> None:
     out = stream or sys.stdout
     moment = datetime.now(UTC).strftime("%H:%M:%S")
     mark = f"{prefix} | " if prefix else ""
-    lines = [f"{moment} {mark}{line}\n" for line in redact_text(text).splitlines() or [""]]
-    with _lock:
-        try:
-            out.write("".join(lines))
-            out.flush()
-        except OSError:
-            pass  # the terminal is gone; the journals go on
+    lines = [f"{moment} {mark}{line}\n" for line in shown(text).removesuffix("\n").split("\n")]
+    with _lock, contextlib.suppress(OSError):  # the terminal is gone; the journals go on
+        write("".join(lines), out)

@@ -9,6 +9,8 @@ from datetime import UTC
 from datetime import datetime
 from pathlib import Path
 
+from rehearsal import private
+
 DEFAULT_REPORTS = "reports"
 REPORTS_VARIABLE = "REHEARSE_REPORTS"
 _ID = re.compile(r"\d{8}T\d{6}Z(-\d+)?")
@@ -54,6 +56,11 @@ class RunDirectory:
         """What happened on the hosts, as they told it."""
         return self.path / "journal" / "witness.jsonl"
 
+    @property
+    def made(self) -> Path:
+        """What the run made in the cloud, by its own record (`canaries.ledger`)."""
+        return self.path / "made.jsonl"
+
     def calibration(self, number: int) -> Path:
         """The recording of the prober's calibration, the first or a later one."""
         return self.path / ("calibration" if number == 1 else f"calibration-{number}")
@@ -75,7 +82,7 @@ class RunDirectory:
     def make(self) -> None:
         """Make the directories. Raises OSError."""
         for name in ("journal", "samples", "logs", "pages"):
-            (self.path / name).mkdir(parents=True, exist_ok=True)
+            (self.path / name).mkdir(mode=0o700, exist_ok=True)
 
 
 def reports_root(given: str = "") -> Path:
@@ -90,7 +97,7 @@ def new_run(root: Path, now: datetime | None = None) -> RunDirectory:
     for number in range(1, 1000):
         path = root / (base if number == 1 else f"{base}-{number}")
         try:
-            path.mkdir()
+            private.make_directory(path)
         except FileExistsError:
             continue
         directory = RunDirectory(path)

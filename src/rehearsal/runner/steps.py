@@ -13,17 +13,21 @@ import sys
 import time
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rehearsal import lengths
+from rehearsal import private
+from rehearsal.runner import plansecrets
 from rehearsal.runner import stepshell
 from rehearsal.runner.interrupts import Interrupted
 from rehearsal.runner.progress import say
+from rehearsal.target import secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
+    from rehearsal.plan import PlanSpec
     from rehearsal.plan import StepSpec
     from rehearsal.runner.rundir import RunDirectory
     from rehearsal.target.model import Target
@@ -58,11 +62,14 @@ def step_files(run: RunDirectory, step: str, number: int) -> StepFiles:
     return StepFiles(step, number, run.logs / f"{stem}.log", run.logs / f"{stem}.end", run.logs / f"{stem}.pid")
 
 
-def start(step: StepSpec, files: StepFiles, target: Target, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+def start(
+    step: StepSpec, files: StepFiles, target: Target, environment: dict[str, str], plan: PlanSpec | None = None
+) -> subprocess.Popen[bytes]:
     """Start the command. Its output is followed with `follow`. Raises OSError if not even the shell around it starts."""
     files.log.touch()
     files.end.unlink(missing_ok=True)
-    secrets = [f"--secrets={path}" for path in (target.clouds_file, target.secure_file) if path]
+    files_of_secrets = (*secrets.files_of(Path(target.configuration)), target.clouds_file, target.secure_file)
+    hidden = json.dumps(plansecrets.values_of(plan))
     return subprocess.Popen(
         [
             sys.executable,
@@ -72,7 +79,8 @@ def start(step: StepSpec, files: StepFiles, target: Target, environment: dict[st
             f"--end={files.end}",
             f"--pid={files.pid}",
             f"--timeout={step.timeout_s}",
-            *secrets,
+            f"--umask={private.operators_umask():o}",
+            *(f"--secrets={path}" for path in files_of_secrets if path),
             "--",
             *step.command,
         ],
@@ -80,7 +88,7 @@ def start(step: StepSpec, files: StepFiles, target: Target, environment: dict[st
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
-        env={**os.environ, **environment, **step.environment},
+        env={**os.environ, **environment, **step.environment, stepshell.HIDE_VARIABLE: hidden},
     )
 
 

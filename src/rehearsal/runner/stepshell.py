@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import select
 import signal
 import subprocess
@@ -23,16 +22,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
 
-from rehearsal.redact import redact_text
-from rehearsal.target.clouds import remember_secrets
+from rehearsal import redact
+from rehearsal.output import Output
+from rehearsal.target.secrets import remember_secrets
+from rehearsal.terminal import shown
 
 if TYPE_CHECKING:
     from types import FrameType
 
+HIDE_VARIABLE = "REHEARSE_HIDE"
+"""Values that must not be logged, as a list in JSON; the command does not see it."""
 DRAIN_S = 2.0
 """How long output is still read after the command ended: something it started may hold the pipe open for ever."""
-LONGEST_LINE_BYTES = 64 * 1024
-_COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _HARDER = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 
 
@@ -44,12 +45,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--pid", type=Path, required=True)
     parser.add_argument("--timeout", type=float, required=True, help="seconds")
     parser.add_argument("--secrets", action="append", default=[], help="file whose secrets must not be logged")
+    parser.add_argument("--umask", type=lambda word: int(word, 8), default=-1, help="of the command, octal")
     parser.add_argument("command", nargs=argparse.REMAINDER)
     options = parser.parse_args(arguments)
     remember_secrets(*options.secrets)
+    redact.remember(*json.loads(os.environ.pop(HIDE_VARIABLE, "[]")))
+    redact.remember_environment(os.environ)
     write_json(options.pid, identity(os.getpid()))
     with options.log.open("ab", buffering=0) as log:
-        end = _run(options.command[1:] if options.command[:1] == ["--"] else options.command, log, options.timeout)
+        command = options.command[1:] if options.command[:1] == ["--"] else options.command
+        end = _run(command, log, options.timeout, options.umask)
     write_json(options.end, end)
     return int(end["rc"]) if end["rc"] is not None else 1
 
@@ -85,14 +90,19 @@ def write_json(path: Path, data: dict[str, Any]) -> None:
     part.replace(path)
 
 
-def _run(command: list[str], log: Any, timeout_s: float) -> dict[str, Any]:
+def _run(command: list[str], log: Any, timeout_s: float, umask: int) -> dict[str, Any]:
     try:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            umask=umask,
         )
     except OSError as error:
-        _log(log, f"it cannot be started: {error}")
-        return {"rc": 127, "note": f"it cannot be started: {error}", "t": time.monotonic_ns()}
+        _log(log, shown(f"it cannot be started: {error}"))
+        return {"rc": 127, "note": shown(f"it cannot be started: {error}"), "t": time.monotonic_ns()}
     asked: list[int] = []
 
     def pass_on(number: int, _frame: FrameType | None) -> None:
@@ -128,7 +138,7 @@ def _copy(process: subprocess.Popen[bytes], log: Any, deadline: float) -> bool:
     """Copy the output until the command has ended and the pipe is drained; return whether the time limit was hit."""
     assert process.stdout is not None
     fd = process.stdout.fileno()
-    rest, open_for_reading = b"", True
+    output, open_for_reading = Output(lambda line: _log(log, line)), True
     ended: float | None = None
     hits = 0
     while ended is None or open_for_reading:
@@ -136,7 +146,7 @@ def _copy(process: subprocess.Popen[bytes], log: Any, deadline: float) -> bool:
         if ready:
             chunk = os.read(fd, 65536)
             open_for_reading = bool(chunk)
-            rest = _lines(rest + chunk, log)
+            output.feed(chunk)
         now = time.monotonic()
         if ended is None and process.poll() is not None:
             ended = now
@@ -145,24 +155,13 @@ def _copy(process: subprocess.Popen[bytes], log: Any, deadline: float) -> bool:
         if ended is None and now > deadline:
             _signal_group(process.pid, _HARDER[min(hits, len(_HARDER) - 1)])
             hits, deadline = hits + 1, now + 10
-    if rest:
-        _log(log, rest.decode("utf-8", "replace"))
+    output.close()
     return hits > 0
-
-
-def _lines(data: bytes, log: Any) -> bytes:
-    *whole, rest = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
-    for line in whole:
-        _log(log, line.decode("utf-8", "replace"))
-    if len(rest) > LONGEST_LINE_BYTES:
-        _log(log, rest.decode("utf-8", "replace"))
-        return b""
-    return rest
 
 
 def _log(log: Any, line: str) -> None:
     moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
-    log.write(f"{moment}Z {redact_text(_COLOURS.sub('', line))}\n".encode())
+    log.write(f"{moment}Z {line}\n".encode())
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from rehearsal.claimed import checks_of
 from rehearsal.claimed import trouble_of
 from rehearsal.events import SuiteBegan
 from rehearsal.events import SuiteEnded
+from rehearsal.output import cleaned_into
 from rehearsal.runner.interrupts import Interrupted
 from rehearsal.runner.progress import say
 from rehearsal.verdict import Outcome
@@ -131,7 +132,7 @@ def run_suite(  # noqa: PLR0913 - all by keyword
         **environment,
     }
     record(SuiteBegan(suite, gate, argv, run.relative(log), run.relative(page)))
-    with log.open("ab") as output:
+    with cleaned_into(log) as output:
         process = subprocess.Popen(
             argv,
             stdin=subprocess.DEVNULL,
@@ -141,13 +142,13 @@ def run_suite(  # noqa: PLR0913 - all by keyword
             cwd=root,
             env={**os.environ, **own},
         )
-    try:
-        _wait(process, suite, gate, own_journal)
-    except Interrupted:
-        _stop(process)
-        raise
-    finally:
-        record(SuiteEnded(suite, gate, process.poll()))
+        try:
+            _wait(process, suite, gate, own_journal)
+        except Interrupted:
+            _stop(process)
+            raise
+        finally:
+            record(SuiteEnded(suite, gate, process.poll()))
     checks = read_checks(own_journal)
     outcome = worst(Outcome(check.outcome) for check in checks)
     trouble = trouble_of(suite, process.poll(), passed=outcome is Outcome.OK)

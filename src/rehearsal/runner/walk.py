@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rehearsal import lengths
+from rehearsal import private
 from rehearsal.events import StepBegan
 from rehearsal.events import StepEnded
+from rehearsal.output import cleaned_into
 from rehearsal.runner import gates
 from rehearsal.runner import steps as commands
 from rehearsal.runner.attempt import Stopped
@@ -99,7 +101,7 @@ class Walk:
         )
         began = time.monotonic()
         try:
-            process = commands.start(step, files, attempt.target, attempt.environment)
+            process = commands.start(step, files, attempt.target, attempt.environment, attempt.plan)
             end = commands.follow(files, process, self.watch.look_after)
         except Interrupted as interrupt:
             attempt.record(StepEnded(step.id, number, None, f"interrupted ({interrupt.name})"))
@@ -136,12 +138,13 @@ class Walk:
         log = run.logs / "osism-wait.log"
         say("waiting for tasks that OSISM's workers may still carry out (osism wait)")
         try:
-            with log.open("ab") as output:
+            with cleaned_into(log) as output:
                 code = subprocess.run(
                     ["osism", "wait"],
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=output,
+                    umask=private.operators_umask(),
                     timeout=_OSISM_WAIT_S,
                     check=False,
                 ).returncode

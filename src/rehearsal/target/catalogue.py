@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 from typing import Any
-from urllib.parse import urlsplit
 
+from rehearsal.target import trusted
 from rehearsal.target.apis import APIS
 from rehearsal.target.apis import BY_TYPE
 from rehearsal.target.model import Endpoint
@@ -25,11 +25,14 @@ def from_keystone(cloud: Cloud, problems: list[Problem]) -> tuple[Endpoint, ...]
     from openstack import exceptions as sdk_exceptions  # noqa: PLC0415
     from openstack.config import OpenStackConfig  # noqa: PLC0415
 
+    from rehearsal import sessions  # noqa: PLC0415
+
     try:
         config = OpenStackConfig(
             config_files=[cloud.clouds_file],
             secure_files=[cloud.secure_file] if cloud.secure_file else [],
             load_envvars=False,
+            session_constructor=sessions.only_to(trusted.exactly(cloud.auth_url).refusal),
         )
         region = config.get_one(cloud=cloud.name)
         region.config["api_timeout"] = _ASK_TIMEOUT_S
@@ -78,22 +81,3 @@ def from_ports(vips: tuple[Vip, ...], enabled: dict[str, bool]) -> tuple[Endpoin
             url = f"{scheme}://{vip.name}:{api.port}{api.suffix}"
             found.append(Endpoint(api.service, kinds[vip.kind], url, "port-table"))
     return tuple(sorted(found, key=lambda endpoint: (endpoint.service, endpoint.interface)))
-
-
-def check_against_vips(endpoints: tuple[Endpoint, ...], vips: tuple[Vip, ...], problems: list[Problem]) -> None:
-    """A catalogue that names other hosts than the VIPs means that probes and users look at different places."""
-    names = {name for vip in vips for name in (vip.name, vip.address)}
-    strangers: dict[str, list[str]] = {}
-    for endpoint in endpoints:
-        host = urlsplit(endpoint.url).hostname or ""
-        if host not in names:
-            strangers.setdefault(host, []).append(f"{endpoint.service} ({endpoint.interface})")
-    for host, services in sorted(strangers.items()):
-        problems.append(
-            Problem(
-                f"The catalogue sends {', '.join(services)} to {host}, which is neither VIP of this cloud.",
-                "keystone's catalogue",
-                "Correct the endpoint, or kolla_internal_fqdn and kolla_external_fqdn in environments/kolla/configuration.yml.",
-                severity="warning",
-            )
-        )

@@ -1,6 +1,6 @@
 """clouds.yaml and secure.yaml: which cloud, where its passwords lie, and whether openstacksdk can use them.
 
-The passwords themselves leave this module only to be made unreadable in everything that is written (`remember_secrets`).
+The passwords themselves leave this module only to be made unreadable in everything that is written (`target.secrets`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
 
-from rehearsal import redact
 from rehearsal.target.model import Problem
 from rehearsal.target.variables import VAULT_HEADER
 from rehearsal.target.variables import Encrypted
@@ -19,8 +18,6 @@ from rehearsal.target.variables import read_yaml
 if TYPE_CHECKING:
     from rehearsal.target.options import Options
 
-# Words that would turn every journal into [redacted] and hide nothing.
-_COMMON_WORDS = frozenset({"password", "passwd", "secret", "openstack", "changeme", "default"})
 _PREFERRED = ("admin", "openstack")
 
 
@@ -132,21 +129,3 @@ def has_secret(entry: Any) -> bool:
         return False
     secrets = [auth.get(key) for key in ("password", "application_credential_secret", "token")]
     return any(secret and not isinstance(secret, Encrypted) for secret in secrets)
-
-
-def remember_secrets(*files: str) -> None:
-    """Make every password in these files disappear from whatever is written from now on."""
-    for file in files:
-        if file:
-            for secret in _secrets(read_yaml(Path(file), [])):
-                if secret.lower() not in _COMMON_WORDS:
-                    redact.remember(secret)
-
-
-def _secrets(value: Any, key: str = "") -> list[str]:
-    if isinstance(value, dict):
-        return [found for name, item in value.items() for found in _secrets(item, str(name))]
-    if isinstance(value, list):
-        return [found for item in value for found in _secrets(item, key)]
-    secret = key.endswith(("password", "secret", "token", "passcode"))
-    return [value] if secret and isinstance(value, str) else []

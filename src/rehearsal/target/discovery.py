@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,8 @@ from rehearsal.target import catalogue
 from rehearsal.target import clouds
 from rehearsal.target import inventory
 from rehearsal.target import reconciled
+from rehearsal.target import secrets
+from rehearsal.target import trusted
 from rehearsal.target.model import Host
 from rehearsal.target.model import Problem
 from rehearsal.target.model import Target
@@ -62,7 +65,7 @@ def discover(options: Options) -> Target:
         repository.manager, repository.kolla, options.interface, problems, containers=options.containers
     )
     cloud = clouds.find_cloud(options, problems)
-    clouds.remember_secrets(cloud.clouds_file, cloud.secure_file)
+    secrets.remember_secrets(*secrets.files_of(root), cloud.clouds_file, cloud.secure_file)
     enabled = {
         name.removeprefix("enable_"): truth(value)
         for name in sorted(repository.kolla.values)
@@ -70,11 +73,9 @@ def discover(options: Options) -> Target:
         and (value := repository.kolla.resolve(name, {"openstack_version": release.openstack})) is not None
     }
     endpoints = catalogue.from_keystone(cloud, problems) if options.online and cloud.auth_url else ()
-    if endpoints:
-        catalogue.check_against_vips(endpoints, vips, problems)
-    else:
+    if not endpoints:
         endpoints = catalogue.from_ports(vips, enabled)
-    return Target(
+    target = Target(
         configuration=str(root),
         cloud=cloud.name,
         clouds_file=cloud.clouds_file,
@@ -89,8 +90,13 @@ def discover(options: Options) -> Target:
         release=release,
         enabled=enabled,
         namespace_file=repository.kolla.file("docker_namespace"),
-        problems=_unique(problems),
+        auth_url=cloud.auth_url,
+        api_ports=trusted.ports_of({name: repository.kolla.resolve(name) for name in repository.kolla.values}),
+        allowed_endpoints=trusted.checked(options.allowed_endpoints, problems),
     )
+    # What comes from keystone is not the configuration: a token goes only to addresses that the operator wrote down.
+    endpoints = trusted.sorted_out(endpoints, trusted.trust_of(target), problems)
+    return dataclasses.replace(target, endpoints=endpoints, problems=_unique(problems))
 
 
 def _unique(problems: list[Problem]) -> tuple[Problem, ...]:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from typing import Any
 from typing import Self
 
+from rehearsal.redact import redact
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -93,6 +95,9 @@ class Target:
     release: Release
     enabled: dict[str, bool] = field(default_factory=dict)
     namespace_file: str = ""
+    auth_url: str = ""  # as clouds.yaml has it
+    api_ports: tuple[int, ...] = ()  # of APIs, where the configuration sets them
+    allowed_endpoints: tuple[str, ...] = ()  # where the operator lets tokens go besides (see `trusted`)
     problems: tuple[Problem, ...] = ()
 
     @property
@@ -139,13 +144,15 @@ class Target:
         known["vips"] = tuple(Vip(**_known(Vip, vip)) for vip in data.get("vips", ()))
         known["endpoints"] = tuple(Endpoint(**_known(Endpoint, e)) for e in data.get("endpoints", ()))
         known["release"] = Release(**_known(Release, data["release"]))
+        known["api_ports"] = tuple(data.get("api_ports", ()))
+        known["allowed_endpoints"] = tuple(data.get("allowed_endpoints", ()))
         known["problems"] = tuple(Problem(**_known(Problem, p)) for p in data.get("problems", ()))
         return cls(**known)
 
     def save(self, path: Path) -> None:
         """Write the target as JSON, so that suites and other processes see the same cloud."""
         part = path.with_name(path.name + ".part")
-        part.write_text(json.dumps(self.to_dict(), indent=1) + "\n")
+        part.write_text(json.dumps(redact(self.to_dict()), indent=1) + "\n")
         part.replace(path)
 
     @classmethod

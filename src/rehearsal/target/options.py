@@ -19,7 +19,8 @@ DEFAULT_INTERFACE = Path("/interface")
 class Options:
     """`online`: ask keystone for the catalogue; without it, endpoints come from kolla's port table.
 
-    `containers`: ask the manager's containers for what the files do not have.
+    `containers`: ask the manager's containers for what the files do not have. `allowed_endpoints`: HOST, HOST:PORT or
+    URLs that the token may be sent to although the configuration does not name them.
     """
 
     configuration: Path = DEFAULT_CONFIGURATION
@@ -29,6 +30,7 @@ class Options:
     key: Path | None = None
     online: bool = True
     containers: bool = True
+    allowed_endpoints: tuple[str, ...] = ()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,6 +54,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="do not ask the manager's containers (docker exec) for inventory and versions",
     )
+    group.add_argument(
+        "--allow-endpoint",
+        action="append",
+        default=[],
+        metavar="HOST[:PORT]",
+        dest="allowed_endpoints",
+        help="let the token be sent to this endpoint of the catalogue, which the configuration does not name; may be "
+        "repeated (REHEARSE_ALLOW_ENDPOINTS, separated by blanks)",
+    )
     group.add_argument("--offline", action="store_true", help="do not ask the cloud's API for its catalogue")
 
 
@@ -66,6 +77,7 @@ def from_arguments(arguments: argparse.Namespace, environ: Mapping[str, str] = o
         key=Path(arguments.key).absolute() if arguments.key else base.key,
         online=base.online and not arguments.offline,
         containers=base.containers and not arguments.files_only,
+        allowed_endpoints=(*base.allowed_endpoints, *arguments.allowed_endpoints),
     )
 
 
@@ -84,6 +96,7 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Options:
         key=path("REHEARSE_KEY"),
         online=environ.get("REHEARSE_OFFLINE", "") == "",
         containers=environ.get("REHEARSE_FILES_ONLY", "") == "",
+        allowed_endpoints=tuple(environ.get("REHEARSE_ALLOW_ENDPOINTS", "").split()),
     )
 
 
@@ -103,4 +116,6 @@ def as_environment(options: Options) -> dict[str, str]:
         environment["REHEARSE_OFFLINE"] = "1"
     if not options.containers:
         environment["REHEARSE_FILES_ONLY"] = "1"
+    if options.allowed_endpoints:
+        environment["REHEARSE_ALLOW_ENDPOINTS"] = " ".join(options.allowed_endpoints)
     return environment

@@ -16,6 +16,7 @@ import jinja2
 import yaml
 from jinja2.sandbox import SandboxedEnvironment
 
+from rehearsal.redact import without_input
 from rehearsal.target.model import Problem
 
 if TYPE_CHECKING:
@@ -101,10 +102,12 @@ def read_yaml(path: Path, problems: list[Problem], *, required: bool = False) ->
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f"{path}:{mark.line + 1}" if mark else str(path)
-        problems.append(Problem(f"It is no valid YAML: {error.problem}.", where, "Correct the line."))
+        problems.append(
+            Problem(f"It is no valid YAML: {without_input(str(error.problem))}.", where, "Correct the line.")
+        )
         return {}
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        why = " ".join(str(error).split())
+        why = without_input(str(error))
         problems.append(Problem(f"It is no valid YAML: {why}.", str(path), "Correct the file."))
         return {}
     if data is None:
