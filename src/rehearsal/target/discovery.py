@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
 
+from rehearsal import expected
 from rehearsal.target import catalogue
 from rehearsal.target import clouds
 from rehearsal.target import inventory
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 DEFAULT_USER = "dragon"
 NEEDED_GROUPS = ("manager", "control", "compute")
+_DOUBT_REMEDY = "Write its value as it is; what is not known is neither passed nor failed."
 _SYSTEM_CA = "/etc/ssl/certs/ca-certificates.crt"
 
 
@@ -69,12 +72,13 @@ def discover(options: Options) -> Target:
         if name.startswith("enable_")
         and (value := repository.kolla.resolve(name, {"openstack_version": release.openstack})) is not None
     }
+    settings = _settings(repository.kolla, enabled, {"openstack_version": release.openstack, "groups": groups})
     endpoints = catalogue.from_keystone(cloud, problems) if options.online and cloud.auth_url else ()
     if endpoints:
         catalogue.check_against_vips(endpoints, vips, problems)
     else:
         endpoints = catalogue.from_ports(vips, enabled)
-    return Target(
+    target = Target(
         configuration=str(root),
         cloud=cloud.name,
         clouds_file=cloud.clouds_file,
@@ -88,9 +92,26 @@ def discover(options: Options) -> Target:
         endpoints=endpoints,
         release=release,
         enabled=enabled,
+        settings=settings,
         namespace_file=repository.kolla.file("docker_namespace"),
         problems=_unique(problems),
     )
+    where = str(root / "environments" / "kolla" / "configuration.yml")
+    told = [Problem(each, where, _DOUBT_REMEDY, severity="warning") for each in expected.doubts(target)]
+    return dataclasses.replace(target, problems=_unique([*problems, *told]))
+
+
+def _settings(kolla: Variables, enabled: dict[str, bool], extra: dict[str, Any]) -> dict[str, bool | int | str | None]:
+    """Return what is set and decides which containers there are, besides the switches; None: it cannot be worked out."""
+    found: dict[str, bool | int | str | None] = {}
+    for name in sorted(filter(expected.decides, kolla.values)):
+        if name.removeprefix("enable_") in enabled and name.startswith("enable_"):
+            continue
+        if kolla.values[name] is None:
+            continue  # it is written without a value
+        value = kolla.resolve(name, extra)
+        found[name] = value if isinstance(value, bool | int | str) else None
+    return found
 
 
 def _unique(problems: list[Problem]) -> tuple[Problem, ...]:
