@@ -307,6 +307,14 @@ def test_the_configuration_reaches_the_expectation(tmp_path, lines):
     assert set() == unwanted & names
 
 
+def test_a_pin_is_expected_where_it_stands(tmp_path):
+    """A pinned tag is what the container must have been made from: OSISM takes it before the release's own."""
+    options = make_repository(tmp_path, {"environments/kolla/images.yml": 'nova_tag: "2024.2"\nglance_api_tag: x\n'})
+    images = {each.container: each.image for each in expected.expected_containers(discover(options))}
+    assert ("2024.2", "x") == (images["nova_api"].rpartition(":")[2], images["glance_api"].rpartition(":")[2])
+    assert images["nova_libvirt"].endswith(":9.0.0.20250901")
+
+
 def test_what_the_configuration_does_not_tell_is_said(tmp_path):
     """A template over facts of a running host makes the containers doubtful, and a warning names both."""
     options = make_repository(tmp_path)

@@ -33,6 +33,7 @@ RELEASE_LABEL = "de.osism.release.openstack"
 _MANAGERS_IMAGES = frozenset({"kolla-ansible", "openstackclient"})
 """Images of the manager that carry the release's label as well; only kolla's own images carry kolla's."""
 _HEALTHCHECKS = "_enable_healthchecks"
+_PINS_OF_ALL = ("openstack_release", "openstack_tag", "kolla_image_version")
 _UNORDERED = (9999, 9)
 
 
@@ -81,7 +82,8 @@ def _rows() -> tuple[_Row, ...]:
 
 
 def _row(role: str, name: str, row: list[Any]) -> _Row:
-    image, version, group, health, rule, number = [*row, True, ""][:6] if len(row) < 6 else row
+    padded: list[Any] = [*row, True, ""] if len(row) == 4 else [*row, ""]
+    image, version, group, health, rule, number = padded[:6]
     groups = {group: True} if isinstance(group, str) else dict(group)
     within = str(groups.pop("within", ""))
     variables = tuple(f"kolla_{each}_version" for each in version.split("|"))
@@ -108,6 +110,20 @@ def container_names() -> set[str]:
 def roles() -> tuple[str, ...]:
     """Return the roles that are known, in the table's order."""
     return tuple(_table()["roles"])
+
+
+@functools.cache
+def pins() -> frozenset[str]:
+    """Return the variables that pin a container of kolla's to a tag or an image; other `_tag`s are none of them."""
+    images = {
+        name for row in _rows() for name in (row.container, row.role.replace("-", "_"), *map(_service, row.variables))
+    }
+    found = {f"{name}_{kind}" for name in images for kind in ("tag", "image_full")}
+    return frozenset(found | {name for row in _rows() for name in row.variables} | set(_PINS_OF_ALL))
+
+
+def _service(variable: str) -> str:
+    return variable.removeprefix("kolla_").removesuffix("_version")
 
 
 def is_leftover(container: str) -> bool:
@@ -148,8 +164,8 @@ def _compiled(rule: str) -> tuple[Callable[..., Any], frozenset[str]]:
 
 
 def decides(variable: str) -> bool:
-    """Return whether a variable of kolla's decides which containers there are, or whether they have health checks."""
-    named = variable in _table()["variables"] or variable in _without_default()
+    """Return whether a variable of kolla's decides which containers there are, whether they have health checks, or their tag."""
+    named = variable in _table()["variables"] or variable in _without_default() or variable in pins()
     return named or variable.startswith("enable_") or variable.endswith(_HEALTHCHECKS)
 
 
@@ -276,7 +292,7 @@ def _of_row(row: _Row, target: Target, claimed: Release, rules: Rules) -> list[E
     if not expected:
         return []
     names, doubt_of_number = _names(row, rules)
-    image, health = reference(claimed, row.image, *row.variables), _has_health_check(row, rules)
+    image, health = _image(row, target, claimed), _has_health_check(row, rules)
     found = []
     for group, rule in row.groups.items():
         counts, doubt_of_group = rules.verdict(rule)
@@ -311,6 +327,17 @@ def _has_health_check(row: _Row, rules: Rules) -> bool:
     rule = switch if switch in rules.target.settings else "enable_container_healthchecks"
     has, doubt = rules.verdict(row.health, rule)
     return has and not doubt
+
+
+def _image(row: _Row, target: Target, claimed: Release) -> str:
+    """Return the image's reference; a pin of the configuration comes over the release's own tag, as in OSISM."""
+    whole = target.settings.get(f"{row.container}_image_full")
+    if whole and isinstance(whole, str):
+        return whole
+    usual = reference(claimed, row.image, *row.variables)
+    pinned = (target.settings.get(f"{name}_tag") for name in (row.container, *map(_service, row.variables)))
+    tag = next((str(each) for each in pinned if each not in {None, ""}), "")
+    return f"{usual.rpartition(':')[0]}:{tag}" if tag else usual
 
 
 def reference(release: Release, image: str, *variables: str) -> str:

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 from typing import Any
 
 from rehearsal import events
+from rehearsal.expected import RELEASE_LABEL
+from rehearsal.expected import is_kollas
+from rehearsal.expected import stem
 from rehearsal.judging import budgets
 from rehearsal.results import Difference
 
@@ -27,8 +30,6 @@ _SINGULAR = {
     "hypervisors": "hypervisor",
 }
 _SHOWN = 6
-RELEASE_LABEL = "de.osism.release.openstack"
-KOLLA_NAMESPACE = "/kolla/"
 
 
 def differences(history: History) -> list[Difference]:
@@ -116,7 +117,7 @@ def _on_the_hosts(history: History) -> list[Difference]:
         new = {str(each["name"]): each for each in after[host].containers if each.get("name")}
         for name in sorted(old.keys() | new.keys()):
             of_manager = host in managers and not any(map(_is_kollas, (old.get(name, {}), new.get(name, {}))))
-            expected = name in replaced or of_manager
+            expected = stem(name) in replaced or of_manager
             found += _container(f"{name} on {host}", old.get(name), new.get(name), expected=expected)
     return found
 
@@ -150,9 +151,11 @@ def _told(old: dict[str, Any], new: dict[str, Any]) -> tuple[str, str]:
 
 
 def replaced_by_plan(history: History) -> set[str]:
-    """Return the names of the containers that steps of the plan replace."""
+    """Return the names of the containers that steps of the plan replace; without numbers where there are several of a kind."""
     return {
-        str(container) for step in budgets.steps_of(history.plan).values() for container in step.get("containers") or []
+        stem(str(container))
+        for step in budgets.steps_of(history.plan).values()
+        for container in step.get("containers") or []
     }
 
 
@@ -176,7 +179,8 @@ def unchanged(history: History) -> list[tuple[str, str]]:
     for step_id, step in budgets.steps_of(history.plan).items():
         if step.get("retag", True):
             for container in step.get("containers") or []:
-                wanted[str(container)] = wanted.get(str(container), True) and step_id in done
+                kind = stem(str(container))
+                wanted[kind] = wanted.get(kind, True) and step_id in done
     old_release = str(history.plan.get("from_release", ""))
     if old_release == str(history.plan.get("to_release", "")):
         return []
@@ -186,7 +190,7 @@ def unchanged(history: History) -> list[tuple[str, str]]:
         found += [
             (f"{each['name']} on {host}", str(each.get("image", "")))
             for each in after[host].containers
-            if wanted.get(str(each.get("name")))
+            if wanted.get(stem(str(each.get("name"))))
             and release_of(each) == old_release
             and image_of(each) == image_of(old.get(str(each["name"]), {}))
         ]
@@ -204,7 +208,7 @@ def strange(history: History) -> list[str]:
             f"{each['name']} on {host}"
             for each in after[host].containers
             if each.get("name") in old
-            and str(each["name"]) not in replaced
+            and stem(str(each["name"])) not in replaced
             and (release_of(each) or release_of(old[str(each["name"])]))
             and image_of(each) != image_of(old[str(each["name"])])
         ]
@@ -220,4 +224,5 @@ def release_of(container: dict[str, Any]) -> str:
 
 
 def _is_kollas(container: dict[str, Any]) -> bool:
-    return KOLLA_NAMESPACE in str(container.get("image", ""))
+    labels = container.get("labels")
+    return is_kollas(str(container.get("image", "")), labels if isinstance(labels, dict) else {})

@@ -72,7 +72,9 @@ def discover(options: Options) -> Target:
         if name.startswith("enable_")
         and (value := repository.kolla.resolve(name, {"openstack_version": release.openstack})) is not None
     }
-    settings = _settings(repository.kolla, enabled, {"openstack_version": release.openstack, "groups": groups})
+    settings = _settings(
+        repository.kolla, enabled, {**release.versions, "openstack_version": release.openstack, "groups": groups}
+    )
     endpoints = catalogue.from_keystone(cloud, problems) if options.online and cloud.auth_url else ()
     if endpoints:
         catalogue.check_against_vips(endpoints, vips, problems)
@@ -109,6 +111,8 @@ def _settings(kolla: Variables, enabled: dict[str, bool], extra: dict[str, Any])
             continue
         if kolla.values[name] is None:
             continue  # it is written without a value
+        if name in expected.pins() and not Path(kolla.file(name)).is_file():
+            continue  # OSISM's own, which follows the release
         value = kolla.resolve(name, extra)
         found[name] = value if isinstance(value, bool | int | str) else None
     return found
