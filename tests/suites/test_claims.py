@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from rehearsal import events
 from rehearsal import expected
+from rehearsal import sameness
 from rehearsal.claims import agents
 from rehearsal.claims import apis
 from rehearsal.claims import comparisons
@@ -735,6 +736,70 @@ def test_nothing_lost():
     ):
         with pytest.raises(NotObserved):
             judge("servers", before, after)
+
+
+def rows_of(kind, *rows):
+    return events.CloudFacts("x", {kind: list(rows)})
+
+
+HOSTS = st.from_regex(r"[a-z][a-z0-9-]{0,8}", fullmatch=True)
+
+
+@given(host=HOSTS, domain=HOSTS, kind=st.sampled_from(["agents", "services", "hypervisors"]), turned=st.booleans())
+def test_a_host_that_goes_by_its_full_name_is_no_loss(host, domain, kind, turned):
+    """Since 2025.1 OVS tells its host's full name: the agent is the same; one of another host, or one that died, is not."""
+    what = "" if kind == "hypervisors" else "OVN Controller agent on "
+    short, full = (
+        {"id": f"{what}{name}", "name": f"{what}{name}", "alive": True} for name in (host, f"{host}.{domain}.example")
+    )
+    before, after = (full, short) if turned else (short, full)
+    assert comparisons.nothing_lost(kind, rows_of(kind, before), rows_of(kind, after)).holds
+    dead = comparisons.nothing_lost(kind, rows_of(kind, before), rows_of(kind, after | {"alive": False}))
+    assert ("alive True became none" in dead.observed, dead.holds) == (True, False)
+    other = {**after, "id": f"{what}x{host}.{domain}.example"}
+    assert not comparisons.nothing_lost(kind, rows_of(kind, before), rows_of(kind, other)).holds
+    ambiguous = [{**full, "id": f"{what}{host}.{each}.example"} for each in ("a", "b")]
+    assert not comparisons.nothing_lost(kind, rows_of(kind, short), rows_of(kind, *ambiguous)).holds
+
+
+@pytest.mark.parametrize("kind", ["servers", "ports"])
+def test_a_move_of_the_operators_is_told_and_no_loss(kind):
+    """Another host is a planned change; another state is not, nor is no host at all."""
+    judged = comparisons.nothing_lost(kind, rows_of(kind, WEB), rows_of(kind, WEB | {"host": "b"}))
+    assert (f"1 {kind} as before; web: host a became b", True) == (judged.observed, judged.holds)
+    for lost in ({"host": "b", "status": "ERROR"}, {"host": ""}):
+        assert not comparisons.nothing_lost(kind, rows_of(kind, WEB), rows_of(kind, WEB | lost)).holds
+
+
+@given(old=st.integers(1, 4), new=st.integers(0, 5), broken=st.integers(0, 2))
+def test_an_amphora_that_octavia_replaced_is_no_loss(old, new, broken):
+    """As many new ones that work as went: a failover. Fewer, or such that do not work: a loss."""
+    gone = [{"id": f"o{at}", "name": f"amphora-o{at}", "status": "ACTIVE", "host": "a"} for at in range(old)]
+    came = [{"id": f"n{at}", "name": f"amphora-n{at}", "status": "ACTIVE", "host": "b"} for at in range(new)]
+    came += [{"id": f"e{at}", "name": f"amphora-e{at}", "status": "ERROR", "host": "b"} for at in range(broken)]
+    port = {"id": "p", "name": "p", "device": "o0", "status": "ACTIVE", "host": "a"}
+    before = events.CloudFacts("x", {"servers": [WEB, *gone], "ports": [port]})
+    after = events.CloudFacts("x", {"servers": [WEB, *came], "ports": []})
+    for kind in ("servers", "ports"):
+        assert (new >= old) == comparisons.nothing_lost(kind, before, after).holds
+    assert not comparisons.nothing_lost("servers", before, events.CloudFacts("x", {"servers": came})).holds
+
+
+def test_what_was_read_at_an_older_microversion_is_said():
+    """The comparison holds, and says that the newest microversion did not answer."""
+    after = events.CloudFacts(
+        "x", {"servers": [WEB], sameness.OLDER: {"servers": "were read at microversion 2.95: why"}}
+    )
+    judged = comparisons.nothing_lost("servers", facts(WEB), after)
+    assert ("1 servers as before; servers were read at microversion 2.95: why", True) == (judged.observed, judged.holds)
+
+
+def test_a_disabled_service_is_told():
+    """What somebody switched off for maintenance is up; the reason is said."""
+    rows = [agents.AgentView("nova-compute", "a", alive=True, enabled=False, reason="MAINTENANCE")]
+    judged = agents.alive(rows, "nova-compute", "a", "nova")
+    assert ("up, but disabled (MAINTENANCE)", True) == (judged.observed, judged.holds)
+    assert not hasattr(agents, "enabled")
 
 
 BEGAN = events.MigrationBegan("m1", "canary-0", "s", "a", "b", "mixed")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rehearsal.expectation import Expectation
 from rehearsal.expectation import NotObserved
+from rehearsal.sameness import same_host
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,11 +28,6 @@ class AgentView:
     def withdrew(self) -> bool:
         """It switched itself off, as nova-compute does while it has lost libvirt; the prefix is that of nova's driver."""
         return not self.enabled and self.reason.startswith("AUTO: ")
-
-
-def same_host(one: str, other: str) -> bool:
-    """Return whether two names mean one host: nova and neutron may know by its full name what the inventory calls short."""
-    return one == other or (("." in one) != ("." in other) and one.partition(".")[0] == other.partition(".")[0])
 
 
 def alive(agents: Iterable[AgentView], binary: str, host: str, service: str, *, cause: str = "") -> Expectation:

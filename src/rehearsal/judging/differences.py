@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from typing import Any
 
 from rehearsal import events
+from rehearsal import sameness
 from rehearsal.expected import RELEASE_LABEL
 from rehearsal.expected import is_kollas
 from rehearsal.expected import stem
@@ -38,9 +39,11 @@ def differences(history: History) -> list[Difference]:
 
 
 def compared(history: History) -> dict[str, bool]:
-    """Return for `cloud` and `hosts` whether there is a look before and a look after."""
-    looks = {"cloud": _cloud(history), "hosts": _hosts(history)}
-    return {name: bool(before) and bool(after) for name, (before, after) in looks.items()}
+    """Return for `cloud` and `hosts` whether there is a look before and a look after; hosts: with anything to compare."""
+    before, after = _cloud(history)
+    old, new = _hosts(history)
+    anything = any(old[host].containers or new[host].containers for host in old.keys() & new.keys())
+    return {"cloud": bool(before) and bool(after), "hosts": anything}
 
 
 def _cloud(history: History) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -52,12 +55,13 @@ def _cloud(history: History) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _in_the_cloud(history: History) -> list[Difference]:
     before, after = _cloud(history)
+    replaced = sameness.failed_over(before, after)
     found: list[Difference] = []
     for kind, rows in before.items():
         if not isinstance(after.get(kind), list) or not isinstance(rows, list):
             continue
         old = {str(row.get("id") or row.get("name")): row for row in rows}
-        new = {str(row.get("id") or row.get("name")): row for row in after[kind]}
+        new = _by_their_old_ids(kind, old, after[kind])
         singular = _SINGULAR.get(kind, kind)
         for key in sorted(old.keys() | new.keys()):
             one, other = old.get(key), new.get(key)
@@ -66,13 +70,25 @@ def _in_the_cloud(history: History) -> list[Difference]:
             name = str((one or other or {}).get("name") or key)
             if one is None or other is None:
                 change = "new" if one is None else "lost"
-                found.append(Difference(singular, name, change, _state(one), _state(other), expected=False))
+                expected = one is not None and key in replaced
+                found.append(Difference(singular, name, change, _state(one), _state(other), expected=expected))
             else:
                 keys = [part for part in {**one, **other} if one.get(part) != other.get(part)]
                 found.append(
                     Difference(singular, name, "changed", _state(one, keys), _state(other, keys), expected=False)
                 )
     return found
+
+
+def _by_their_old_ids(kind: str, old: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the rows of afterwards under the id that they had before, where that is another one."""
+    named = [{**row, "id": str(row.get("id") or row.get("name"))} for row in rows]
+    new = dict(zip((row["id"] for row in named), rows, strict=True))
+    for key, row in old.items():
+        again = None if key in new else sameness.found_again(kind, {**row, "id": key}, named)
+        if again is not None and again["id"] not in old:
+            new[key] = {**new.pop(again["id"]), **{part: row[part] for part in ("id", "name") if part in row}}
+    return new
 
 
 def _state(row: dict[str, Any] | None, keys: list[str] | None = None) -> str:
