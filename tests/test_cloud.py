@@ -7,10 +7,13 @@ import dataclasses
 import http.server
 import json
 import threading
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
+from openstack import exceptions as sdk_errors
 
+from rehearsal import cloudfacts
 from rehearsal.cloud import CLOUD_ERRORS
 from rehearsal.cloud import CloudError
 from rehearsal.cloud import connect
@@ -246,3 +249,29 @@ def test_what_clouds_yaml_itself_names_is_asked(service: Recorder, stranger: Rec
     with pytest.raises(CLOUD_ERRORS):
         list(connect(target(tmp_path, service.server_port, more)).network.networks())
     assert stranger.tokens
+
+
+@pytest.mark.parametrize(
+    ("newest", "older", "answers"), [(200, 200, True), (500, 200, True), (500, 500, False), (403, 200, False)]
+)
+def test_servers_are_read_at_an_older_microversion_and_it_is_said(newest: int, older: int, answers: bool) -> None:
+    """One failed server makes nova's list answer 500 from 2.96 on: 2.95 is asked then, and only then."""
+    asked: list[str] = []
+
+    def servers(*, all_projects: bool, microversion: str = "") -> list[object]:
+        assert all_projects
+        asked.append(microversion)
+        status = older if microversion else newest
+        if status != 200:
+            raise sdk_errors.HttpException("it failed", http_status=status)
+        return ["a server"]
+
+    fake = SimpleNamespace(compute=SimpleNamespace(servers=servers))
+    if not answers:
+        with pytest.raises(sdk_errors.HttpException):
+            cloudfacts.servers_of(fake)
+    else:
+        found, why = cloudfacts.servers_of(fake)
+        assert ["a server"] == found
+        assert ("microversion 2.95" in why and "HTTP 500" in why) == (newest == 500)
+    assert (["", "2.95"] if newest == 500 else [""]) == asked

@@ -734,6 +734,45 @@ def test_what_was_lost_fails_and_what_changed_is_told(judged):
     assert "Lost since before the upgrade: server web" in results.sentence
 
 
+@pytest.mark.parametrize("namespace", ["osism-release/2025.1", "kolla-mirror", "openstack.kolla", "kolla/release"])
+def test_a_mirror_hides_no_change(judged, namespace):
+    """Wherever the images lie: what the plan did not replace and changed fails, what a step should have replaced as well."""
+
+    def mirrored(facts):
+        rows = [{**row, "image": row["image"].replace("/kolla/", f":5000/{namespace}/")} for row in facts.containers]
+        return dataclasses.replace(facts, containers=rows)
+
+    before, after = (
+        containers("before", keystone="k:1", grafana="g:1"),
+        containers("after", keystone="k:2", grafana="g:2"),
+    )
+    results = judged(more=((60, mirrored(before)), (153, mirrored(after))))
+    assert "Another image, though no step of the plan replaces it: grafana on control-0" in results.sentence
+    stale = judged(more=((60, mirrored(before)), (153, mirrored(containers("after", keystone="k:1", grafana="g:1")))))
+    assert "keystone on control-0" in stale.sentence
+
+
+def test_two_empty_looks_compare_nothing(judged):
+    """Hosts on which no container was seen, before and after, are not proven."""
+    looks = (60, containers("before")), (153, containers("after"))
+    assert any("container" in gap.what.lower() for gap in judged(more=looks).not_proven)
+
+
+def test_planned_changes_are_no_losses(judged):
+    """An agent whose host goes by its full name is the same one; an amphora that octavia replaced is told as expected."""
+
+    def cloud(label, agent, amphora):
+        servers = [{"id": amphora, "name": f"amphora-{amphora}", "status": "ACTIVE"}]
+        return events.CloudFacts(label, {"servers": servers, "agents": [{"id": agent, "name": agent, "alive": True}]})
+
+    before = cloud("before", "OVN Controller agent on node-0", "1")
+    results = judged(more=((60, before), (165, cloud("after", "OVN Controller agent on node-0.example.org", "2"))))
+    assert {("amphora-1", "lost", True), ("amphora-2", "new", False)} == {
+        (each.name, each.change, each.expected) for each in results.differences
+    }
+    assert "Lost" not in results.sentence
+
+
 def test_a_host_that_was_not_observed_is_not_proven(judged):
     """A look that failed is named, and the host is not taken for empty."""
     results = judged(

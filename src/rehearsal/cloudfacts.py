@@ -6,6 +6,7 @@ by id, and what rehearsals made themselves is left out. Only reads.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 from typing import Any
 
@@ -15,6 +16,7 @@ from rehearsal.cloud import status_of
 from rehearsal.events import CloudFacts
 from rehearsal.naming import run_described
 from rehearsal.naming import run_of
+from rehearsal.sameness import OLDER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,18 +24,23 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 _GONE = 404
+_BROKEN = 500
+_OLDER_MICROVERSION = "2.95"
 
 
 def cloud_facts(connection: Any, label: str) -> CloudFacts:
     """Return the servers, ports, volumes, networks, routers, floating IPs, agents, services and hypervisors.
 
-    `facts` maps each kind to rows with `id` and `name`. A kind that could not be read is absent and named in `error`.
+    `facts` maps each kind to rows with `id` and `name`. A kind that could not be read is absent and named in `error`. What
+    could only be read at an older microversion is named under a key of its own, with the reason.
     """
     facts: dict[str, Any] = {}
     errors: list[str] = []
     ours = _own_projects(connection, errors)
     own_things: set[str] = set()
-    for kind, read in _KINDS.items():
+    older: dict[str, str] = {}
+    kinds: dict[str, Callable[[Any], Iterable[Row]]] = {**_KINDS, "servers": partial(_servers, older=older)}
+    for kind, read in kinds.items():
         rows: list[Row] = []
         try:
             for entry in read(connection):
@@ -45,6 +52,8 @@ def cloud_facts(connection: Any, label: str) -> CloudFacts:
             errors.append(f"{kind} could not be read: {sentence(error)}")
         else:
             facts[kind] = sorted(rows, key=lambda row: str(row["id"]))
+    if older:
+        facts[OLDER] = older
     return CloudFacts(label, facts, "; ".join(errors))
 
 
@@ -69,8 +78,25 @@ def _row(entry: Row) -> Row:
     return {key: value for key, value in entry.items() if not key.startswith("_")}
 
 
-def _servers(connection: Any) -> Iterable[Row]:
-    for each in connection.compute.servers(all_projects=True):
+def servers_of(connection: Any) -> tuple[list[Any], str]:
+    """Return all servers, and why they had to be read at an older microversion (empty: they had not).
+
+    From 2.96 on nova also lists each server's pinned zone, and answers 500 for all of them if one has no request spec.
+    """
+    try:
+        return list(connection.compute.servers(all_projects=True)), ""
+    except CLOUD_ERRORS as error:
+        if status_of(error) != _BROKEN:
+            raise
+        found = list(connection.compute.servers(all_projects=True, microversion=_OLDER_MICROVERSION))
+        return found, f"were read at microversion {_OLDER_MICROVERSION}: at the newest one {sentence(error)}"
+
+
+def _servers(connection: Any, older: dict[str, str] | None = None) -> Iterable[Row]:
+    found, why = servers_of(connection)
+    if why and older is not None:
+        older["servers"] = why
+    for each in found:
         addresses = [address["addr"] for ports in (each.addresses or {}).values() for address in ports]
         yield {
             "id": each.id,

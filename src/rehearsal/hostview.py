@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from typing import Any
 
 from rehearsal.expectation import NotObserved
+from rehearsal.observe_host import DOCKER_DEAD
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +34,10 @@ MOST_PEERS = 8
 
 @dataclass(frozen=True, slots=True)
 class ContainerView:
-    """One container as Docker describes it. `health` is healthy, unhealthy, starting or none (no health check)."""
+    """One container as Docker describes it. `health` is healthy, unhealthy, starting or none (no health check).
+
+    `checked_at` is when the last health check began; empty if there was none.
+    """
 
     name: str
     id: str
@@ -43,6 +47,7 @@ class ContainerView:
     started_at: str
     health: str = "none"
     health_said: str = ""
+    checked_at: str = ""
     exit_code: int = 0
     labels: dict[str, str] = field(default_factory=dict)
 
@@ -115,6 +120,11 @@ class HostView:
     libvirt: LibvirtView | None = None
     fact_ages_s: dict[str, float] | None = None
     errors: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def docker_is_dead(self) -> bool:
+        """Whether Docker itself does not run there, as against a look that failed."""
+        return not self.error and DOCKER_DEAD in self.errors.get("containers", "")
 
     def must_show(self, part: str) -> None:
         """Raise NotObserved unless this part of the host was seen."""

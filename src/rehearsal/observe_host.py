@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 DOCKER_SOCKET = "/var/run/docker.sock"
+DOCKER_FOLDER = "/var/lib/docker"
+"""Where Docker keeps its images unless it says otherwise."""
+DOCKER_DEAD = "Docker does not run: nothing answers at"
 LIBVIRT_PORTS = (16509, 16514)
 """kolla's libvirtd listens on 16509 (TCP) or on 16514 (TLS) for live migrations."""
 LIBVIRT_TIMEOUT_S = 5.0
@@ -50,7 +53,12 @@ class DockerConnection(http.client.HTTPConnection):
         """Connect to the socket on this host."""
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(20)
-        self.sock.connect(DOCKER_SOCKET)
+        try:
+            self.sock.connect(DOCKER_SOCKET)
+        except (FileNotFoundError, ConnectionRefusedError) as error:
+            raise OSError(
+                f"{DOCKER_DEAD} {DOCKER_SOCKET} ({error.strerror}); look at `systemctl status docker`"
+            ) from None
 
 
 def docker(path: str) -> Any:
@@ -107,8 +115,9 @@ def containers(*, ask: bool = False) -> list[dict[str, Any]]:
         health = state.get("Health") or {}
         log = health.get("Log") or []
         status, said = health.get("Status") or "none", (log[-1].get("Output") or "")[:300] if log else ""
+        checked_at = (log[-1].get("Start") or "") if log else ""
         if ask and status == "starting" and ask_health(seen["Id"], seen["Config"]):
-            status, said = "healthy", ASKED
+            status, said, checked_at = "healthy", ASKED, ""
         found.append(
             {
                 "name": seen["Name"].lstrip("/"),
@@ -122,6 +131,7 @@ def containers(*, ask: bool = False) -> list[dict[str, Any]]:
                 "pid": state.get("Pid") or 0,
                 "health": status,
                 "health_said": said,
+                "checked_at": checked_at,
                 "labels": kept(seen["Config"].get("Labels")),
                 "restart_count": seen.get("RestartCount") or 0,
             }
@@ -142,7 +152,10 @@ def images() -> list[dict[str, Any]]:
 def disks() -> list[dict[str, Any]]:
     """Return free and total bytes and inodes of the file systems that an upgrade fills: images first, then data and logs."""
     found, devices = [], set()
-    images_folder = docker("/info")["DockerRootDir"]
+    try:
+        images_folder = str(docker("/info")["DockerRootDir"])
+    except (OSError, ValueError, KeyError, http.client.HTTPException):
+        images_folder = DOCKER_FOLDER  # its disk fills whether Docker runs or not
     for folder in (images_folder, *DATA_FOLDERS):
         if not Path(folder).is_dir():
             continue

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from datetime import UTC
+from datetime import datetime
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rehearsal import events
+from rehearsal import expected
+from rehearsal import sameness
 from rehearsal.claims import agents
 from rehearsal.claims import apis
 from rehearsal.claims import comparisons
@@ -162,6 +167,138 @@ def test_container_unexpected():
         changed(name="osism-ansible", labels={}, image="registry.osism.tech/osism/osism-ansible:1"),
     ):
         assert containers.no_strangers(view(RUNNING, harmless), {"nova_api"}).holds
+
+
+MIRRORS = st.from_regex(r"[a-z0-9.]{1,9}(:5000)?(/[a-z0-9.]{1,9}){0,4}", fullmatch=True)
+
+
+@given(
+    mirror=MIRRORS,
+    label=st.sampled_from(["kolla_version", "de.osism.release.openstack"]),
+    name=st.sampled_from(["heat_api", "etcd", "x"]),
+)
+def test_a_mirror_hides_no_stranger(mirror, label, name):
+    """Wherever the images lie, a container of kolla's that nobody placed there is named, and the others are counted."""
+    ours = changed(image=f"{mirror}/nova-api:1", labels={label: "1"})
+    stranger = dataclasses.replace(ours, name=name, image=f"{mirror}/{name}:1")
+    judged = containers.no_strangers(view(ours, stranger), {"nova_api"})
+    assert (name, False) == (judged.observed, judged.holds)
+    alone = containers.no_strangers(view(ours), {"nova_api"})
+    assert alone.holds
+    assert "1 containers were compared" in alone.observed
+
+
+def test_nothing_to_compare_is_no_pass():
+    """Where no container is known as kolla's, the claim says that it compared none."""
+    for there in ((), (changed(name="ceph-mon", labels={}),)):
+        with pytest.raises(NotObserved, match="0 containers were compared"):
+            containers.no_strangers(view(*there), {"nova_api"})
+
+
+def test_a_service_that_is_on_and_unknown_is_told_as_such():
+    """Its containers are neither strangers nor passed; a real stranger beside them still fails."""
+    swift = changed(name="swift_proxy_server")
+    with pytest.raises(NotObserved, match=r"swift_proxy_server: enable_swift is on, but rehearse does not know"):
+        containers.no_strangers(view(RUNNING, swift), {"nova_api"}, ("swift",))
+    both = containers.no_strangers(view(RUNNING, swift, changed(name="heat_api")), {"nova_api"}, ("swift",))
+    assert ("heat_api", False) == (both.observed, both.holds)
+    assert not containers.no_strangers(view(RUNNING, swift), {"nova_api"}).holds
+
+
+def test_a_doubtful_container_is_neither_missing_nor_passed():
+    """Whether it belongs there is not known: then neither its absence nor its presence is judged."""
+    maybe = wanted(doubt="it is not known whether nova_api belongs here: x cannot be worked out")
+    for there in (view(), view(RUNNING)):
+        with pytest.raises(NotObserved, match="x cannot be worked out"):
+            containers.running(there, maybe)
+    with pytest.raises(NotObserved, match="x cannot be worked out"):
+        steps.replaced({}, view(), maybe, retag=True)
+    with pytest.raises(NotObserved, match="x cannot be worked out"):
+        images.ready(view(images={}), maybe, "2024.2", None)
+
+
+def test_unhealthy_may_mend_after_a_step():
+    """After a step unhealthy is waited for like starting; before the upgrade it is not."""
+    sick = view(changed(health="unhealthy"))
+    assert containers.is_settling(sick, WANTED, mending=True)
+    assert not containers.is_settling(sick, WANTED)
+    assert not containers.is_settling(view(RUNNING), WANTED, mending=True)
+    assert not containers.is_settling(view(changed(health="unhealthy", status="exited")), WANTED, mending=True)
+    assert "healthy after 47 s" == containers.healthy(view(RUNNING), WANTED, waited_s=47.2).observed
+
+
+@given(
+    before_s=st.integers(-3600, 3600),
+    zone=st.sampled_from(["Z", "+00:00", "+02:00"]),
+    fraction=st.sampled_from(["", ".1", ".123456789"]),
+)
+def test_healthy_from_before_the_start_is_stale(before_s, zone, fraction):
+    """A check that began before the container did told of another process; a moment in another zone is the same moment."""
+    started = datetime(2026, 11, 24, 6, 0, 0, tzinfo=UTC)
+    offset_h = 2 if zone == "+02:00" else 0
+    checked = started - timedelta(seconds=before_s) + timedelta(hours=offset_h)
+    text = checked.strftime("%Y-%m-%dT%H:%M:%S") + fraction + zone
+    seen = view(changed(started_at="2026-11-24T06:00:00.000000000Z", checked_at=text))
+    stale = before_s > 0
+    assert stale == containers.is_settling(seen, WANTED)
+    if stale:
+        with pytest.raises(NotObserved, match="was not checked since it was started"):
+            containers.healthy(seen, WANTED)
+    else:
+        assert containers.healthy(seen, WANTED).holds
+
+
+@pytest.mark.parametrize("said", [
+    "/bin/sh: -c: line 1: unexpected EOF while looking for matching `\"'", "sh: 1: Syntax error: Unterminated quoted string",
+    "bash: healthcheck_curl: command not found", "OCI runtime exec failed: exec failed: unable to start container process",
+])  # fmt: skip
+def test_a_health_check_that_fails_itself_is_told(said):
+    """Unhealthy in the shell's own words while the API answers: it is the check that is broken; else it is the service."""
+    sick = view(changed(health="unhealthy", health_said=said))
+    judged = containers.healthy(sick, WANTED, api="https://api:8774/ answers")
+    assert ("the health check itself fails" in judged.observed, judged.holds) == (True, False)
+    assert "itself" not in containers.healthy(sick, WANTED).observed
+    real = view(changed(health="unhealthy", health_said="curl: (22) 503"))
+    assert "itself" not in containers.healthy(real, WANTED, api="https://api:8774/ answers").observed
+
+
+def test_docker_that_does_not_run_is_named():
+    """No socket of Docker: the container does not run, and Docker is the reason; a look that failed proves nothing."""
+    dead = HostView(
+        "control-0", errors={"containers": "OSError: Docker does not run: nothing answers at /var/run/docker.sock"}
+    )
+    try:
+        judged = containers.running(dead, WANTED)
+    except NotObserved as unknown:  # which would skip this test instead of failing it
+        pytest.fail(f"unknown instead of failed: {unknown}")
+    assert not judged.holds
+    assert "Docker does not run on control-0" in judged.observed
+    with pytest.raises(NotObserved):
+        containers.running(HostView("control-0", errors={"containers": "TimeoutError: timed out"}), WANTED)
+
+
+@given(
+    name=st.from_regex(r"[a-z]{1,9}(_[a-z]{1,9}){0,3}", fullmatch=True),
+    kind=st.sampled_from(["tag", "image_full", "version"]),
+)
+def test_only_variables_of_the_releases_images_are_pins(name, kind):
+    """A variable that merely ends like a pin is none: a tag in glance belongs to no container."""
+    key = f"kolla_{name}_version" if kind == "version" else f"{name}_{kind}"
+    found = configuration.overrides("f", f"{key}: x\n")
+    assert (key in expected.pins()) == bool(found)
+    assert [] == configuration.overrides("f", "octavia_amp_image_tag: amphora\nceph_tag: x\nglance_my_tag: y\n")
+    assert 2 == len(configuration.overrides("f", "nova_tag: x\nnova_api_image_full: y\n"))
+
+
+def test_a_documented_hot_fix_is_allowed():
+    """The release's rolling tag in images.yml is OSISM's way to bring a fix; elsewhere, or of another release, it is a pin."""
+    here = "/opt/configuration/environments/kolla/images.yml"
+    text = 'keystone_tag: "2025.1"\n'
+    judged = configuration.no_overrides(configuration.overrides(here, text), "2025.1")
+    assert judged.holds
+    assert "hot-fix of 2025.1: keystone_tag" in judged.observed
+    for file, release in ((here, "2025.2"), (here, ""), (here.replace("images", "configuration"), "2025.1")):
+        assert not configuration.no_overrides(configuration.overrides(file, text), release).holds
 
 
 @pytest.mark.parametrize(
@@ -602,6 +739,70 @@ def test_nothing_lost():
     ):
         with pytest.raises(NotObserved):
             judge("servers", before, after)
+
+
+def rows_of(kind, *rows):
+    return events.CloudFacts("x", {kind: list(rows)})
+
+
+HOSTS = st.from_regex(r"[a-z][a-z0-9-]{0,8}", fullmatch=True)
+
+
+@given(host=HOSTS, domain=HOSTS, kind=st.sampled_from(["agents", "services", "hypervisors"]), turned=st.booleans())
+def test_a_host_that_goes_by_its_full_name_is_no_loss(host, domain, kind, turned):
+    """Since 2025.1 OVS tells its host's full name: the agent is the same; one of another host, or one that died, is not."""
+    what = "" if kind == "hypervisors" else "OVN Controller agent on "
+    short, full = (
+        {"id": f"{what}{name}", "name": f"{what}{name}", "alive": True} for name in (host, f"{host}.{domain}.example")
+    )
+    before, after = (full, short) if turned else (short, full)
+    assert comparisons.nothing_lost(kind, rows_of(kind, before), rows_of(kind, after)).holds
+    dead = comparisons.nothing_lost(kind, rows_of(kind, before), rows_of(kind, after | {"alive": False}))
+    assert ("alive True became none" in dead.observed, dead.holds) == (True, False)
+    other = {**after, "id": f"{what}x{host}.{domain}.example"}
+    assert not comparisons.nothing_lost(kind, rows_of(kind, before), rows_of(kind, other)).holds
+    ambiguous = [{**full, "id": f"{what}{host}.{each}.example"} for each in ("a", "b")]
+    assert not comparisons.nothing_lost(kind, rows_of(kind, short), rows_of(kind, *ambiguous)).holds
+
+
+@pytest.mark.parametrize("kind", ["servers", "ports"])
+def test_a_move_of_the_operators_is_told_and_no_loss(kind):
+    """Another host is a planned change; another state is not, nor is no host at all."""
+    judged = comparisons.nothing_lost(kind, rows_of(kind, WEB), rows_of(kind, WEB | {"host": "b"}))
+    assert (f"1 {kind} as before; web: host a became b", True) == (judged.observed, judged.holds)
+    for lost in ({"host": "b", "status": "ERROR"}, {"host": ""}):
+        assert not comparisons.nothing_lost(kind, rows_of(kind, WEB), rows_of(kind, WEB | lost)).holds
+
+
+@given(old=st.integers(1, 4), new=st.integers(0, 5), broken=st.integers(0, 2))
+def test_an_amphora_that_octavia_replaced_is_no_loss(old, new, broken):
+    """As many new ones that work as went: a failover. Fewer, or such that do not work: a loss."""
+    gone = [{"id": f"o{at}", "name": f"amphora-o{at}", "status": "ACTIVE", "host": "a"} for at in range(old)]
+    came = [{"id": f"n{at}", "name": f"amphora-n{at}", "status": "ACTIVE", "host": "b"} for at in range(new)]
+    came += [{"id": f"e{at}", "name": f"amphora-e{at}", "status": "ERROR", "host": "b"} for at in range(broken)]
+    port = {"id": "p", "name": "p", "device": "o0", "status": "ACTIVE", "host": "a"}
+    before = events.CloudFacts("x", {"servers": [WEB, *gone], "ports": [port]})
+    after = events.CloudFacts("x", {"servers": [WEB, *came], "ports": []})
+    for kind in ("servers", "ports"):
+        assert (new >= old) == comparisons.nothing_lost(kind, before, after).holds
+    assert not comparisons.nothing_lost("servers", before, events.CloudFacts("x", {"servers": came})).holds
+
+
+def test_what_was_read_at_an_older_microversion_is_said():
+    """The comparison holds, and says that the newest microversion did not answer."""
+    after = events.CloudFacts(
+        "x", {"servers": [WEB], sameness.OLDER: {"servers": "were read at microversion 2.95: why"}}
+    )
+    judged = comparisons.nothing_lost("servers", facts(WEB), after)
+    assert ("1 servers as before; servers were read at microversion 2.95: why", True) == (judged.observed, judged.holds)
+
+
+def test_a_disabled_service_is_told():
+    """What somebody switched off for maintenance is up; the reason is said."""
+    rows = [agents.AgentView("nova-compute", "a", alive=True, enabled=False, reason="MAINTENANCE")]
+    judged = agents.alive(rows, "nova-compute", "a", "nova")
+    assert ("up, but disabled (MAINTENANCE)", True) == (judged.observed, judged.holds)
+    assert not hasattr(agents, "enabled")
 
 
 BEGAN = events.MigrationBegan("m1", "canary-0", "s", "a", "b", "mixed")

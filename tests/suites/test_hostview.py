@@ -229,3 +229,29 @@ def test_the_ssh_configuration_knows_hosts_by_name(tmp_path):
     text = (tmp_path / "config").read_text()
     assert "Host control-0\n  HostName 10.0.0.10\n  HostKeyAlias control-0\n" in text
     assert "  User dragon\n  IdentityFile /key\n" in text
+
+
+def test_disks_are_looked_at_without_docker(monkeypatch, tmp_path):
+    """No socket of Docker: it is Docker that is named, and the file systems are told all the same."""
+    monkeypatch.setattr(observe_host, "DOCKER_SOCKET", str(tmp_path / "docker.sock"))
+    monkeypatch.setattr(observe_host, "DOCKER_FOLDER", str(tmp_path))
+    found = observe_host.main({})
+    assert found["errors"]["containers"].startswith(f"OSError: {observe_host.DOCKER_DEAD} {tmp_path}/docker.sock")
+    assert "disks" not in found["errors"]
+    assert found["disks"]
+    assert found["disks"][0]["holds_images"]
+    assert hostview.parse_view("a", found).docker_is_dead
+
+
+def test_the_moment_of_the_last_health_check_is_told(monkeypatch):
+    """Docker's log says when a check began; only so can one be told that is older than the container's start."""
+    row = {
+        "Id": "1", "Name": "/x", "Image": "i", "Created": "c",
+        "Config": {"Image": "r", "Labels": None},
+        "State": {"Status": "running", "ExitCode": 0, "StartedAt": "s", "Pid": 1, "Health": {"Status": "healthy", "Log": [
+            {"Start": "2026-11-24T06:00:00Z", "Output": ""}, {"Start": "2026-11-24T06:00:30Z", "Output": ""}]}},
+    }  # fmt: skip
+    monkeypatch.setattr(
+        observe_host, "docker", {"/containers/json?all=1": [row], "/containers/1/json": row}.__getitem__
+    )
+    assert ["2026-11-24T06:00:30Z"] == [each["checked_at"] for each in observe_host.containers()]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rehearsal.expectation import Expectation
 from rehearsal.expectation import NotObserved
+from rehearsal.sameness import same_host
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,15 +30,10 @@ class AgentView:
         return not self.enabled and self.reason.startswith("AUTO: ")
 
 
-def same_host(one: str, other: str) -> bool:
-    """Return whether two names mean one host: nova and neutron may know by its full name what the inventory calls short."""
-    return one == other or (("." in one) != ("." in other) and one.partition(".")[0] == other.partition(".")[0])
-
-
 def alive(agents: Iterable[AgentView], binary: str, host: str, service: str, *, cause: str = "") -> Expectation:
     """The service of this kind on this host reports itself and did not withdraw; every row of it, if it has several.
 
-    `cause` is what another check says about the host that makes a service withdraw: then this one says nothing of its own.
+    A service that somebody disabled is up; that it is disabled is told. `cause` is what another check says about the host that makes a service withdraw: then this one says nothing of its own.
     Raises NotObserved in that case.
     """
     rows = [agent for agent in agents if agent.binary == binary and same_host(agent.host, host)]
@@ -51,17 +47,7 @@ def alive(agents: Iterable[AgentView], binary: str, host: str, service: str, *, 
         if cause:
             raise NotObserved(f"{host}: {took}: {cause}; see the check of that")
         return Expectation(expected, took, holds=False, host=host, service=service)
-    last = f", last heard of at {dead[0].seen_at}" if dead and dead[0].seen_at else ""
-    return Expectation(
-        expected, f"{binary} is down{last}" if dead else "up", holds=not dead, host=host, service=service
-    )
-
-
-def enabled(agents: Iterable[AgentView], binary: str, host: str, service: str) -> Expectation:
-    """The service of this kind on this host is not switched off."""
-    rows = [agent for agent in agents if agent.binary == binary and same_host(agent.host, host)]
-    if not rows:
-        raise NotObserved(f"{binary} on {host} is not listed")
     off = next((row for row in rows if not row.enabled), None)
-    observed = f"disabled ({off.reason or 'no reason given'})" if off else "enabled"
-    return Expectation("enabled", observed, holds=off is None, host=host, service=service)
+    up = f"up, but disabled ({off.reason or 'no reason given'})" if off else "up"
+    last = f", last heard of at {dead[0].seen_at}" if dead and dead[0].seen_at else ""
+    return Expectation(expected, f"{binary} is down{last}" if dead else up, holds=not dead, host=host, service=service)

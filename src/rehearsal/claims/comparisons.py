@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from typing import Any
 
+from rehearsal import sameness
 from rehearsal.claims.migrations import moved
 from rehearsal.expectation import Expectation
 from rehearsal.expectation import NotObserved
@@ -34,25 +35,42 @@ _MOST_NAMED = 10
 
 
 def nothing_lost(kind: str, before: CloudFacts | None, after: CloudFacts) -> Expectation:
-    """Everything of this kind that was there before is still there, with the same state; what is new does not matter."""
+    """Everything of this kind that was there before is still there, with the same state; what is new does not matter.
+
+    What was moved to another host, or replaced by octavia, is told and is no loss.
+    """
     if before is None:
         raise NotObserved(f"the cloud's {kind} were not recorded before the upgrade")
     for facts, when in ((before, "before the upgrade"), (after, "now")):
         if kind not in facts.facts:
             raise NotObserved(f"the cloud's {kind} could not be observed {when}: {facts.error or 'no reason given'}")
-    now = {row["id"]: row for row in after.facts[kind]}
-    wrong = []
+    replaced = sameness.failed_over(before.facts, after.facts)
+    wrong, planned = [], []
     for row in sorted(before.facts[kind], key=lambda row: str(row["name"])):
-        if row["id"] not in now:
+        now = sameness.found_again(kind, row, after.facts[kind])
+        if now is None and str(row["id"]) in replaced:
+            planned.append(f"{row['name']} was replaced by octavia")
+        elif now is None:
             wrong.append(f"{row['name']} is lost")
         else:
-            wrong += [f"{row['name']}: {change}" for change in _changes(row, now[row["id"]])]
+            moved = kind in sameness.MOVABLE and bool(now.get("host"))
+            changes = _changes(row, now)
+            planned += [f"{row['name']}: {change}" for change in changes if moved and change.startswith("host ")]
+            wrong += [f"{row['name']}: {change}" for change in changes if not (moved and change.startswith("host "))]
     count = len(before.facts[kind])
-    told = "; ".join(wrong[:_MOST_NAMED]) + (
-        f"; and {len(wrong) - _MOST_NAMED} more" if len(wrong) > _MOST_NAMED else ""
-    )
     same = f"{count} {kind} as before" if count else f"there were no {kind}"
-    return Expectation(same, told or same, holds=not wrong, service=_SERVICES.get(kind, ""))
+    told = _some(wrong) or "; ".join([same, *([_some(planned)] if planned else []), *_older(kind, before, after)])
+    return Expectation(same, told, holds=not wrong, service=_SERVICES.get(kind, ""))
+
+
+def _some(sentences: list[str]) -> str:
+    more = f"; and {len(sentences) - _MOST_NAMED} more" if len(sentences) > _MOST_NAMED else ""
+    return "; ".join(sentences[:_MOST_NAMED]) + more
+
+
+def _older(kind: str, *looks: CloudFacts) -> list[str]:
+    told = [facts.facts.get(sameness.OLDER) or {} for facts in looks]
+    return list(dict.fromkeys(f"{kind} {each[kind]}" for each in told if kind in each))
 
 
 def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
@@ -60,7 +78,10 @@ def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     return [
         f"{key} {before[key] or 'none'} became {after[key] or 'none'}"
         for key in sorted(before)
-        if key in after and before[key] != after[key]
+        if key != "id"
+        and not (key == "name" and before["id"] != after["id"])
+        and key in after
+        and before[key] != after[key]
     ]
 
 

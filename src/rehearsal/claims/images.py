@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rehearsal import expected
 from rehearsal.expectation import Expectation
+from rehearsal.expectation import NotObserved
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,9 +50,18 @@ def ready(view: HostView, wanted: ExpectedContainer, claimed: str, plan: PlanSpe
         view.must_show("images")
         if wanted.image in view.images:
             return Expectation(wanted.image, wanted.image, holds=True, **where)
+    if wanted.doubt:
+        raise NotObserved(f"{wanted.host}: {wanted.doubt}")
     if plan is None:
         return Expectation(wanted.image, "not on the host", holds=False, **where)
-    needed_by = next((step.id for step in plan.steps if wanted.container in step.containers and step.retag), "")
+    needed_by = next(
+        (
+            step.id
+            for step in plan.steps
+            if expected.stem(wanted.container) in map(expected.stem, step.containers) and step.retag
+        ),
+        "",
+    )
     if not needed_by:
         return Expectation("no new image", f"no step of the plan replaces {wanted.container}", holds=True, **where)
     what = wanted.image if known else f"the image of {plan.to_release}"

@@ -27,6 +27,8 @@ def replaced(
     found = view.containers.get(wanted.container)
     where = {"host": wanted.host, "container": wanted.container, "service": wanted.role}
     expected = f"{wanted.image}, started during the step" if retag else "started during the step"
+    if found is None and wanted.doubt:
+        raise NotObserved(f"{wanted.host}: {wanted.doubt}")
     if found is None:
         return Expectation(expected, "no such container", holds=False, **where)
     if retag and found.image != wanted.image:

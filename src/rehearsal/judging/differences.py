@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING
 from typing import Any
 
 from rehearsal import events
+from rehearsal import sameness
+from rehearsal.expected import RELEASE_LABEL
+from rehearsal.expected import is_kollas
+from rehearsal.expected import stem
 from rehearsal.judging import plans
 from rehearsal.results import Difference
 
@@ -27,8 +31,6 @@ _SINGULAR = {
     "hypervisors": "hypervisor",
 }
 _SHOWN = 6
-RELEASE_LABEL = "de.osism.release.openstack"
-KOLLA_NAMESPACE = "/kolla/"
 
 
 def differences(history: History) -> list[Difference]:
@@ -37,9 +39,11 @@ def differences(history: History) -> list[Difference]:
 
 
 def compared(history: History) -> dict[str, bool]:
-    """Return for `cloud` and `hosts` whether there is a look before and a look after."""
-    looks = {"cloud": _cloud(history), "hosts": _hosts(history)}
-    return {name: bool(before) and bool(after) for name, (before, after) in looks.items()}
+    """Return for `cloud` and `hosts` whether there is a look before and a look after; hosts: with anything to compare."""
+    before, after = _cloud(history)
+    old, new = _hosts(history)
+    anything = any(old[host].containers or new[host].containers for host in old.keys() & new.keys())
+    return {"cloud": bool(before) and bool(after), "hosts": anything}
 
 
 def _cloud(history: History) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -54,12 +58,13 @@ def _cloud(history: History) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _in_the_cloud(history: History) -> list[Difference]:
     before, after = _cloud(history)
+    replaced = sameness.failed_over(before, after)
     found: list[Difference] = []
     for kind, rows in before.items():
         if not isinstance(after.get(kind), list) or not isinstance(rows, list):
             continue
         old = {str(row.get("id") or row.get("name")): row for row in rows}
-        new = {str(row.get("id") or row.get("name")): row for row in after[kind]}
+        new = _by_their_old_ids(kind, old, after[kind])
         singular = _SINGULAR.get(kind, kind)
         for key in sorted(old.keys() | new.keys()):
             one, other = old.get(key), new.get(key)
@@ -68,13 +73,25 @@ def _in_the_cloud(history: History) -> list[Difference]:
             name = str((one or other or {}).get("name") or key)
             if one is None or other is None:
                 change = "new" if one is None else "lost"
-                found.append(Difference(singular, name, change, _state(one), _state(other), expected=False))
+                expected = one is not None and key in replaced
+                found.append(Difference(singular, name, change, _state(one), _state(other), expected=expected))
             else:
                 keys = [part for part in {**one, **other} if one.get(part) != other.get(part)]
                 found.append(
                     Difference(singular, name, "changed", _state(one, keys), _state(other, keys), expected=False)
                 )
     return found
+
+
+def _by_their_old_ids(kind: str, old: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the rows of afterwards under the id that they had before, where that is another one."""
+    named = [{**row, "id": str(row.get("id") or row.get("name"))} for row in rows]
+    new = dict(zip((row["id"] for row in named), rows, strict=True))
+    for key, row in old.items():
+        again = None if key in new else sameness.found_again(kind, {**row, "id": key}, named)
+        if again is not None and again["id"] not in old:
+            new[key] = {**new.pop(again["id"]), **{part: row[part] for part in ("id", "name") if part in row}}
+    return new
 
 
 def _state(row: dict[str, Any] | None, keys: list[str] | None = None) -> str:
@@ -119,7 +136,7 @@ def _on_the_hosts(history: History) -> list[Difference]:
         new = {str(each["name"]): each for each in after[host].containers if each.get("name")}
         for name in sorted(old.keys() | new.keys()):
             of_manager = host in managers and not any(map(_is_kollas, (old.get(name, {}), new.get(name, {}))))
-            expected = name in replaced or of_manager
+            expected = stem(name) in replaced or of_manager
             found += _container(f"{name} on {host}", old.get(name), new.get(name), expected=expected)
     return found
 
@@ -153,8 +170,8 @@ def _told(old: dict[str, Any], new: dict[str, Any]) -> tuple[str, str]:
 
 
 def replaced_by_plan(history: History) -> set[str]:
-    """Return the names of the containers that steps of the plan replace."""
-    return {str(container) for _, spec in plans.specs(history) for container in spec.get("containers") or []}
+    """Return the names of the containers that steps of the plan replace; without numbers where there are several of a kind."""
+    return {stem(str(container)) for _, spec in plans.specs(history) for container in spec.get("containers") or []}
 
 
 def _updated_managers(history: History) -> set[str]:
@@ -177,7 +194,8 @@ def unchanged(history: History) -> list[tuple[str, str]]:
     for step_id, spec in plans.specs(history):
         if spec.get("retag", True):
             for container in spec.get("containers") or []:
-                wanted[str(container)] = wanted.get(str(container), True) and step_id in done
+                kind = stem(str(container))
+                wanted[kind] = wanted.get(kind, True) and step_id in done
     old_release = str(history.first.plan.get("from_release", ""))
     if old_release == str(history.plan.get("to_release", "")):
         return []
@@ -187,7 +205,7 @@ def unchanged(history: History) -> list[tuple[str, str]]:
         found += [
             (f"{each['name']} on {host}", str(each.get("image", "")))
             for each in after[host].containers
-            if wanted.get(str(each.get("name")))
+            if wanted.get(stem(str(each.get("name"))))
             and release_of(each) == old_release
             and image_of(each) == image_of(old.get(str(each["name"]), {}))
         ]
@@ -205,7 +223,7 @@ def strange(history: History) -> list[str]:
             f"{each['name']} on {host}"
             for each in after[host].containers
             if each.get("name") in old
-            and str(each["name"]) not in replaced
+            and stem(str(each["name"])) not in replaced
             and (release_of(each) or release_of(old[str(each["name"])]))
             and image_of(each) != image_of(old[str(each["name"])])
         ]
@@ -221,4 +239,5 @@ def release_of(container: dict[str, Any]) -> str:
 
 
 def _is_kollas(container: dict[str, Any]) -> bool:
-    return KOLLA_NAMESPACE in str(container.get("image", ""))
+    labels = container.get("labels")
+    return is_kollas(str(container.get("image", "")), labels if isinstance(labels, dict) else {})

@@ -122,7 +122,7 @@ class Witness:
         failed[some] = self._answered[until[some] - 1] >= low[some]
         looked = high - low >= self.period_ns
         within = np.searchsorted(self._sent, sent[1:]) - np.searchsorted(self._sent, done[:-1])
-        taken = (sent[1:] - done[:-1]) // self.period_ns - 1
+        taken = (sent[1:] - done[:-1]) // self.period_ns
         was_there = (low >= self._from_ns) & (high <= self._to_ns)
         found[1:] = was_there & ((~failed & looked) | (within < taken))
         return found

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
 
+from rehearsal import expected
 from rehearsal.target import catalogue
 from rehearsal.target import clouds
 from rehearsal.target import inventory
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 DEFAULT_USER = "dragon"
 NEEDED_GROUPS = ("manager", "control", "compute")
+_DOUBT_REMEDY = "Write its value as it is; what is not known is neither passed nor failed."
 _SYSTEM_CA = "/etc/ssl/certs/ca-certificates.crt"
 
 
@@ -72,6 +74,9 @@ def discover(options: Options) -> Target:
         if name.startswith("enable_")
         and (value := repository.kolla.resolve(name, {"openstack_version": release.openstack})) is not None
     }
+    settings = _settings(
+        repository.kolla, enabled, {**release.versions, "openstack_version": release.openstack, "groups": groups}
+    )
     endpoints = catalogue.from_keystone(cloud, problems) if options.online and cloud.auth_url else ()
     if not endpoints:
         endpoints = catalogue.from_ports(vips, enabled)
@@ -89,6 +94,7 @@ def discover(options: Options) -> Target:
         endpoints=endpoints,
         release=release,
         enabled=enabled,
+        settings=settings,
         namespace_file=repository.kolla.file("docker_namespace"),
         auth_url=cloud.auth_url,
         api_ports=trusted.ports_of({name: repository.kolla.resolve(name) for name in repository.kolla.values}),
@@ -96,7 +102,24 @@ def discover(options: Options) -> Target:
     )
     # What comes from keystone is not the configuration: a token goes only to addresses that the operator wrote down.
     endpoints = trusted.sorted_out(endpoints, trusted.trust_of(target), problems)
-    return dataclasses.replace(target, endpoints=endpoints, problems=_unique(problems))
+    where = str(root / "environments" / "kolla" / "configuration.yml")
+    told = [Problem(each, where, _DOUBT_REMEDY, severity="warning") for each in expected.doubts(target)]
+    return dataclasses.replace(target, endpoints=endpoints, problems=_unique([*problems, *told]))
+
+
+def _settings(kolla: Variables, enabled: dict[str, bool], extra: dict[str, Any]) -> dict[str, bool | int | str | None]:
+    """Return what is set and decides which containers there are, besides the switches; None: it cannot be worked out."""
+    found: dict[str, bool | int | str | None] = {}
+    for name in sorted(filter(expected.decides, kolla.values)):
+        if name.removeprefix("enable_") in enabled and name.startswith("enable_"):
+            continue
+        if kolla.values[name] is None:
+            continue  # it is written without a value
+        if name in expected.pins() and not Path(kolla.file(name)).is_file():
+            continue  # OSISM's own, which follows the release
+        value = kolla.resolve(name, extra)
+        found[name] = value if isinstance(value, bool | int | str) else None
+    return found
 
 
 def _unique(problems: list[Problem]) -> tuple[Problem, ...]:

@@ -79,7 +79,11 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The cloud under test. Paths are absolute strings; empty strings were not found (see `problems`)."""
+    """The cloud under test. Paths are absolute strings; empty strings were not found (see `problems`).
+
+    `enabled` are the switches `enable_NAME` that the configuration sets, `settings` the other variables that decide which
+    containers kolla runs; None: it is set to something that cannot be worked out.
+    """
 
     configuration: str
     cloud: str
@@ -94,6 +98,7 @@ class Target:
     endpoints: tuple[Endpoint, ...]
     release: Release
     enabled: dict[str, bool] = field(default_factory=dict)
+    settings: dict[str, bool | int | str | None] = field(default_factory=dict)
     namespace_file: str = ""
     auth_url: str = ""  # as clouds.yaml has it
     api_ports: tuple[int, ...] = ()  # of APIs, where the configuration sets them
