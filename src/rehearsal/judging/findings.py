@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rehearsal.judging import budgets
 from rehearsal.judging import course
+from rehearsal.judging import damage
 from rehearsal.judging import trust
 from rehearsal.judging import words
 from rehearsal.judging.differences import strange
@@ -47,6 +48,7 @@ def findings(history: History, judged: Judged, rooms: Rooms) -> list[Finding]:
         "the differences": lambda: _of_differences(history, judged),
         "the prober": lambda: _of_the_prober(history, judged),
         "the calibration": lambda: trust.findings(history),
+        "the recording": lambda: damage.findings(history),
         "the phases": lambda: _of_phases(history),
         "repeated steps": lambda: _of_repeated_steps(judged),
     }
@@ -259,8 +261,4 @@ def _of_the_prober(history: History, judged: Judged) -> list[Finding]:
         return []
     died = next(run for run in history.prober_runs if run.stopped is None)
     after = words.duration(died.last_beat_ns - history.began_ns)
-    return [
-        Finding(
-            Outcome.UNKNOWN, "prober", f"The prober died {after} into the run; nothing is known after that."
-        )
-    ]
+    return [Finding(Outcome.UNKNOWN, "prober", f"The prober died {after} into the run; nothing is known after that.")]

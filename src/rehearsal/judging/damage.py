@@ -1,0 +1,238 @@
+"""Whether the recording is as it was written: what is damaged, missing, doubled or not of this run is named here.
+
+Whatever is not as it was written may have said anything, so the verdict is unknown at least, and never better than it was
+when the recording was fresh. What a killed writer leaves behind is told and is no damage.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+from typing import Any
+
+import numpy as np
+
+from rehearsal import closing
+from rehearsal import events
+from rehearsal.chain import Flaw
+from rehearsal.judging import words
+from rehearsal.results import Finding
+from rehearsal.verdict import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from collections.abc import Iterator
+
+    from rehearsal.history import History
+    from rehearsal.samples import Written
+
+SUBJECT = "recording"
+_PLACES = 3
+_FILES = 20
+_UNWRITTEN_BEATS = 2
+"""Samples of a beat are handed over before the second beat after it is written: both go through one thread."""
+
+
+def findings(history: History) -> list[Finding]:
+    """Return what is not as it was written, one sentence a file; then what killed writers left behind."""
+    flaws = _flaws(history)
+    deciding = _by_file([flaw for flaw in flaws if flaw.decides])
+    found = [Finding(Outcome.UNKNOWN, SUBJECT, _sentence(file, mine)) for file, mine in _first(deciding)]
+    if len(deciding) > _FILES:
+        found.append(Finding(Outcome.UNKNOWN, SUBJECT, f"{len(deciding) - _FILES} more files are damaged."))
+    if deciding and (before := _verdict_before(history)) is not None and before.outcome == Outcome.FAIL:
+        found.append(Finding(Outcome.FAIL, SUBJECT, _still_failed(before)))
+    told = _by_file([flaw for flaw in flaws if not flaw.decides])
+    return [*found, *(Finding(Outcome.OK, SUBJECT, f"{_places(file, mine)}.") for file, mine in _first(told))]
+
+
+def remarks(history: History) -> list[str]:
+    """Return what a reader should know about a recording that cannot be checked, as a whole or in part."""
+    if not history.journals:
+        return []
+    without = [each.file for each in history.journals if each.opened is None and each.records]
+    begun = [each.file for each in history.journals if each.opened is not None and each.unchecked]
+    old = " (it was written by a version before there were any)"
+    if without and not any(each.opened for each in history.journals):
+        return [f"The recording carries no checksums{old}: whether it is as it was written cannot be checked."]
+    if names := [*without, *begun]:
+        return [f"What was written before there were checksums cannot be checked: {words.listed(names)}."]
+    return []
+
+
+def _flaws(history: History) -> list[Flaw]:
+    found = [flaw for each in history.journals for flaw in each.flaws]
+    for account in history.accounts.values():
+        found += account.flaws
+    found += _of_openings(history)
+    found += _of_counts(history)
+    found += _of_listed_files(history)
+    found += [
+        Flaw(each.file, "", "its last writer was killed, or is still at work", decides=False)
+        for each in history.journals
+        if each.opened is not None and not each.closed and not any(flaw.decides for flaw in each.flaws)
+    ]
+    return found
+
+
+def _by_file(flaws: Iterable[Flaw]) -> dict[str, list[Flaw]]:
+    found: defaultdict[str, list[Flaw]] = defaultdict(list)
+    for flaw in flaws:
+        found[flaw.file].append(flaw)
+    return found
+
+
+def _first(by_file: dict[str, list[Flaw]]) -> Iterator[tuple[str, list[Flaw]]]:
+    yield from list(by_file.items())[:_FILES]
+
+
+def _places(file: str, flaws: list[Flaw]) -> str:
+    said = "; ".join(f"{flaw.place}: {flaw.what}" if flaw.place else flaw.what for flaw in flaws[:_PLACES])
+    more = f"; and {words.plural(len(flaws) - _PLACES, 'more place')}" if len(flaws) > _PLACES else ""
+    return f"{file}, {said}{more}"
+
+
+def _sentence(file: str, flaws: list[Flaw]) -> str:
+    if all(flaw.by_writer for flaw in flaws):
+        return f"Not everything could be recorded: {_places(file, flaws)}."
+    return (
+        f"The recording is damaged: {_places(file, flaws)}. What it said there is not known; restore the file from its copy "
+        "and judge again."
+    )
+
+
+def _still_failed(before: events.RunJudged) -> str:
+    return f"This run was judged FAIL when it ended, and its recording was damaged since: {before.sentence}"
+
+
+def _about(history: History) -> list[Any]:
+    return [record.event for each in history.journals if each.file == closing.FILE for record in each.about]
+
+
+def _verdict_before(history: History) -> events.RunJudged | None:
+    return next((event for event in reversed(_about(history)) if isinstance(event, events.RunJudged)), None)
+
+
+# --- samples -------------------------------------------------------------------------------------------------------
+
+
+def _of_openings(history: History) -> list[Flaw]:
+    """Compare what each sample file says of itself with what the journals say."""
+    opened = next((each.opened for each in history.journals if each.opened is not None and not each.unchecked), None)
+    if opened is None:
+        return []
+    found = []
+    for account in history.accounts.values():
+        for writer in account.writers:
+            mark = writer.opened.get("recording")
+            if mark is None:
+                found.append(Flaw(account.file, "", "it carries no checksums, as the journals do"))
+            elif mark != opened.recording:
+                run = str(writer.opened.get("run"))[:60]
+                found.append(Flaw(account.file, "", f"it is not of this recording, but of another one of run {run}"))
+    return found
+
+
+def _of_counts(history: History) -> list[Flaw]:
+    """Compare what each prober says that it stored with what is found."""
+    for run in history.prober_runs:
+        name = run.event.samples_file
+        if name.removeprefix("samples/") not in history.accounts and (history.run_dir / name).exists():
+            return []  # it was not read to its end, and the verdict says why
+    writers = [writer for account in history.accounts.values() for writer in account.writers]
+    found = []
+    place = least = 0
+    for run in history.prober_runs:
+        stopped = run.stopped
+        if stopped is None:
+            beats = [each.sent for at, each in history.of(events.ProberBeat) if run.started_ns < at <= run.last_beat_ns]
+            least += sum(beats[:-_UNWRITTEN_BEATS])
+        elif stopped.stored:
+            match = next((at for at in range(place, len(writers)) if _is_of(writers[at], stopped.stored)), None)
+            if match is None:
+                found.append(Flaw(run.event.samples_file, "", _differs(stopped.stored, writers[place:])))
+            else:
+                place = match + 1
+    return [*found, *_of_killed(history, writers, least), *_of_old_counts(history, writers)]
+
+
+def _is_of(writer: Written, stored: dict[str, int]) -> bool:
+    return writer.closed and _counted(writer) == stored
+
+
+def _counted(writer: Written) -> dict[str, int]:
+    return {str(probe): int(writer.counts[probe]) for probe in np.flatnonzero(writer.counts)}
+
+
+def _total(writers: Iterable[Written]) -> int:
+    return sum(int(writer.counts.sum()) for writer in writers)
+
+
+def _differs(stored: dict[str, int], writers: list[Written]) -> str:
+    told = sum(stored.values())
+    nearest = min(writers, key=lambda writer: abs(told - _total([writer])), default=None)
+    if nearest is None:
+        return f"the prober stored {words.plural(told, 'sample')} and none of them is found"
+    counted = _counted(nearest)
+    if counted == stored:
+        return "the prober ended in order, and the end of its file is missing"
+    probes = [probe for probe in {**stored, **counted} if stored.get(probe, 0) != counted.get(probe, 0)]
+    names = words.listed([f"number {probe}" for probe in probes])
+    return (
+        f"the prober stored {words.plural(told, 'sample')}, and {words.number(_total([nearest]))} are found (of the probes, "
+        f"these differ: {names})"
+    )
+
+
+def _of_killed(history: History, writers: list[Written], least: int) -> list[Flaw]:
+    """A prober that was killed said once a second how much it had; at most the last of it may be missing."""
+    stopped = sum(sum(run.stopped.stored.values()) for run in history.prober_runs if run.stopped is not None)
+    found = _total(writers) - stopped
+    if not least or found >= least:
+        return []
+    name = next(run.event.samples_file for run in history.prober_runs if run.stopped is None)
+    what = f"a prober that was killed had stored at least {words.plural(least, 'sample')}, and {words.number(max(found, 0))} are found"
+    return [Flaw(name, "", what)]
+
+
+def _of_old_counts(history: History, writers: list[Written]) -> list[Flaw]:
+    """The first versions counted all probes together, and only at the end."""
+    stopped = [run.stopped for run in history.prober_runs if run.stopped is not None and not run.stopped.stored]
+    told, found = sum(each.recorded for each in stopped), _total(writers)
+    if not stopped or len(stopped) < len(history.prober_runs) or told == found:
+        return []
+    what = f"the prober recorded {words.plural(told, 'sample')}, and {words.number(found)} are found"
+    return [Flaw(history.prober_runs[0].event.samples_file, "", what)]
+
+
+# --- files ---------------------------------------------------------------------------------------------------------
+
+
+def _of_listed_files(history: History) -> list[Flaw]:
+    """Compare the files with what the last attempt that ended in order left."""
+    listed = next((event for event in reversed(_about(history)) if isinstance(event, events.FilesListed)), None)
+    if listed is None:
+        return []
+    latest = listed.attempts == len(history.attempts)
+    there = closing.files_of(history.run_dir)
+    found = []
+    for each in listed.files:
+        name, size_bytes = str(each.get("name")), each.get("bytes")
+        if not isinstance(size_bytes, int) or not (latest or closing.only_grows(name)):
+            continue
+        path = there.get(name)
+        if path is None:
+            found.append(Flaw(name, "", "it is gone", closing.is_evidence(name)))
+        elif what := _changed(path, size_bytes, str(each.get("sha256")), grows=closing.only_grows(name)):
+            found.append(Flaw(name, "", what, closing.is_evidence(name)))
+    return found
+
+
+def _changed(path: Any, size_bytes: int, sha256: str, *, grows: bool) -> str:
+    now_bytes = path.stat().st_size
+    if now_bytes < size_bytes:
+        return (
+            f"it has {words.number(now_bytes)} of the {words.number(size_bytes)} bytes that it had when the run ended"
+        )
+    same = closing.sha256_of(path, size_bytes) == sha256
+    return "" if same and (grows or now_bytes == size_bytes) else "it is not as it was when the run ended"
