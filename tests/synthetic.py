@@ -523,6 +523,17 @@ def _migration(migration: ScriptedMigration) -> list[tuple[float, events.Event]]
     ]
 
 
+def looks(*, from_s: float = 60.0, to_s: float = 165.0) -> tuple[tuple[float, events.Event], ...]:
+    """What a run sees of the cloud and of its hosts before the first step and after the last: nothing is another."""
+    facts = {"servers": [{"id": "1", "name": "web", "status": "ACTIVE"}], "ports": []}
+    row = {"name": "nova_api", "image": "registry/kolla/nova-api:2025.1", "image_id": "1", "started_at": "then"}
+    found: list[tuple[float, events.Event]] = []
+    for at_s, label in ((from_s, "before"), (to_s, "after")):
+        found.append((at_s, events.CloudFacts(label, dict(facts))))
+        found += [(at_s, events.HostFacts(label, host, [row])) for host in ("control-0", "compute-0", "compute-1")]
+    return tuple(found)
+
+
 def check(gate: str, outcome: str = "ok", **fields: Any) -> events.CheckDone:
     """A check's record with everything a reader may want to see."""
     suite = "inflight" if gate.startswith("step:") else gate

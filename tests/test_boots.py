@@ -12,18 +12,21 @@ from hypothesis import strategies as st
 
 from rehearsal import events
 from rehearsal.boots import MOMENTS
+from rehearsal.boots import MOMENTS_IN_FACTS
 from rehearsal.history import load
 from rehearsal.judge import judge
 from rehearsal.samples import SampleStoreWriter
 from rehearsal.samples import read_chunks
 from rehearsal.verdict import Outcome
 from tests.synthetic import Scenario
+from tests.synthetic import ScriptedMigration
 from tests.synthetic import ScriptedStep
 from tests.synthetic import Trouble
 from tests.synthetic import _began
 from tests.synthetic import at_ns
 from tests.synthetic import check
 from tests.synthetic import write_run
+from tests.test_judge_guests import report
 
 S = 1_000_000_000
 CUT_S = 95.0
@@ -38,7 +41,7 @@ def _again(script):
     return dataclasses.replace(_began(script), attempt=2)
 
 
-def rebooted(run_dir, *, up_before_s, set_back_s=0.0):
+def rebooted(run_dir, *, up_before_s, set_back_s=0.0):  # noqa: C901 - kind by kind
     """Rewrite a recording as if the machine had been rebooted at CUT_S: until then its clock was `up_before_s` ahead."""
     shift_ns, cut_ns = round(up_before_s * S), at_ns(CUT_S)
     for path in (run_dir / "journal").glob("*.jsonl"):
@@ -50,6 +53,11 @@ def rebooted(run_dir, *, up_before_s, set_back_s=0.0):
                 for kind, names in MOMENTS.items():
                     if record["kind"] == events.kind_of(kind):
                         record.update({name: record[name] + shift_ns for name in names})
+                if record["kind"] == "beacon-heard":
+                    moments = MOMENTS_IN_FACTS[events.BeaconHeard]
+                    record["facts"].update(
+                        {name: record["facts"][name] + shift_ns for name in moments if name in record["facts"]}
+                    )
                 if "boot_id" in record and record["kind"] in {"run-began", "prober-started"}:
                     record["boot_id"] = "the boot before"
             else:
@@ -87,6 +95,11 @@ FAILURES = {
     "an outage of another service": {"troubles": (Trouble("nova", 35.0, 41.0),)},
     "an outage of a canary": {"troubles": (Trouble("canary-0", 36.0, 45.0),)},
     "a canary that was booted again": {"more": ((60.0, events.BeaconHeard("canary-0", "another boot")),)},
+    "a guest's file": {"more": (report(20), report(60, file_sha256="other"))},
+    "a guest's pause": {
+        "migrations": (ScriptedMigration("m1", "canary-0", 55, 65),),
+        "more": (report(52), report(68, pauses=1, pause_longest_ms=9_000.0, pause_limit_ms=100)),
+    },
     "a check": {"checks": (check("step:keystone", "fail", node_id="own"),)},
     "something lost": {
         "more": (

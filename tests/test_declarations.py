@@ -39,7 +39,18 @@ def announced(spec, **fields):
     """The event of a spec as the prober writes it, and as it wrote it before there were the fields."""
     usual = {
         name: getattr(spec, name)
-        for name in ("probe", "name", "lane", "service", "target", "period_ns", "deadline_ns", "soft_ns", "canary", "vip")
+        for name in (
+            "probe",
+            "name",
+            "lane",
+            "service",
+            "target",
+            "period_ns",
+            "deadline_ns",
+            "soft_ns",
+            "canary",
+            "vip",
+        )
     }
     return events.ProbeDeclared(**usual, address=numeric_address(spec), **fields)
 
@@ -62,9 +73,7 @@ def test_an_old_declaration_says_what_a_new_one_says(  # noqa: PLR0917 - what is
     at_vip = {"vip": vip, "interface": interface, **where}
     specs = lanes.endpoint_probes(numbers, service=service, **at_vip)
     specs += lanes.backend_probes(numbers, service=service, server=server, **where)
-    specs += lanes.canary_probes(
-        numbers, canary=canary, address=ADDRESS[family], beacon_port=9, udp_hz=1.0
-    )
+    specs += lanes.canary_probes(numbers, canary=canary, address=ADDRESS[family], beacon_port=9, udp_hz=1.0)
     for spec in specs:
         old, new = announced(spec), announced(spec, interface=spec.interface, family=family, server=spec.server)
         assert completed(old) == new
@@ -162,7 +171,9 @@ def test_nobody_else_takes_a_probe_s_name_apart():
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in parsing:
                 text = ast.unparse(node.func.value)
-                if text.rpartition(".")[2] == "vip" or text.endswith(("declared.name", "probe.name", "spec.name", "probe_name")):
+                if text.rpartition(".")[2] == "vip" or text.endswith(
+                    ("declared.name", "probe.name", "spec.name", "probe_name")
+                ):
                     found.append(f"{path.relative_to(SRC)}:{node.lineno}: {ast.unparse(node)}")
     assert not found
 

@@ -12,6 +12,7 @@ from rehearsal.judge import judge
 from rehearsal.verdict import Outcome
 from tests.synthetic import Scenario
 from tests.synthetic import Trouble
+from tests.synthetic import looks
 from tests.synthetic import write_run
 
 EVERYTHING = ["calibration", "probes", "canaries", "migrations", "suites"]
@@ -30,8 +31,9 @@ def judged(tmp_path, monkeypatch):
         began = events.RunBegan
         monkeypatch.setattr(events, "RunBegan", lambda **values: began(**values, parts=parts))
         try:
+            more = [(1.0 + n, each) for n, each in enumerate(calibrations)]
             run_dir = tmp_path / str(len(list(tmp_path.iterdir())))
-            write_run(run_dir, Scenario(more=tuple((1.0 + n, each) for n, each in enumerate(calibrations)), **fields))
+            write_run(run_dir, Scenario(more=(*more, *looks()), **fields))
         finally:
             monkeypatch.undo()
         return judge(history.load(run_dir))

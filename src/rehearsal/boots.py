@@ -31,6 +31,8 @@ MOMENTS: dict[type[events.Event], tuple[str, ...]] = {
     events.WitnessClock: ("asked_ns", "answered_ns"),
 }
 """The fields of events that are moments of this machine's monotonic clock; a moment of 0 was never."""
+MOMENTS_IN_FACTS: dict[type[events.Event], tuple[str, ...]] = {events.BeaconHeard: ("asked_ns", "told_ns")}
+"""Those that stand in what a guest told."""
 _BACK_NS = 60_000_000_000  # blocks of one boot are in order of time but for what was in flight
 
 
@@ -90,6 +92,13 @@ def _shifted(record: Record, shift_ns: int) -> Record:
     if names:
         moved = {name: at_ns + shift_ns if (at_ns := getattr(event, name)) else at_ns for name in names}
         event = dataclasses.replace(event, **moved)
+    if isinstance(event, events.BeaconHeard):
+        told = {
+            name: event.facts[name] + shift_ns
+            for name in MOMENTS_IN_FACTS[events.BeaconHeard]
+            if isinstance(event.facts.get(name), int)
+        }
+        event = dataclasses.replace(event, facts={**event.facts, **told})
     return dataclasses.replace(record, t_ns=record.t_ns + shift_ns, event=event)
 
 

@@ -18,6 +18,26 @@ if TYPE_CHECKING:
     from rehearsal.events import Event
 
 
+_ENDS = {3: "with an internal error of pytest", 4: "because pytest could not be used so", 5: "without finding a check"}
+
+
+def trouble_of(suite: str, rc: int | None, *, passed: bool) -> str:
+    """Return why the end of a suite's process leaves its gate undecided; empty if it ended as its checks say.
+
+    `rc` is pytest's exit code (negative: killed by that signal; None: its end was not seen), `passed`: no check failed
+    or is unknown.
+    """
+    if rc is None:
+        return f"the end of suite {suite} was not seen"
+    if rc < 0:
+        return f"suite {suite} was killed by signal {-rc}"
+    if rc in _ENDS:
+        return f"suite {suite} ended {_ENDS[rc]} (exit code {rc})"
+    if rc != 0 and passed:
+        return f"suite {suite} ended with exit code {rc}, although every check passed"
+    return ""
+
+
 def checks_of(events: Iterable[Event]) -> list[CheckDone]:
     """Return what became of every claim of one suite's journal: also of those that its process did not live to check."""
     done: list[CheckDone] = []

@@ -93,7 +93,7 @@ class Oracle:
         self.pieces = self._pieces()
 
     def _blind(self, moment: float) -> bool:
-        return any(stall.from_s <= moment <= stall.to_s for stall in self.world.stalls)
+        return any(stall.from_s <= moment <= stall.told_to_s for stall in self.world.stalls)
 
     # --- the truth -------------------------------------------------------------------------------------------------
 

@@ -90,12 +90,12 @@ def _write_prober(run_dir: Path, world: World, script: synthetic.Scenario, sampl
             writer.append(array_of(samples))
         for second in range(1, int(world.duration_s) + 1):
             clock.now_s = float(second)
-            if any(stall.from_s <= second < stall.to_s for stall in world.stalls):
+            if any(stall.from_s <= second < stall.told_to_s for stall in world.stalls):
                 continue
             for stall in world.stalls:
-                if second - 1 <= stall.to_s < second:
+                if second - 1 <= stall.told_to_s < second:
                     journal.write(
-                        events.ProberBlind(at_ns(stall.from_s), at_ns(stall.to_s), "the prober was not running")
+                        events.ProberBlind(at_ns(stall.from_s), at_ns(stall.told_to_s), "the prober was not running")
                     )
             journal.write(
                 events.ProberBeat(
@@ -104,8 +104,10 @@ def _write_prober(run_dir: Path, world: World, script: synthetic.Scenario, sampl
             )
         clock.now_s = world.duration_s
         for stall in world.stalls:
-            if stall.to_s >= int(world.duration_s):
-                journal.write(events.ProberBlind(at_ns(stall.from_s), at_ns(stall.to_s), "the prober was not running"))
+            if stall.told_to_s >= int(world.duration_s):
+                journal.write(
+                    events.ProberBlind(at_ns(stall.from_s), at_ns(stall.told_to_s), "the prober was not running")
+                )
         journal.write(events.ProberStopped(reason="stop", recorded=len(samples)))
 
 

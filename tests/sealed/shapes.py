@@ -153,7 +153,7 @@ def b5_jump(rng: Random) -> World:
 
 
 def b6_backlog(rng: Random) -> World:
-    """A prober that stood still reads what waited for it some time after it said that it sees again."""
+    """A prober that stood still reads what waited for it, one after the other, when it goes on."""
     lanes = _shallow(rng, 0.0, answer_s=_between(rng, 0.005, 0.5), soft_s=_pick(rng, 1.0, 0.6))
     lanes += tuple(_lane(rng, "deep", period, answer_s=0.3) for period in (1.0, 5.0)[: rng.randrange(3)])
     stalls = tuple(
@@ -163,6 +163,13 @@ def b6_backlog(rng: Random) -> World:
     faults = (slow,) if rng.randrange(2) else ()
     allowed = {"longest_s": 10.0, "slow_longest_s": _pick(rng, 0.5, 1.0, 2.0, slow.length_s)}
     return _world(rng, "B6", lanes, (_step("two", 10.0, 30.0, allowed),), faults=faults, stalls=stalls)
+
+
+def b6_untold(rng: Random) -> World:
+    """The same as recorded by a prober that did not count the reading as blind: nothing in the recording can tell."""
+    world = b6_backlog(rng)
+    stalls = tuple(dataclasses.replace(stall, told=False) for stall in world.stalls)
+    return changed(world, "B6-untold", stalls=stalls)
 
 
 def b7a_deep_alone(rng: Random) -> World:
@@ -392,6 +399,7 @@ SHAPES: dict[str, Callable[[Random], World]] = {
     "B5": b5_queue,
     "B5-jump": b5_jump,
     "B6": b6_backlog,
+    "B6-untold": b6_untold,
     "B7a": b7a_deep_alone,
     "B7b": b7b_deep_at_the_ends,
     "B7c": b7c_hidden_in_shorter,

@@ -105,11 +105,21 @@ class Queue:
 
 @dataclass(frozen=True)
 class Stall:
-    """The prober stands still; what waited for it is read `backlog_s` later at most, after it said that it sees again."""
+    """The prober stands still; what waited for it is read `backlog_s` later at most.
+
+    `told`: the prober says that it was blind until everything was read. Those before 2026-12 said that they saw again when
+    the first late sample was sent, and excused a slow answer only if they had stood still for longer than a period.
+    """
 
     from_s: float
     to_s: float
     backlog_s: float = 0.0
+    told: bool = True
+
+    @property
+    def told_to_s(self) -> float:
+        """Until when the prober says that it was blind."""
+        return self.to_s + (self.backlog_s if self.told else 0.0)
 
 
 @dataclass(frozen=True)
@@ -255,11 +265,13 @@ class _Taking:
         stall = self._stalled(done)
         if stall is None:
             return sample_class, done, flags
-        done = stall.to_s + self.rng.uniform(0.0, stall.backlog_s)
+        waited = self.rng.uniform(0.0, stall.backlog_s)
+        done = stall.to_s + waited
         if sample_class in {Class.OK, Class.SLOW_OK}:
-            stood = stall.to_s - max(sent, stall.from_s)
+            stood = stall.to_s - max(sent, stall.from_s) + (waited if stall.told else 0.0)
             sample_class = Class.SLOW_OK if done - sent > self.lane.soft_s else Class.OK
-            if sample_class is Class.SLOW_OK and stood > self.lane.period_s and done - sent - stood <= self.lane.soft_s:
+            excused = stood > (0.0 if stall.told else self.lane.period_s)
+            if sample_class is Class.SLOW_OK and excused and done - sent - stood <= self.lane.soft_s:
                 flags |= BLIND
         elif stall.to_s - max(sent, stall.from_s) > self.lane.period_s:
             flags |= BLIND

@@ -12,7 +12,8 @@ from typing import Any
 
 from rehearsal import events
 from rehearsal.claimed import checks_of
-from rehearsal.judging import budgets
+from rehearsal.claimed import trouble_of
+from rehearsal.judging import plans
 from rehearsal.judging import words
 from rehearsal.results import Check
 from rehearsal.results import Step
@@ -22,6 +23,7 @@ from rehearsal.verdict import worst
 if TYPE_CHECKING:
     from rehearsal.history import History
     from rehearsal.history import StepRun
+    from rehearsal.history import SuiteRun
 
 
 def checks(history: History) -> list[Check]:
@@ -77,20 +79,48 @@ def gate_names(step: dict[str, Any], step_id: str) -> list[str]:
     ]
 
 
-def gate(name: str, checked: list[Check]) -> tuple[Outcome, str]:
-    """Return a gate's outcome and a sentence."""
+def gate(history: History, name: str, checked: list[Check]) -> tuple[Outcome, str]:
+    """Return a gate's outcome and a sentence.
+
+    It is judged by its checks. How its suites ended and what was decided then can only make it worse: a suite that broke
+    may have left checks out, and a decision stands for checks of which the record was lost.
+    """
     mine = [check for check in checked if check.gate == name]
+    trouble = _trouble(history, name, mine)
     if not mine:
-        return Outcome.UNKNOWN, "its gate has no record of any check"
+        return Outcome.UNKNOWN, trouble or "its gate has no record of any check"
     outcome = worst(check.outcome for check in mine)
+    decided = _decided(history, name)
+    if decided.rank < outcome.rank:
+        return decided, f"its gate was decided {decided.shown}, and no check on record says why"
     if outcome is Outcome.OK:
-        return outcome, f"{words.plural(len(mine), 'check')} passed"
+        return (Outcome.UNKNOWN, trouble) if trouble else (outcome, f"{words.plural(len(mine), 'check')} passed")
     bad = [check for check in mine if check.outcome is outcome]
     first = told(bad[0])
     return (
         outcome,
         f"{len(bad)} of {words.plural(len(mine), 'check')} {'failed' if outcome is Outcome.FAIL else 'unknown'}: {first}",
     )
+
+
+def _newest(history: History, name: str) -> dict[str, SuiteRun]:
+    return {run.event.suite: run for run in history.suites if run.event.gate == name}
+
+
+def _trouble(history: History, name: str, checked: list[Check]) -> str:
+    """Return how a suite of a gate ended that leaves it undecided; empty if none did."""
+    found = [
+        trouble_of(suite, run.rc, passed=all(check.outcome is Outcome.OK for check in checked if check.suite == suite))
+        for suite, run in _newest(history, name).items()
+    ]
+    return "; ".join(filter(None, found))
+
+
+def _decided(history: History, name: str) -> Outcome:
+    """Return what was decided at a gate, when its suites ran the last time; ok if nothing is on record."""
+    begun_ns = max((run.began_ns for run in _newest(history, name).values()), default=0)
+    decisions = [event for at_ns, event in history.of(events.GateDecided) if event.gate == name and at_ns >= begun_ns]
+    return outcome_of(decisions[-1].outcome) if decisions else Outcome.OK
 
 
 def told(check: Check) -> str:
@@ -105,15 +135,38 @@ def told(check: Check) -> str:
 
 def steps(history: History, checked: list[Check]) -> list[Step]:
     """Return every step of the plan in order, also those that did not run, and steps that only the journal names."""
-    planned = budgets.steps_of(history.plan)
     runs: dict[str, list[StepRun]] = {}
     for run in history.steps:
         runs.setdefault(run.step, []).append(run)
-    found = [_step(step_id, spec, runs.get(step_id, []), checked) for step_id, spec in planned.items()]
-    return found + [_step(step_id, {}, seen, checked) for step_id, seen in runs.items() if step_id not in planned]
+    # A step that was repeated counts as it went the last time, by the plan that was followed then.
+    last = dict(plans.specs(history))
+    asked = _asked(history, checked)
+    return [_step(step_id, spec, runs.get(step_id, []), history, checked, asked) for step_id, spec in last.items()]
 
 
-def _step(step_id: str, spec: dict[str, Any], runs: list[StepRun], checked: list[Check]) -> Step:
+def _asked(history: History, checked: list[Check]) -> list[str]:
+    """Return the gates that a suite ran for, or that a check names, in order."""
+    return list(dict.fromkeys([*(run.event.gate for run in history.suites), *(check.gate for check in checked)]))
+
+
+def _gates_of(step_id: str, spec: dict[str, Any], asked: list[str]) -> list[str]:
+    """Return the gates that the step's plan wanted, and those that a later plan wanted of it and were asked."""
+    own = f"step:{step_id}"
+    return list(
+        dict.fromkeys(
+            [*gate_names(spec, step_id), *(name for name in asked if name == own or name.startswith(f"{own}:"))]
+        )
+    )
+
+
+def _step(  # noqa: PLR0913, PLR0917 - what is known about one step
+    step_id: str,
+    spec: dict[str, Any],
+    runs: list[StepRun],
+    history: History,
+    checked: list[Check],
+    asked: list[str],
+) -> Step:
     title = str(spec.get("title") or step_id)
     services = [str(service) for service in spec.get("services") or []]
     if not runs:
@@ -122,7 +175,7 @@ def _step(step_id: str, spec: dict[str, Any], runs: list[StepRun], checked: list
     last = runs[-1]
     outcomes: list[tuple[Outcome, str]] = [_command(last)]
     if last.ended_ns is not None:
-        outcomes += [gate(name, checked) for name in gate_names(spec, step_id)]
+        outcomes += [gate(history, name, checked) for name in _gates_of(step_id, spec, asked)]
     outcome = worst(each for each, _ in outcomes)
     notes = [text for each, text in outcomes if each is outcome and (text and outcome is not Outcome.OK)]
     if len(runs) > 1:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from typing import Any
 
 from rehearsal import events
-from rehearsal.judging import budgets
+from rehearsal.judging import plans
 from rehearsal.results import Difference
 
 if TYPE_CHECKING:
@@ -43,7 +43,10 @@ def compared(history: History) -> dict[str, bool]:
 
 
 def _cloud(history: History) -> tuple[dict[str, Any], dict[str, Any]]:
-    seen = [(event.label, event.facts) for _, event in history.of(events.CloudFacts) if event.facts]
+    looks = [event for _, event in history.of(events.CloudFacts) if event.facts]
+    # A look that saw everything is worth more than one that did not, whichever came first.
+    whole = {look.label for look in looks if not look.error}
+    seen = [(look.label, look.facts) for look in looks if not look.error or look.label not in whole]
     before: dict[str, Any] = next((facts for label, facts in seen if label == "before"), {})
     after: dict[str, Any] = next((facts for label, facts in reversed(seen) if label == "after"), {})
     return before, after
@@ -151,14 +154,12 @@ def _told(old: dict[str, Any], new: dict[str, Any]) -> tuple[str, str]:
 
 def replaced_by_plan(history: History) -> set[str]:
     """Return the names of the containers that steps of the plan replace."""
-    return {
-        str(container) for step in budgets.steps_of(history.plan).values() for container in step.get("containers") or []
-    }
+    return {str(container) for _, spec in plans.specs(history) for container in spec.get("containers") or []}
 
 
 def _updated_managers(history: History) -> set[str]:
     """Return the hosts whose own containers the plan updates: those of the group manager, if a step does that."""
-    if not any(step.get("updates_manager") for step in budgets.steps_of(history.plan).values()):
+    if not any(spec.get("updates_manager") for _, spec in plans.specs(history)):
         return set()
     groups = history.last.event.target.get("groups")
     return set(map(str, groups.get("manager") or [])) if isinstance(groups, dict) else set()
@@ -173,11 +174,11 @@ def unchanged(history: History) -> list[tuple[str, str]]:
     before, after = _hosts(history)
     done = {run.step for run in history.steps if run.rc == 0}
     wanted: dict[str, bool] = {}
-    for step_id, step in budgets.steps_of(history.plan).items():
-        if step.get("retag", True):
-            for container in step.get("containers") or []:
+    for step_id, spec in plans.specs(history):
+        if spec.get("retag", True):
+            for container in spec.get("containers") or []:
                 wanted[str(container)] = wanted.get(str(container), True) and step_id in done
-    old_release = str(history.plan.get("from_release", ""))
+    old_release = str(history.first.plan.get("from_release", ""))
     if old_release == str(history.plan.get("to_release", "")):
         return []
     found = []

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from rehearsal.judging import budgets
 from rehearsal.judging import course
 from rehearsal.judging import damage
+from rehearsal.judging import plans
 from rehearsal.judging import trust
+from rehearsal.judging import unobserved
 from rehearsal.judging import words
 from rehearsal.judging.differences import strange
 from rehearsal.judging.differences import unchanged
@@ -40,6 +42,7 @@ def findings(history: History, judged: Judged, rooms: Rooms) -> list[Finding]:
     """Return one sentence for everything that is not ok, failures first; then what a reader should know anyway."""
     parts: dict[str, Callable[[], list[Finding]]] = {
         "how the run ended": lambda: _of_the_end(history),
+        "the plan": lambda: _of_the_plan(history),
         "the steps": lambda: _of_steps(judged),
         "the gates": lambda: _of_gates(history, judged),
         "the losses": lambda: _of_losses(judged),
@@ -50,6 +53,7 @@ def findings(history: History, judged: Judged, rooms: Rooms) -> list[Finding]:
         "the calibration": lambda: trust.findings(history),
         "the recording": lambda: damage.findings(history),
         "the phases": lambda: _of_phases(history),
+        "what was not observed": lambda: unobserved.findings(history),
         "repeated steps": lambda: _of_repeated_steps(judged),
     }
     found = [
@@ -136,6 +140,18 @@ def _of_the_end(history: History) -> list[Finding]:
     return [*found, Finding(Outcome.UNKNOWN, "run", f"{text[0].upper()}{text[1:]}.")]
 
 
+def _of_the_plan(history: History) -> list[Finding]:
+    return [
+        Finding(
+            Outcome.OK,
+            "plan",
+            f"The plan was edited before attempt {attempt}: {words.listed(edited)}. "
+            "What happened before is judged by the plan that was followed then.",
+        )
+        for attempt, edited in plans.edits(history)
+    ]
+
+
 def _of_steps(judged: Judged) -> list[Finding]:
     bad = [step for step in judged.steps if step.outcome is not Outcome.OK]
     not_run = [step.id for step in bad if not step.attempts]
@@ -157,7 +173,7 @@ def _of_gates(history: History, judged: Judged) -> list[Finding]:
     """The gates before and after; those of steps speak through their steps."""
     found = []
     for name, shown in (("preflight", "Pre-flight"), ("postflight", "Post-flight")):
-        outcome, sentence = course.gate(name, judged.checks)
+        outcome, sentence = course.gate(history, name, judged.checks)
         if outcome is Outcome.UNKNOWN and not any(check.gate == name for check in judged.checks):
             if name == "postflight" and history.last.reason != "finished":
                 continue  # it was never reached, and the end says why
@@ -218,9 +234,7 @@ def _of_missing_migrations(history: History, judged: Judged) -> list[Finding]:
     made = {migration.occasion for migration in judged.migrations}
     run = {step.id for step in judged.steps if step.rc == 0}
     wanted = [
-        str(step.get("migrate"))
-        for step_id, step in budgets.steps_of(history.plan).items()
-        if step.get("migrate") and step_id in run
+        str(spec.get("migrate")) for step_id, spec in plans.specs(history) if spec.get("migrate") and step_id in run
     ]
     if history.last.reason != "finished":
         return []

@@ -225,7 +225,7 @@ def _late(guest: _Guest, history: History, figure: str, what: str) -> GuestFigur
             told = pair.after.facts.get(f"{figure}_longest_ms") if longest_ms is None else longest_ms
             most = round(told * _MS) if isinstance(told, int | float) else None
             lost.append(_Lost(pair, Length(0 if longest_ms is None or most is None else most, most or 0, most), count))
-    return _judged(guest, figure, lost, budgets.guest_ns(history.plan, figure), what, only_migrating=True)
+    return _judged(guest, figure, lost, _Allowed(history, figure), what, only_migrating=True)
 
 
 def _clock(guest: _Guest, history: History) -> GuestFigure:
@@ -235,11 +235,11 @@ def _clock(guest: _Guest, history: History) -> GuestFigure:
         if pair.migrating:
             low, high = (round(each * 1e9) for each in beacon.stood_still_s(pair.before, pair.after))
             lost.append(_Lost(pair, Length(low, (low + high) // 2, high), 1))
-    budget_ns = budgets.guest_ns(history.plan, "pause")
+    allowed = _Allowed(history, "pause")
     if not lost:
         reason = "no two reports lie around a migration of it"
-        return GuestFigure(guest.name, "clock", Outcome.UNKNOWN, reason, budget_ns=budget_ns)
-    return _judged(guest, "clock", lost, budget_ns, "its clock stood still", only_migrating=True)
+        return GuestFigure(guest.name, "clock", Outcome.UNKNOWN, reason, budget_ns=allowed.now_ns)
+    return _judged(guest, "clock", lost, allowed, "its clock stood still", only_migrating=True)
 
 
 def _asked(guest: _Guest, history: History, figure: str, who: str) -> GuestFigure:
@@ -253,7 +253,8 @@ def _asked(guest: _Guest, history: History, figure: str, who: str) -> GuestFigur
             low = None if found.at_least_ms is None else round(found.at_least_ms * _MS)
             high = None if found.at_most_ms is None else round(found.at_most_ms * _MS)
             lost.append(_Lost(pair, Length(low or 0, ((low or 0) + (high or 0)) // 2, high), max(1, found.runs)))
-    budget_ns = budgets.guest_ns(history.plan, figure)
+    allowed = _Allowed(history, figure)
+    budget_ns = allowed.now_ns
     if not asked:
         none = ": it gave none" if figure == "dns" and any("asks" in report.facts for report in guest.reports) else ""
         reason = f"{who} was not asked from inside{none}"
@@ -261,7 +262,7 @@ def _asked(guest: _Guest, history: History, figure: str, who: str) -> GuestFigur
     if not ever:
         reason = f"{who} never gave it a good answer, so that nothing could be lost ({words.plural(asked, 'question')})"
         return GuestFigure(guest.name, figure, Outcome.UNKNOWN, reason, budget_ns=budget_ns)
-    row = _judged(guest, figure, lost, budget_ns, f"{who} did not answer", good=f"{who} answered always")
+    row = _judged(guest, figure, lost, allowed, f"{who} did not answer", good=f"{who} answered always")
     more = f"; {failed} of {words.plural(asked, 'question')} failed{f' ({what})' if what else ''}"
     return dataclasses.replace(row, reason=f"{row.reason}{more}")
 
@@ -282,13 +283,14 @@ def _peers(guest: _Guest, history: History) -> list[GuestFigure]:
             longest = round(max(told["longest_ms"], silent_ms) * _MS)
             if told["gaps"] > 0 or silent_ms:
                 lost.append(_Lost(pair, Length(longest, longest, longest), told["gaps"] + bool(silent_ms)))
-        budget_ns = budgets.guest_ns(history.plan, "peer")
+        allowed = _Allowed(history, "peer")
+        budget_ns = allowed.now_ns
         figure = f"peer {name}"
         if not answered:
             reason = f"{name} never answered ({words.plural(asked, 'question')})"
             rows.append(GuestFigure(guest.name, figure, Outcome.UNKNOWN, reason, budget_ns=budget_ns))
             continue
-        row = _judged(guest, figure, lost, budget_ns, f"{name} did not answer", good=f"{name} answered always")
+        row = _judged(guest, figure, lost, allowed, f"{name} did not answer", good=f"{name} answered always")
         ways = f", {there} lost on the way there and {back} on the way back" if there or back else ""
         rows.append(
             dataclasses.replace(
@@ -311,11 +313,29 @@ def _silent_ms(report: beacon.Heard, peer: str) -> float:
 # --- one row ---------------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class _Allowed:
+    """How long a figure may be, by the plan of its time."""
+
+    history: History
+    figure: str
+
+    @property
+    def now_ns(self) -> int | None:
+        """By the plan of the last attempt (ns): None if it does not say."""
+        return budgets.guest_ns(self.history.plan, self.figure)
+
+    def between(self, pair: Pair) -> list[int | None]:
+        """By the plans that were followed from one report to the next (ns): two if it was edited in between."""
+        moments = (pair.from_ns, pair.to_ns)
+        return list(dict.fromkeys(budgets.guest_ns(self.history.plan_at(at_ns), self.figure) for at_ns in moments))
+
+
 def _judged(  # noqa: PLR0913 - the last three by keyword
     guest: _Guest,
     figure: str,
     lost: Sequence[_Lost],
-    budget_ns: int | None,
+    allowed: _Allowed,
     what: str,
     *,
     only_migrating: bool = False,
@@ -324,24 +344,21 @@ def _judged(  # noqa: PLR0913 - the last three by keyword
     """Return the row of a figure: the worst that was seen, judged if there is a budget for it and it is in its scope."""
     if not guest.pairs:
         return GuestFigure(
-            guest.name, figure, Outcome.UNKNOWN, "there are no two reports of one boot", budget_ns=budget_ns
+            guest.name, figure, Outcome.UNKNOWN, "there are no two reports of one boot", budget_ns=allowed.now_ns
         )
     if not lost:
         reason = good or "nothing of the kind was noticed"
-        return GuestFigure(guest.name, figure, Outcome.OK, reason, length=NOTHING, count=0, budget_ns=budget_ns)
+        return GuestFigure(guest.name, figure, Outcome.OK, reason, length=NOTHING, count=0, budget_ns=allowed.now_ns)
     judged = [
-        (
-            Outcome.OK
-            if budget_ns is None or (only_migrating and not each.pair.migrating)
-            else _against(each, budget_ns),
-            each,
-        )
+        (Outcome.OK if only_migrating and not each.pair.migrating else _against(each, allowed.between(each.pair)), each)
         for each in lost
     ]
     outcome, worst = min(judged, key=lambda item: (item[0].rank, -_most(item[1].length), item[1].pair.from_ns))
     count = sum(each.count for each in lost)
     times = f"{words.number(count)} times, the longest" if count > 1 else "once,"
     reason = f"{what} {times} {_told(worst.length)}"
+    known = [each for each in allowed.between(worst.pair) if each is not None]
+    budget_ns = min(known, default=None)
     if outcome is not Outcome.OK and budget_ns is not None:
         reason += f"; {words.exactly(budget_ns)} are allowed"
     return _row(guest, figure, outcome, reason, worst.pair, length=worst.length, count=count, budget_ns=budget_ns)
@@ -357,8 +374,14 @@ def _told(length: Length) -> str:
     )
 
 
-def _against(lost: _Lost, budget_ns: int) -> Outcome:
-    return against_budget(lost.length.certain_ns, lost.length.possible_ns, budget_ns=budget_ns)
+def _against(lost: _Lost, allowed: list[int | None]) -> Outcome:
+    """Judge against every plan that may have been followed; where they disagree, nobody knows which one counts."""
+    certain_ns, possible_ns = lost.length.certain_ns, lost.length.possible_ns
+    found = {
+        Outcome.OK if budget_ns is None else against_budget(certain_ns, possible_ns, budget_ns=budget_ns)
+        for budget_ns in allowed
+    }
+    return found.pop() if len(found) == 1 else Outcome.UNKNOWN
 
 
 def _most(length: Length) -> int:

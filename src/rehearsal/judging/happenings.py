@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+from rehearsal.judging import plans
 from rehearsal.judging.containers import of_containers
 from rehearsal.judging.hostclocks import HostClocks
 from rehearsal.judging.traffic import of_addresses
@@ -25,7 +26,7 @@ _MOST = 5_000
 def happenings_of(history: History) -> list[Happening]:
     """Return everything that happened on the hosts, in order of time; of more than _MOST, those of the plan's services."""
     clocks = HostClocks(history)
-    services = [str(service) for service in history.plan.get("services") or []]
+    services = plans.services(history)
     found = [
         *of_containers(history, clocks),
         *of_proxies(history, clocks),

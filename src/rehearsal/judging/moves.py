@@ -45,7 +45,7 @@ def _migration(run: MigrationRun, history: History, observation: Observation, gr
     datagrams = {seen.probe.declared.probe for seen, _ in observation.migrating(began.canary, began.migration, "udp")}
     there, back, _ = ways_of(history, datagrams, run.began_ns, run.ended_ns)
     stopped_ns = _hypervisor_downtime_ns(ended)
-    budget = budgets.migration_budget(history.plan)
+    budget = budgets.migration_budget(history.plan_at(run.began_ns))
     claims = [*moved(run.began, run.ended), *_as_the_network_says(network, floor_ns, budget)]
     outcome = worst(claim for claim, _ in claims)
     reasons = [text for claim, text in claims if claim is outcome and text]

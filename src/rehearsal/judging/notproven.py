@@ -7,6 +7,8 @@ from typing import Any
 
 from rehearsal import events
 from rehearsal.judging import budgets
+from rehearsal.judging import plans
+from rehearsal.judging import unobserved
 from rehearsal.judging import words
 from rehearsal.judging.differences import compared
 from rehearsal.judging.losses import lane_floor
@@ -51,7 +53,15 @@ _LANES = {
 
 def gaps(history: History, observation: Observation | None, judged: Judged) -> list[Gap]:
     """Return everything that this run does not prove, each with its reason. Without an observation nothing of probes."""
-    found = [*_of_the_course(judged), *(() if observation is None else _of_probes(history, observation))]
+    found = [
+        Gap(f"Step {step}", f"it never ran, and was taken out of the plan before attempt {attempt}")
+        for step, attempt in plans.dropped(history)
+    ]
+    found += [
+        *unobserved.gaps(history),
+        *_of_the_course(judged),
+        *(() if observation is None else _of_probes(history, observation)),
+    ]
     found += [
         Gap(f"{each.canary} from inside: {each.figure}", each.reason)
         for each in judged.guests
@@ -183,8 +193,8 @@ def _coarse_lanes(history: History, observation: Observation) -> list[Gap]:
 def _coarse(history: History, service: str, what: str, floors: dict[str, int | None]) -> list[Gap]:
     unseen = 0
     for label, floor in floors.items():
-        budget = budgets.budget_of(history.plan, label, service, "down")
-        if floor is not None and budget is not None and floor > budget.longest_ns:
+        allowed = [budgets.budget_of(plan, label, service, "down") for plan in plans.of_step(history, label)]
+        if floor is not None and any(budget is not None and floor > budget.longest_ns for budget in allowed):
             unseen = max(unseen, floor)
     return (
         [Gap(what, f"an outage of them alone, of up to {words.at_most(unseen)}, could have passed unseen")]

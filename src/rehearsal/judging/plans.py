@@ -6,11 +6,13 @@ happen (steps that never ran) is judged by the plan of the last attempt.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from typing import Any
 
 from rehearsal.judging import budgets
+from rehearsal.plan.changes import changes
 
 if TYPE_CHECKING:
     from rehearsal.history import History
@@ -53,6 +55,41 @@ def specs(history: History) -> list[tuple[str, dict[str, Any]]]:
             mine.append(spec)
     names = [*planned, *(step for step in ran if step not in planned)]
     return [(step, spec) for step in names for spec in ran.get(step, [planned.get(step, {})])]
+
+
+def of_step(history: History, step: str) -> list[dict[str, Any]]:
+    """Return the plans under which a step ran, in order; the last attempt's if it never ran."""
+    found: list[dict[str, Any]] = []
+    for run in history.steps:
+        plan = history.plan_at(run.began_ns)
+        if run.step == step and plan not in found:
+            found.append(plan)
+    return found or [history.plan]
+
+
+def services(history: History) -> list[str]:
+    """Return the services of every plan that was followed, the last one's first."""
+    plans = [history.plan, *(attempt.event.plan for attempt in history.attempts)]
+    return list(dict.fromkeys(str(service) for plan in plans for service in plan.get("services") or []))
+
+
+def edits(history: History) -> list[tuple[int, list[str]]]:
+    """Return what was edited, each time with the number of the first attempt that followed the edited plan."""
+    followed = epochs(history)
+    pairs = ((after.attempt, changes(before.plan, after.plan)) for before, after in itertools.pairwise(followed))
+    return [(attempt, edited) for attempt, edited in pairs if edited]
+
+
+def dropped(history: History) -> list[tuple[str, int]]:
+    """Return the steps that never ran and that an edit took out of the plan, and from which attempt on they were gone."""
+    ran = {run.step for run in history.steps}
+    last = budgets.steps_of(history.plan)
+    found: dict[str, int] = {}
+    for before, after in itertools.pairwise(epochs(history)):
+        kept = budgets.steps_of(after.plan)
+        gone = (step for step in budgets.steps_of(before.plan) if step not in kept)
+        found.update({step: after.attempt for step in gone if step not in ran and step not in last})
+    return list(found.items())
 
 
 def spec_at(history: History, step: str, at_ns: int) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from rehearsal import events
 from rehearsal.declarations import family_of
-from rehearsal.judging import budgets
+from rehearsal.judging import plans
 from rehearsal.judging.budgets import CANARIES
 from rehearsal.judging.happenings import happenings_of
 from rehearsal.judging.unwatched import unwatched
@@ -61,7 +61,7 @@ class World:
     happenings: list[Happening]
     unwatched: list[Unwatched]
     witnessed: bool
-    plan: dict[str, Any]
+    specs: dict[str, list[dict[str, Any]]]  # what the plans say of each step: see `plans.specs`
     vips: dict[str, list[str]]  # by kind (external, internal)
     places: dict[str, list[tuple[int, str]]]  # of canaries: since when, host
     holders: dict[str, list[tuple[int, str, bool]]]  # of addresses: when, host, held
@@ -69,8 +69,10 @@ class World:
 
     def step_concerns(self, step: str, service: str) -> bool:
         """Return whether the plan lets a step touch a service."""
-        spec = budgets.steps_of(self.plan).get(step) or {}
-        return service in (spec.get("services") or []) or service in (spec.get("disturbs") or {})
+        return any(
+            service in (spec.get("services") or []) or service in (spec.get("disturbs") or {})
+            for spec in self.specs.get(step, [])
+        )
 
     def place_of(self, canary: str, at_ns: int) -> set[str]:
         """Return where a canary was: the last host before, and the next one if it is about to move."""
@@ -128,11 +130,14 @@ def world_of(history: History) -> World:
     holders: dict[str, list[tuple[int, str, bool]]] = {}
     for at_ns, told in history.of(events.VipChanged):
         holders.setdefault(numeric(told.address), []).append((at_ns, told.host, told.held))
+    specs: dict[str, list[dict[str, Any]]] = {}
+    for step, spec in plans.specs(history):
+        specs.setdefault(step, []).append(spec)
     return World(
         happenings=happenings_of(history),
         unwatched=unwatched(history),
         witnessed=was_witnessed(history),
-        plan=history.plan,
+        specs=specs,
         vips=_vips(history.last.event.target),
         places={canary: sorted(told) for canary, told in places.items()},
         holders=holders,

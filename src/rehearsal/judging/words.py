@@ -15,7 +15,18 @@ from rehearsal.lengths import exactly
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["SECOND_NS", "article", "at_least", "at_most", "between", "duration", "exactly", "listed", "number", "plural"]
+__all__ = [
+    "SECOND_NS",
+    "article",
+    "at_least",
+    "at_most",
+    "between",
+    "duration",
+    "exactly",
+    "listed",
+    "number",
+    "plural",
+]
 
 
 def plural(count: int, noun: str) -> str:

@@ -17,6 +17,8 @@ from rehearsal.events import PhaseEnded
 from rehearsal.events import RunBegan
 from rehearsal.events import RunEnded
 from rehearsal.journal import Journal
+from rehearsal.plan.changes import changes
+from rehearsal.redact import redact
 from rehearsal.runner import stepshell
 from rehearsal.runner import suites
 from rehearsal.runner.past import Past
@@ -82,8 +84,19 @@ class Attempt:
                 rates=self.orders.rates_for(self.plan) if "probes" in parts else {},
             )
         )
+        self._tell_edits()
         for part in sorted(self.orders.without):
             self.note("warning", f"Without {part}, as ordered: what they would have shown is not proven.")
+
+    def _tell_edits(self) -> None:
+        """Say what is another in the plan than in the attempt before: what happened under that one stays its own."""
+        edited = changes(self.past.plan, redact(self.plan.model_dump(mode="json"))) if self.past.attempts else []
+        if edited:
+            self.note(
+                "warning",
+                f"The plan was edited since the last attempt: {'; '.join(edited)}. "
+                "What happened before is judged by the plan that was followed then.",
+            )
 
     def record(self, event: Event) -> None:
         """Write one event of the runner."""

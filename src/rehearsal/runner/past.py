@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from dataclasses import field
 from typing import TYPE_CHECKING
+from typing import Any
 
 from rehearsal import journal
 from rehearsal.events import CalibrationDone
@@ -39,6 +40,7 @@ class Past:
     migration_count: int = 0
     calibrated: bool = False
     rates: dict[str, float] = field(default_factory=dict)
+    plan: dict[str, Any] = field(default_factory=dict)  # as the last attempt recorded it
 
     def step_done(self, step: str) -> bool:
         """Return whether the step's command was seen to end well."""
@@ -72,6 +74,7 @@ def _note(past: Past, event: object) -> None:
             past.attempts = max(past.attempts, event.attempt)
             past.mode = event.mode
             past.rates = event.rates
+            past.plan = event.plan
         case StepBegan():
             past.step_attempts[event.step] = max(event.attempt, past.step_attempts.get(event.step, 0))
             past.open_steps.add(event.step)

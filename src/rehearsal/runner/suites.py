@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from rehearsal import journal
 from rehearsal import lengths
 from rehearsal.claimed import checks_of
+from rehearsal.claimed import trouble_of
 from rehearsal.events import SuiteBegan
 from rehearsal.events import SuiteEnded
 from rehearsal.runner.interrupts import Interrupted
@@ -46,16 +47,17 @@ class Gate:
     outcome: Outcome
     checks: tuple[CheckDone, ...]
     log: Path
+    trouble: str = ""  # how its process ended, if that leaves the gate undecided
 
     @property
     def sentence(self) -> str:
         """How many claims held, in one sentence."""
         if not self.checks:
-            return "no claim was checked"
+            return "no claim was checked" + (f": {self.trouble}" if self.trouble else "")
         counts = {outcome: sum(check.outcome == outcome for check in self.checks) for outcome in Outcome}
         words = {Outcome.OK: "hold", Outcome.FAIL: "fail", Outcome.UNKNOWN: "unknown"}
         told = ", ".join(f"{counts[outcome]} {words[outcome]}" for outcome in Outcome if counts[outcome])
-        return f"of {len(self.checks)} claims {told}"
+        return f"of {len(self.checks)} claims {told}" + (f"; {self.trouble}" if self.trouble else "")
 
 
 def suites_root() -> Path:
@@ -147,7 +149,9 @@ def run_suite(  # noqa: PLR0913 - all by keyword
     finally:
         record(SuiteEnded(suite, gate, process.poll()))
     checks = read_checks(own_journal)
-    return Gate(gate, worst(Outcome(check.outcome) for check in checks), checks, log)
+    outcome = worst(Outcome(check.outcome) for check in checks)
+    trouble = trouble_of(suite, process.poll(), passed=outcome is Outcome.OK)
+    return Gate(gate, worst([outcome, *([Outcome.UNKNOWN] if trouble else [])]), checks, log, trouble)
 
 
 def _next_number(run: RunDirectory) -> int:

@@ -158,7 +158,7 @@ class Walk:
         sentence = f"Step {step.id} did not end well: {how}. Log: {log}"
         if not self.attempt.orders.keep_going:
             raise Stopped("step", sentence, (self.attempt.resume_command,))
-        self.attempt.note("error", f"{sentence} (went on: --keep-going)")
+        self.attempt.note("warning", f"{sentence} (went on: --keep-going)")
 
     def _ask(self, step: StepSpec, suites: list[str]) -> None:
         for suite in suites:

@@ -1,0 +1,194 @@
+"""What should have been observed and was not: never a pass, whatever the rest of the run looked like.
+
+What the operator ordered to be left out is no finding: it is listed among what the run does not prove.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rehearsal import events
+from rehearsal.judging import budgets
+from rehearsal.judging import words
+from rehearsal.judging.reach import short
+from rehearsal.results import Finding
+from rehearsal.results import Gap
+from rehearsal.verdict import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rehearsal.history import History
+
+UPGRADES = ("rehearsal", "production")
+"""Modes of a run in which something is upgraded; others run one suite."""
+_WHEN = {"before": "before the first step", "after": "after the last step"}
+_ORDERLY = {"ordered", "stop", "SIGTERM", "nobody gives orders", "the runner is gone"}
+"""How a prober ends that recorded everything it measured; any other reason is its own account of why it could not."""
+_PARTS = {
+    "calibration": "That the measuring instrument can be trusted",
+    "probes": "What users of the APIs lose",
+    "canaries": "What guests lose",
+    "writes": "Writing through the APIs",
+    "migrations": "Live migrations",
+    "suites": "What the gates check",
+    "witness": "What happened on the hosts while it happened",
+}
+_COMPUTES = "compute"
+_CANARY_HOST = "--canary-host"
+
+
+def findings(history: History) -> list[Finding]:
+    """Return a sentence for everything that was to be observed and was not."""
+    if history.first.mode not in UPGRADES:
+        return []
+    return [
+        *_of_looks("cloud", "The cloud", _looks_at_the_cloud(history), history),
+        *_of_kinds(history),
+        *_of_hosts(history),
+        *_of_canaries(history),
+        *_of_probers(history),
+        *(Finding(Outcome.UNKNOWN, "note", note.text) for _, note in history.of(events.Note) if note.level == "error"),
+    ]
+
+
+def gaps(history: History) -> list[Gap]:
+    """Return what the operator ordered to be left out."""
+    found = [
+        Gap(what, f"left out, as ordered (--without {part})")
+        for part, what in _PARTS.items()
+        if any(_is_left_out(history, part))
+    ]
+    missing = _without_canary(history)
+    if missing and _chose_hosts(history):
+        found.append(
+            Gap(f"What guests on {words.listed(missing)} lose", f"no canary there, as ordered ({_CANARY_HOST})")
+        )
+    return found
+
+
+# --- looks -----------------------------------------------------------------------------------------------------------
+
+
+def _looks_at_the_cloud(history: History) -> dict[str, list[str]]:
+    """Return the errors of every look before and after; an empty error is a whole look."""
+    found: dict[str, list[str]] = {label: [] for label in _WHEN}
+    for _, look in history.of(events.CloudFacts):
+        if look.label in found:
+            found[look.label].append(look.error or ("" if look.facts else "nothing was seen"))
+    return found
+
+
+def _of_looks(subject: str, what: str, looks: dict[str, list[str]], history: History) -> list[Finding]:
+    found = []
+    for label, errors in looks.items():
+        if "" in errors:
+            continue
+        if errors:
+            found.append(_unseen(subject, f"{what} was not observed {_WHEN[label]}: {errors[-1]}"))
+        elif _is_due(label, history) and (any(looks.values()) or (_tells_parts(history) and _has_cloud(history))):
+            found.append(_unseen(subject, f"{what} was not observed {_WHEN[label]}: there is no look at it"))
+    return found
+
+
+def _of_kinds(history: History) -> list[Finding]:
+    """A kind of thing that one look has and the other has not cannot have been compared."""
+    looks = {label: _whole_look(history, label) for label in _WHEN}
+    before, after = looks["before"], looks["after"]
+    if before is None or after is None:
+        return []
+    found = []
+    for label, one, other in (("after", before, after), ("before", after, before)):
+        missing = [kind for kind in one.facts if not isinstance(other.facts.get(kind), list)]
+        if missing:
+            found.append(_unseen("cloud", f"The cloud's {words.listed(missing)} were not observed {_WHEN[label]}"))
+    return found
+
+
+def _whole_look(history: History, label: str) -> events.CloudFacts | None:
+    whole = (look for _, look in history.of(events.CloudFacts) if look.label == label and look.facts and not look.error)
+    return next(whole, None)
+
+
+def _of_hosts(history: History) -> list[Finding]:
+    first_ns = min((run.began_ns for run in history.steps), default=None)
+    looks: dict[str, dict[str, list[str]]] = {}
+    for at_ns, look in history.of(events.HostFacts):
+        mine = looks.setdefault(look.host, {label: [] for label in _WHEN})
+        if first_ns is None or at_ns <= first_ns:
+            mine["before"].append(look.error)
+        elif look.label == "after":
+            mine["after"].append(look.error)
+    found = []
+    for host, seen in looks.items():
+        found += _of_looks(f"host:{host}", f"Host {host}", seen if any(seen.values()) else {}, history)
+    if not looks and _tells_parts(history) and history.steps and history.first.target.get("hosts"):
+        found.append(_unseen("hosts", "No host was observed before the first step"))
+    return found
+
+
+def _is_due(label: str, history: History) -> bool:
+    """Tell whether the run came so far that it should have looked."""
+    if label == "before":
+        return bool(history.steps)
+    ran = {run.step for run in history.steps}
+    return history.last.reason == "finished" and all(step in ran for step in budgets.steps_of(history.plan))
+
+
+# --- canaries and probers --------------------------------------------------------------------------------------------
+
+
+def _of_canaries(history: History) -> list[Finding]:
+    if not history.steps or all(_is_left_out(history, "canaries")):
+        return []
+    up = history.of(events.CanaryUp)
+    if not up:
+        wanted = _tells_parts(history) and any("canaries" in attempt.event.parts for attempt in history.attempts)
+        return [_unseen("canaries", "There were no canaries: nothing is known of what guests lost")] if wanted else []
+    missing = _without_canary(history)
+    if not missing or _chose_hosts(history):
+        return []
+    where = words.listed(missing)
+    return [_unseen("canaries", f"No canary was on {where}: nothing is known of what guests there lost")]
+
+
+def _without_canary(history: History) -> list[str]:
+    """Return the compute nodes of the target on which no canary ever was."""
+    groups = history.first.target.get("groups")
+    computes = groups.get(_COMPUTES) if isinstance(groups, dict) else None
+    taken = {short(up.host) for _, up in history.of(events.CanaryUp)}
+    return [host for host in map(str, computes or []) if taken and short(host) not in taken]
+
+
+def _chose_hosts(history: History) -> bool:
+    return any(word.partition("=")[0] == _CANARY_HOST for attempt in history.attempts for word in attempt.event.argv)
+
+
+def _of_probers(history: History) -> list[Finding]:
+    reasons = (run.stopped.reason for run in history.prober_runs if run.stopped is not None)
+    return [
+        _unseen("prober", f"The prober ended by itself: {reason.rstrip('.')}")
+        for reason in dict.fromkeys(reasons)
+        if reason and reason not in _ORDERLY
+    ]
+
+
+# --- what was ordered ------------------------------------------------------------------------------------------------
+
+
+def _tells_parts(history: History) -> bool:
+    """Tell whether the recording says what was to be carried out; older ones do not."""
+    return any(attempt.event.parts for attempt in history.attempts)
+
+
+def _is_left_out(history: History, part: str) -> Iterable[bool]:
+    """Yield for each attempt that says what it carried out whether a part was left out."""
+    return [part not in attempt.event.parts for attempt in history.attempts if attempt.event.parts] or [False]
+
+
+def _has_cloud(history: History) -> bool:
+    return bool(history.first.target.get("cloud"))
+
+
+def _unseen(subject: str, sentence: str) -> Finding:
+    return Finding(Outcome.UNKNOWN, subject, f"{sentence.rstrip('.')}.")
