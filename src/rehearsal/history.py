@@ -255,7 +255,7 @@ def load(run_dir: Path) -> History:
         flaws = [str(flaw) for each in journals for flaw in each.flaws if flaw.decides]
         why = f" Damaged: {'; '.join(flaws[:_FLAWS_MOST])}." if flaws else ""
         raise HistoryError(
-            f"{run_dir}: the runner's journal holds no record of a run.{why} Nothing can be told from it: restore it from "
+            f"{run_dir}: the runner's journal ({_RUNNER}) holds no record of a run.{why} Nothing can be told from it: restore it from "
             "its copy."
         )
     prober_runs = _prober_runs(records)

@@ -126,8 +126,8 @@ class Journal:
         """Say who writes, and what an earlier record of this writer could not say."""
         if self._end is None:
             self._end = end = _end_of(self.path)
-            if end.torn_bytes:
-                self._append(b"\n")  # a torn line of an earlier writer must not swallow our first record
+            if end.unended:
+                self._append(b"\n")  # the last line of an earlier writer must not swallow our first record
             run, recording = identity_of(_folder_of(self.path))
             try:
                 self._put(
@@ -183,6 +183,7 @@ class _End:
     size_bytes: int = 0
     torn_bytes: int = 0
     writers: int = 0
+    unended: bool = False
 
 
 def _end_of(path: Path) -> _End:
@@ -190,13 +191,14 @@ def _end_of(path: Path) -> _End:
     with path.open("rb") as file:
         for raw in file:
             end.size_bytes += len(raw)
-            if not raw.endswith(b"\n"):
-                end.torn_bytes = len(raw)
-            elif (line := _whole(raw)) is not None:
+            end.unended = not raw.endswith(b"\n")
+            if (line := _whole(raw)) is not None:
                 end.number, end.previous = line.number + 1, line.own
                 end.writers += b'"kind":"journal-opened"' in raw
             elif end.writers:
-                end.number += 1  # a damaged line had a number
+                end.number += not end.unended  # a damaged line had a number
+            if line is None and end.unended:
+                end.torn_bytes = len(raw)
     return end
 
 
@@ -244,8 +246,8 @@ class _Line:
 
 
 def _whole(raw: bytes) -> _Line | None:
-    """Return number, predecessor and checksum of a line (with its newline) if it is as it was written."""
-    found = _LINE.fullmatch(raw, 0, len(raw) - 1) if raw.endswith(b"\n") else None
+    """Return number, predecessor and checksum of a line if it is as it was written; only its newline may be missing."""
+    found = _LINE.fullmatch(raw, 0, len(raw) - raw.endswith(b"\n"))
     if found is None or chain.sum_of(raw[: found.end(3)]).hex().encode() != found[4]:
         return None
     return _Line(int(found[1]), found[2].decode(), found[4].decode())

@@ -141,7 +141,7 @@ def _of_counts(history: History) -> list[Flaw]:
             return []  # it was not read to its end, and the verdict says why
     writers = [writer for account in history.accounts.values() for writer in account.writers]
     found = []
-    place = least = 0
+    place = least = matched = 0
     for run in history.prober_runs:
         stopped = run.stopped
         if stopped is None:
@@ -152,8 +152,8 @@ def _of_counts(history: History) -> list[Flaw]:
             if match is None:
                 found.append(Flaw(run.event.samples_file, "", _differs(stopped.stored, writers[place:])))
             else:
-                place = match + 1
-    return [*found, *_of_killed(history, writers, least), *_of_old_counts(history, writers)]
+                place, matched = match + 1, matched + _total([writers[match]])
+    return [*found, *_of_rest(history, _total(writers) - matched, least), *_of_old_counts(history, writers)]
 
 
 def _is_of(writer: Written, stored: dict[str, int]) -> bool:
@@ -184,15 +184,20 @@ def _differs(stored: dict[str, int], writers: list[Written]) -> str:
     )
 
 
-def _of_killed(history: History, writers: list[Written], least: int) -> list[Flaw]:
-    """A prober that was killed said once a second how much it had; at most the last of it may be missing."""
-    stopped = sum(sum(run.stopped.stored.values()) for run in history.prober_runs if run.stopped is not None)
-    found = _total(writers) - stopped
-    if not least or found >= least:
-        return []
-    name = next(run.event.samples_file for run in history.prober_runs if run.stopped is None)
-    what = f"a prober that was killed had stored at least {words.plural(least, 'sample')}, and {words.number(max(found, 0))} are found"
-    return [Flaw(name, "", what)]
+def _of_rest(history: History, rest: int, least: int) -> list[Flaw]:
+    """Compare what no prober that stopped accounts for with the beats of those that were killed.
+
+    A prober says once a second how much it has; at most the last of it may be missing.
+    """
+    killed = [run for run in history.prober_runs if run.stopped is None]
+    if killed and rest < least:
+        what = f"a prober that was killed had stored at least {words.plural(least, 'sample')}, and {words.number(rest)} are found"
+        return [Flaw(killed[0].event.samples_file, "", what)]
+    counted = all(run.stopped is not None and run.stopped.stored for run in history.prober_runs)
+    if rest and counted and history.prober_runs:
+        what = f"{words.plural(rest, 'sample')} in it are of no prober that says so"
+        return [Flaw(history.prober_runs[0].event.samples_file, "", what)]
+    return []
 
 
 def _of_old_counts(history: History, writers: list[Written]) -> list[Flaw]:
