@@ -215,7 +215,7 @@ def test_a_journal_of_another_run_is_not_used(tmp_path):
     shutil.copy(other / "journal" / "suite-01-preflight.jsonl", run_dir / "journal" / "suite-01-preflight.jsonl")
     results = judged(run_dir)
     assert results.outcome is Outcome.UNKNOWN
-    assert "journal/suite-01-preflight.jsonl, it is not of this recording, but of another one" in told(results)
+    assert "journal/suite-01-preflight.jsonl, it belongs to another recording" in told(results)
     assert not [check for check in results.checks if check.gate == "preflight"]
 
 
@@ -256,7 +256,7 @@ def test_what_kill_9_leaves_is_told_and_is_no_damage(tmp_path):
     with Journal(path) as journal:
         journal.write(events.Note("info", "after all"))
     found = read(path)
-    assert [flaw.what for flaw in found.flaws] == ["its end is missing: its writer was killed"]
+    assert [flaw.what for flaw in found.flaws] == ["the line is incomplete: its writer was killed"]
     assert not [flaw for flaw in found.flaws if flaw.decides]
     assert found.closed
     assert found.records[-1].event.text == "after all"
@@ -349,7 +349,7 @@ def test_a_killed_probers_beats_say_how_much_there_was(tmp_path):
 def test_an_old_recording_says_that_it_cannot_be_checked():
     """It has no checksums, and that is no damage."""
     results = judged(GOLDEN)
-    assert "The recording carries no checksums" in told(results)
+    assert "The recording has no checksums" in told(results)
     assert "damaged:" not in told(results)
 
 

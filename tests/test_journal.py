@@ -64,7 +64,7 @@ def test_damage_inside_an_old_journal_names_file_and_line(tmp_path: Path) -> Non
     """Before there were checksums: a record without a time is damage, not a crash's remains."""
     path = tmp_path / "a.jsonl"
     path.write_text('{"t":1,"w":1,"kind":"note","level":"info","text":""}\n{"kind":"note"}\n')
-    assert [str(flaw) for flaw in read(path).flaws if flaw.decides] == ["a.jsonl, line 2: it is no record"]
+    assert [str(flaw) for flaw in read(path).flaws if flaw.decides] == ["a.jsonl, line 2: this is no record"]
 
 
 def test_secrets_do_not_reach_the_file(tmp_path: Path) -> None:

@@ -296,11 +296,11 @@ def _if_of(runner: events.JournalOpened, journal: JournalRead, *, began_unchecke
     if opened is None:
         if began_unchecked or (not journal.records and not journal.flaws):
             return journal  # of before there were checksums; or empty: its writer had nothing to say
-        what = "it carries no checksums, as the others do: it is damaged, or not of this recording"
+        what = "it has no checksums although the other journals do: it is damaged, or does not belong to this recording"
     elif opened.recording != runner.recording:
-        what = f"it is not of this recording, but of another one of run {opened.run}"
+        what = f"it belongs to another recording (of run {opened.run})"
     elif opened.file != journal.file:
-        what = f"it was written as {opened.file}: it is a copy, or was renamed"
+        what = f"it was written as {opened.file}: this is a copy, or it was renamed"
     else:
         return journal
     return dataclasses.replace(journal, records=[], flaws=[*journal.flaws, Flaw(journal.file, "", what)])

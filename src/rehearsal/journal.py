@@ -349,7 +349,7 @@ class _Reader:
         if place:
             self._read.records.clear()  # they are no part of this journal
             self._read.flaws.clear()
-            self._flaw(0, f"the {place} lines at its beginning are not as they were written")
+            self._flaw(0, f"the first {place} lines were changed after they were written")
 
     def _links(self, place: int, line: _Line, event: events.Event | None) -> bool:
         """Compare a line with those before it; return False if its record is not to be used."""
@@ -363,18 +363,18 @@ class _Reader:
             self._flaw(place, f"record {line.number} is not in its place")
             return True
         elif skipped < 0:
-            self._flaw(place, f"record {line.number} is there again, or in the place of another")
+            self._flaw(place, f"record {line.number} occurs again here, or replaces another one")
             return False
         elif skipped > bad:
             first = self._expected
             self._missing.update(range(first, min(line.number, first + 10_000)))
-            self._flaw(place, f"before it {_records(first + bad, line.number - 1)} missing")
+            self._flaw(place, f"{_records(first + bad, line.number - 1)} missing before it")
         elif not bad and not skipped and line.previous != self._previous:
-            self._flaw(place, "it does not follow the line before it: one of the two is not of this journal")
+            self._flaw(place, "it does not continue the line before it: one of the two does not belong to this journal")
             self._expected = line.number + 1
             return False
         elif bad > skipped:
-            self._flaw(place, f"{bad - skipped} lines before it were added")
+            self._flaw(place, f"{bad - skipped} lines were added before it")
         self._expected = max(self._expected, line.number + 1)
         return True
 
@@ -390,12 +390,12 @@ class _Reader:
     def _tell_bad(self, *, torn: bool = False) -> None:
         for place, raw in self._bad:
             if torn or not raw.endswith(b"\n"):
-                self._flaw(place, "its end is missing: its writer was killed", decides=False)
+                self._flaw(place, "the line is incomplete: its writer was killed", decides=False)
             elif self._checked_from is None or place < self._checked_from:
-                self._flaw(place, "it is no record")
+                self._flaw(place, "this is no record")
             else:
-                why = "its checksum does not fit" if b'"c":"' in raw else "it has no checksum"
-                self._flaw(place, f"{why}, it is not as it was written")
+                why = "the checksum does not match" if b'"c":"' in raw else "there is no checksum"
+                self._flaw(place, f"{why}: the line was changed after it was written")
         self._bad.clear()
 
     # --- lines of a time without checksums

@@ -288,9 +288,11 @@ class _Links:
             return
         length = self._gap.end - self._gap.offset
         if torn:
-            self.account.flaw(self._gap.offset, f"{length} bytes are torn: their writer was killed", decides=False)
+            self.account.flaw(
+                self._gap.offset, f"{length} bytes are an incomplete block: its writer was killed", decides=False
+            )
         else:
-            self.account.flaw(self._gap.offset, f"{length} bytes are not as they were written")
+            self.account.flaw(self._gap.offset, f"{length} bytes were changed after they were written")
         self._gap = None
 
     def follows(self, frame: frames.Frame) -> bool:
@@ -311,7 +313,7 @@ class _Links:
             self.account.writers.append(Written(told))
             if told.get("at_bytes") != frame.offset:
                 self.account.flaw(
-                    frame.offset, "this opening is not in its place: bytes before it are missing or added"
+                    frame.offset, "this opening is out of place: bytes before it are missing or were added"
                 )
         elif frame.magic == frames.CLOSED and used and self.account.writers:
             self.account.writers[-1].closed = True
@@ -320,7 +322,7 @@ class _Links:
     def _follows_old(self, frame: frames.Frame) -> bool:
         self._tell_gap(torn=frame.magic == MARK and self._gap is not None and self._gap.torn)
         if self._expected and self._from_start:
-            self.account.flaw(frame.offset, "what has no place in the chain was added")
+            self.account.flaw(frame.offset, "a block without a place in the chain was added")
             return False
         if frame.magic == MARK:
             self.account.writers.append(Written())
@@ -335,10 +337,10 @@ class _Links:
         self._previous = frame.own
         if frame.number in self._missing:
             self._missing.discard(frame.number)
-            self.account.flaw(frame.offset, f"frame {frame.number} is not in its place")
+            self.account.flaw(frame.offset, f"frame {frame.number} is out of place")
             return True
         if skipped < 0:
-            self.account.flaw(frame.offset, f"frame {frame.number} is there again, or in the place of another")
+            self.account.flaw(frame.offset, f"frame {frame.number} occurs again here, or replaces another one")
             return False
         if skipped:
             self._missing.update(range(self._expected, min(frame.number, self._expected + 100_000)))
@@ -346,7 +348,8 @@ class _Links:
             self.account.flaw(frame.offset, what)
         elif not fits and not damaged:
             self.account.flaw(
-                frame.offset, "it does not follow the frame before it: one of the two is not of this file"
+                frame.offset,
+                "this frame does not continue the one before it: one of the two does not belong to this file",
             )
             self._expected = frame.number + 1
             return False

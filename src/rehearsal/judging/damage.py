@@ -37,7 +37,10 @@ def findings(history: History) -> list[Finding]:
     """Return what is not as it was written, one sentence a file; then what killed writers left behind."""
     flaws = _flaws(history)
     deciding = _by_file([flaw for flaw in flaws if flaw.decides])
-    found = [Finding(Outcome.UNKNOWN, SUBJECT, _sentence(file, mine)) for file, mine in _first(deciding)]
+    found = [
+        Finding(Outcome.UNKNOWN, SUBJECT, _sentence(file, mine, history.run_dir.name))
+        for file, mine in _first(deciding)
+    ]
     if len(deciding) > _FILES:
         found.append(Finding(Outcome.UNKNOWN, SUBJECT, f"{len(deciding) - _FILES} more files are damaged."))
     if deciding and (before := _verdict_before(history)) is not None and before.outcome == Outcome.FAIL:
@@ -52,9 +55,9 @@ def remarks(history: History) -> list[str]:
         return []
     without = [each.file for each in history.journals if each.opened is None and each.records]
     begun = [each.file for each in history.journals if each.opened is not None and each.unchecked]
-    old = " (it was written by a version before there were any)"
+    old = " (an older version wrote it)"
     if without and not any(each.opened for each in history.journals):
-        return [f"The recording carries no checksums{old}: whether it is as it was written cannot be checked."]
+        return [f"The recording has no checksums{old}: whether anything in it was changed or lost cannot be checked."]
     if names := [*without, *begun]:
         return [f"What was written before there were checksums cannot be checked: {words.listed(names)}."]
     return []
@@ -68,7 +71,7 @@ def _flaws(history: History) -> list[Flaw]:
     found += _of_counts(history)
     found += _of_listed_files(history)
     found += [
-        Flaw(each.file, "", "its last writer was killed, or is still at work", decides=False)
+        Flaw(each.file, "", "its last writer was killed, or is still running", decides=False)
         for each in history.journals
         if each.opened is not None and not each.closed and not any(flaw.decides for flaw in each.flaws)
     ]
@@ -92,17 +95,19 @@ def _places(file: str, flaws: list[Flaw]) -> str:
     return f"{file}, {said}{more}"
 
 
-def _sentence(file: str, flaws: list[Flaw]) -> str:
+def _sentence(file: str, flaws: list[Flaw], run: str) -> str:
     if all(flaw.by_writer for flaw in flaws):
         return f"Not everything could be recorded: {_places(file, flaws)}."
     return (
-        f"The recording is damaged: {_places(file, flaws)}. What it said there is not known; restore the file from its copy "
-        "and judge again."
+        f"The recording is damaged: {_places(file, flaws)}. What stood there is not known; restore the file from a copy, then: "
+        f"rehearse report {run}"
     )
 
 
 def _still_failed(before: events.RunJudged) -> str:
-    return f"This run was judged FAIL when it ended, and its recording was damaged since: {before.sentence}"
+    return (
+        f"This run was judged FAIL when it ended, and its recording has been damaged since. It was: {before.sentence}"
+    )
 
 
 def _about(history: History) -> list[Any]:
@@ -126,10 +131,10 @@ def _of_openings(history: History) -> list[Flaw]:
         for writer in account.writers:
             mark = writer.opened.get("recording")
             if mark is None:
-                found.append(Flaw(account.file, "", "it carries no checksums, as the journals do"))
+                found.append(Flaw(account.file, "", "it has no checksums although the journals do"))
             elif mark != opened.recording:
                 run = str(writer.opened.get("run"))[:60]
-                found.append(Flaw(account.file, "", f"it is not of this recording, but of another one of run {run}"))
+                found.append(Flaw(account.file, "", f"it belongs to another recording (of run {run})"))
     return found
 
 
@@ -175,7 +180,7 @@ def _differs(stored: dict[str, int], writers: list[Written]) -> str:
         return f"the prober stored {words.plural(told, 'sample')} and none of them is found"
     counted = _counted(nearest)
     if counted == stored:
-        return "the prober ended in order, and the end of its file is missing"
+        return "the prober stopped in order, but the end of its file is missing"
     probes = [probe for probe in {**stored, **counted} if stored.get(probe, 0) != counted.get(probe, 0)]
     names = words.listed([f"number {probe}" for probe in probes])
     return (
@@ -195,7 +200,7 @@ def _of_rest(history: History, rest: int, least: int) -> list[Flaw]:
         return [Flaw(killed[0].event.samples_file, "", what)]
     counted = all(run.stopped is not None and run.stopped.stored for run in history.prober_runs)
     if rest and counted and history.prober_runs:
-        what = f"{words.plural(rest, 'sample')} in it are of no prober that says so"
+        what = f"{words.plural(rest, 'sample')} in it are in no prober's count"
         return [Flaw(history.prober_runs[0].event.samples_file, "", what)]
     return []
 
@@ -227,7 +232,7 @@ def _of_listed_files(history: History) -> list[Flaw]:
             continue
         path = there.get(name)
         if path is None:
-            found.append(Flaw(name, "", "it is gone", closing.is_evidence(name)))
+            found.append(Flaw(name, "", "the file is missing", closing.is_evidence(name)))
         elif what := _changed(path, size_bytes, str(each.get("sha256")), grows=closing.only_grows(name)):
             found.append(Flaw(name, "", what, closing.is_evidence(name)))
     return found
@@ -236,8 +241,6 @@ def _of_listed_files(history: History) -> list[Flaw]:
 def _changed(path: Any, size_bytes: int, sha256: str, *, grows: bool) -> str:
     now_bytes = path.stat().st_size
     if now_bytes < size_bytes:
-        return (
-            f"it has {words.number(now_bytes)} of the {words.number(size_bytes)} bytes that it had when the run ended"
-        )
+        return f"only {words.number(now_bytes)} of the {words.number(size_bytes)} bytes that it had when the run ended are left"
     same = closing.sha256_of(path, size_bytes) == sha256
-    return "" if same and (grows or now_bytes == size_bytes) else "it is not as it was when the run ended"
+    return "" if same and (grows or now_bytes == size_bytes) else "it was changed after the run had ended"
