@@ -89,6 +89,7 @@ def test_trap_34_the_server_counts_as_many_requests_as_there_are_samples(tmp_pat
     assert len(found[1]) >= 20
     [stopped] = journal(tmp_path, events.ProberStopped)
     assert stopped.recorded == sum(map(len, found.values()))
+    assert stopped.stored == {str(number): len(samples) for number, samples in found.items()}
     for path in tmp_path.rglob("*"):
         assert path.is_dir() or b"token-of-the-test" not in path.read_bytes()
 

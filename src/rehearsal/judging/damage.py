@@ -158,11 +158,22 @@ def _of_counts(history: History) -> list[Flaw]:
                 found.append(Flaw(run.event.samples_file, "", _differs(stopped.stored, writers[place:])))
             else:
                 place, matched = match + 1, matched + _total([writers[match]])
+    found += [
+        _unwritten(run.event.samples_file, lost) for run in history.prober_runs if (lost := _lost(run.stopped)) > 0
+    ]
     return [*found, *_of_rest(history, _total(writers) - matched, least), *_of_old_counts(history, writers)]
 
 
 def _is_of(writer: Written, stored: dict[str, int]) -> bool:
     return writer.closed and _counted(writer) == stored
+
+
+def _lost(stopped: events.ProberStopped | None) -> int:
+    return stopped.recorded - sum(stopped.stored.values()) if stopped is not None and stopped.stored else 0
+
+
+def _unwritten(name: str, lost: int) -> Flaw:
+    return Flaw(name, "", f"the prober could not write {words.plural(lost, 'sample')}", by_writer=True)
 
 
 def _counted(writer: Written) -> dict[str, int]:
