@@ -6,6 +6,7 @@ Each part is judged in a room of its own below `judging`; here they are put toge
 from __future__ import annotations
 
 import shlex
+from functools import partial
 from typing import TYPE_CHECKING
 
 from rehearsal import events
@@ -23,6 +24,7 @@ from rehearsal.judging.flows import flows
 from rehearsal.judging.guests import guests
 from rehearsal.judging.latencies import AnswerTimes
 from rehearsal.judging.losses import matrix
+from rehearsal.judging.losses import strictness
 from rehearsal.judging.observation import Observation
 from rehearsal.judging.observation import observe
 from rehearsal.judging.observation import pieces_of
@@ -54,7 +56,9 @@ def judge(history: History, rooms: Rooms | None = None) -> Results:
     rooms = rooms or Rooms()
     observation, answer_times = _observed(history, rooms)
     seen = observation or Observation((), (), (), (), 0)
-    groups: list[Group] = rooms.rows("windows", "when services were away", lambda: groups_of(seen, history))
+    groups: list[Group] = rooms.rows(
+        "windows", "when services were away", lambda: groups_of(seen, history, partial(strictness, history))
+    )
     world = rooms.ask("hosts", "what happened on the hosts", lambda: world_of(history), NO_WORLD)
     judged = _judged(history, observation, groups, rooms)
     found = findings.findings(history, judged, rooms)

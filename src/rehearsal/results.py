@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from dataclasses import field
 from typing import Any
 
+from rehearsal.stretch import Stretch  # noqa: TC001 - read at run time by results_json
 from rehearsal.verdict import Outcome  # noqa: TC001 - read at run time by results_json
 
 
@@ -54,7 +55,7 @@ class Window:
     outages: int  # more than 1: flapping
     failed: int  # samples
     classes: dict[str, int]
-    step: str  # id of the step it is charged to; "" if none
+    stretch: Stretch  # what it is charged to
     attribution: str  # step | pre-existing | ambiguous | between | migration
     causes: list[str] = field(default_factory=list)
     span: Length | None = None
@@ -63,15 +64,21 @@ class Window:
     excluded: list[str] = field(default_factory=list)  # what was near, and why it is no cause
     unseen: list[str] = field(default_factory=list)  # what could have told and was not watched when it began
 
+    @property
+    def step(self) -> str:
+        """The id of the step it is charged to; empty if none."""
+        return self.stretch.step
+
 
 @dataclass(frozen=True, slots=True)
 class Loss:
     """What the users of one service lost during one step: a cell of the matrix step x service.
 
-    `step` "before": before the first step, the control, not judged; "": later, outside of steps. Service `canaries`: the canary that lost most; its migrations are judged apart.
+    Before the first step is the control, which is not judged. Service `canaries`: the canary that lost most; its
+    migrations are judged apart.
     """
 
-    step: str
+    stretch: Stretch
     service: str
     kind: str  # down | degraded
     count: int
@@ -84,6 +91,11 @@ class Loss:
     budget: Budget | None
     outcome: Outcome
     reason: str  # one sentence
+
+    @property
+    def step(self) -> str:
+        """The step's id; empty if no step was running."""
+        return self.stretch.step
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 from rehearsal.results import Results
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 class ResultsFileError(Exception):

@@ -20,6 +20,7 @@ from tests.synthetic import START_NS
 if TYPE_CHECKING:
     from rehearsal.results import Loss
     from rehearsal.results import Results
+    from rehearsal.results import Window
     from tests.sealed.world import Taken
     from tests.sealed.world import World
 
@@ -63,6 +64,11 @@ class Truly:
     def inside(self, low: float, high: float) -> float:
         """How much of it lies in there."""
         return max(0.0, min(self.to_s, high) - max(self.from_s, low))
+
+
+def label_of(told: Loss | Window) -> str:
+    """Return the name of the place to which a loss or a window is charged, as this oracle has it."""
+    return BEFORE if told.stretch.kind == "control" else told.step
 
 
 def _seconds(ns: int | None) -> float:
@@ -147,14 +153,28 @@ class Oracle:
         That is METHOD's assumption: nothing recovered and failed again between two failed samples. It must not be made
         where any lane of the service proved otherwise.
         """
-        good = [each for lane in lanes for each in self.by_lane[lane] if each.is_good]
+        met = {fault: {each.lane for each in hits} for fault, hits in self.hits.items()}
         found: list[Truly] = []
         for truth in truths:
-            if found and not any(each.sent_s >= found[-1].to_s and each.done_s <= truth.from_s for each in good):
+            if found and not self._proved_apart(found[-1], truth, lanes, met):
                 found[-1] = Truly(found[-1].from_s, truth.to_s, found[-1].hit or truth.hit, False)
             else:
                 found.append(truth)
         return found
+
+    def _proved_apart(self, one: Truly, other: Truly, lanes: list[int], met: dict[int, set[int]]) -> bool:
+        """A lane that met one of them, and so sees what caused it, was well in between."""
+        faults = [
+            number
+            for number, fault in enumerate(self.world.faults)
+            if fault.from_s >= one.from_s and fault.to_s <= other.to_s
+        ]
+        witnesses = {lane for number in faults for lane in met.get(number, ())} & set(lanes)
+        return len(witnesses) > 1 and any(
+            each.is_good and each.sent_s >= one.to_s and each.done_s <= other.from_s
+            for lane in witnesses
+            for each in self.by_lane[lane]
+        )
 
     # --- what is wrong ---------------------------------------------------------------------------------------------
 
@@ -162,12 +182,12 @@ class Oracle:
         """Return everything that contradicts the truth."""
         wrong: list[Wrong] = []
         avoidable: list[str] = []
-        cells = [loss for loss in results.matrix if loss.step != BEFORE]
+        cells = [loss for loss in results.matrix if label_of(loss) != BEFORE]
         for loss in cells:
             for who in self.world.canaries if loss.service == "canaries" else (loss.service,):
                 wrong += self._cell(loss, who) if loss.kind == "down" else self._slow_cell(loss, who)
             if loss.outcome is Outcome.UNKNOWN and self._is_avoidable(loss):
-                avoidable.append(f"{loss.service} {loss.kind} during {loss.step or 'nothing'}: {loss.reason}")
+                avoidable.append(f"{loss.service} {loss.kind} during {label_of(loss) or 'nothing'}: {loss.reason}")
         wrong += self._of_the_run(results)
         wrong += self._windows(results)
         for move in results.migrations:
@@ -212,15 +232,15 @@ class Oracle:
         )
 
     def _cell(self, loss: Loss, who: str) -> list[Wrong]:
-        where = f"{who} during {loss.step or 'nothing'}"
+        where = f"{who} during {label_of(loss) or 'nothing'}"
         lanes = self.user_lanes(who)
         truths = self.truths(who)
-        longest_b, total_b = self._limits(loss.step, loss.service)
+        longest_b, total_b = self._limits(label_of(loss), loss.service)
         filled = self.filled(truths, lanes)
         # An onset that several steps may own is shown where it is judged most strictly: bounds yes, FAIL no.
-        own = [truth for truth in filled if self._touches(truth, loss.step, self._onset_doubt_s(lanes))]
+        own = [truth for truth in filled if self._touches(truth, label_of(loss), self._onset_doubt_s(lanes))]
         shown, shown_total = max((t.length_s for t in own), default=0.0), sum(t.length_s for t in own)
-        touching = [truth for truth in filled if self._touches(truth, loss.step)]
+        touching = [truth for truth in filled if self._touches(truth, label_of(loss))]
         most, most_total = max((t.length_s for t in touching), default=0.0), sum(t.length_s for t in touching)
         found = []
         if len(self.world.canaries) < 2 or loss.service != "canaries":
@@ -238,7 +258,7 @@ class Oracle:
             if allowed:
                 text = f"true {most:.3f} ({most_total:.3f}) of {longest_b:.3f} ({total_b:.3f}): {loss.reason}"
                 found.append(Wrong("false-fail", where, text))
-        if loss.outcome is Outcome.OK and self._is_step(loss.step):
+        if loss.outcome is Outcome.OK and self._is_step(label_of(loss)):
             found += self._false_ok(loss, who, where, truths)
         return found
 
@@ -257,9 +277,9 @@ class Oracle:
             for truth in truths
             if truth.hit
             and not self._moving(who, truth)
-            and any(truth.from_s - slack >= low and truth.to_s <= high for low, high in self._in(loss.step))
+            and any(truth.from_s - slack >= low and truth.to_s <= high for low, high in self._in(label_of(loss)))
         ]
-        if not self._is_step(loss.step) or not inside:
+        if not self._is_step(label_of(loss)) or not inside:
             return []
         found = []
         most, total = max(t.length_s for t in inside), sum(t.length_s for t in inside)
@@ -279,12 +299,12 @@ class Oracle:
         return max((truth.inside(low, high) for low, high in self._in(label)), default=0.0)
 
     def _false_ok(self, loss: Loss, who: str, where: str, truths: list[Truly]) -> list[Wrong]:
-        longest_b, total_b = self._limits(loss.step, loss.service)
+        longest_b, total_b = self._limits(label_of(loss), loss.service)
         seen = [t for t in truths if (t.hit or t.common) and not self._moving(who, t)]
-        worst = max((self._mine(t, loss.step) for t in seen), default=0.0)
+        worst = max((self._mine(t, label_of(loss)) for t in seen), default=0.0)
         if longest_b == 0 and not any(t.hit for t in seen):  # none may be seen, with a resolution of two periods
             longest_b = total_b = 2 * min(self.world.lanes[lane].period_s for lane in self.user_lanes(who))
-        total = sum(self._mine(t, loss.step) for t in seen if t.hit)
+        total = sum(self._mine(t, label_of(loss)) for t in seen if t.hit)
         told = f"floor {_seconds(loss.floor_ns):.3f}: {loss.reason}"
         if worst > longest_b + _NEAR_S:
             return [Wrong("false-ok", where, f"true {worst:.3f}, allowed {longest_b:.3f}, {told}")]
@@ -295,7 +315,7 @@ class Oracle:
     def _of_the_run(self, results: Results) -> list[Wrong]:
         """What began in a step is that step's, to its very end: somewhere it must be told."""
         found = []
-        cells = {(loss.step, loss.service): loss for loss in results.matrix if loss.kind == "down"}
+        cells = {(label_of(loss), loss.service): loss for loss in results.matrix if loss.kind == "down"}
         for service in (*self.world.services, *self.world.canaries):
             row = "canaries" if service in self.world.canaries else service
             for truth in self.truths(service):
@@ -317,8 +337,8 @@ class Oracle:
         """Slow spells are held to less: they are certain only of waiting that had a cause outside of the prober."""
         lanes = self.user_lanes(who)
         kinds = {fault.how for fault in self.world.faults if any(fault.meets(self.world.lanes[n]) for n in lanes)}
-        longest_b = self._limits(loss.step, loss.service, "slow_")[0]
-        where = f"{who}, slow, during {loss.step or 'nothing'}"
+        longest_b = self._limits(label_of(loss), loss.service, "slow_")[0]
+        where = f"{who}, slow, during {label_of(loss) or 'nothing'}"
         reach = max((self.world.lanes[lane].answer_s for lane in lanes), default=0.0) + 0.02
         if kinds & {"blackhole", "held-503"}:
             reach += max(self.world.lanes[lane].hard_s for lane in lanes)  # what is sent again is answered late
@@ -326,7 +346,7 @@ class Oracle:
         wide = [
             Truly(t.from_s, t.to_s + reach, t.hit, t.common) for t in self.truths(who, (*SLOW, "blackhole", "held-503"))
         ]
-        touching = [t for t in self.filled(wide, lanes) if self._touches(t, loss.step)]
+        touching = [t for t in self.filled(wide, lanes) if self._touches(t, label_of(loss))]
         most = max((t.length_s for t in touching), default=0.0)
         found = []
         if _seconds(loss.longest.certain_ns) > most + 0.02 and loss.service != "canaries":
@@ -335,12 +355,12 @@ class Oracle:
             )
         if loss.outcome is Outcome.FAIL and most <= longest_b:
             found.append(Wrong("false-fail", where, f"true ≤ {most:.3f} of {longest_b:.3f}: {loss.reason}"))
-        if loss.outcome is Outcome.OK and self._is_step(loss.step):
+        if loss.outcome is Outcome.OK and self._is_step(label_of(loss)):
             soft = max((self.world.lanes[lane].soft_s for lane in lanes), default=0.0)
             held = [t for t in self.truths(who, ("hold",)) if t.common and t.length_s > soft]
             down = self.truths(who)
             held = [t for t in held if not any(d.from_s <= t.to_s and d.to_s >= t.from_s for d in down)]
-            worst = max((self._mine(t, loss.step) - soft for t in held), default=0.0)
+            worst = max((self._mine(t, label_of(loss)) - soft for t in held), default=0.0)
             if worst > longest_b + 0.02:
                 found.append(Wrong("false-ok", where, f"true > {worst:.3f} of {longest_b:.3f}: {loss.reason}"))
         return found
@@ -362,8 +382,8 @@ class Oracle:
                 found.append(Wrong("certain", where, f"≥ {_seconds(window.length.certain_ns):.3f}, true {most:.3f}"))
             owners = {name for name, _, _ in self.pieces for t in inside if self._touches(t, name, 0.0)}
             owners |= {move.id for move in self.world.moves}
-            if window.attribution == "step" and window.step not in owners:
-                found.append(Wrong("charge", where, f"charged to {window.step}; it touched {sorted(owners)}"))
+            if window.attribution == "step" and label_of(window) not in owners:
+                found.append(Wrong("charge", where, f"charged to {label_of(window)}; it touched {sorted(owners)}"))
             if window.length.possible_ns is None:
                 continue
             bad_from, bad_to = _at(window.first_bad_ns, 0.0) - 1e-6, _at(window.last_bad_ns, 0.0) + 1e-6
@@ -374,7 +394,12 @@ class Oracle:
                 if each.lane == number and bad_from <= each.sent_s <= bad_to
             }
             true = [f for n, f in enumerate(self.world.faults) if n in met]
-            total = sum(t.length_s for t in truths if any(f.from_s >= t.from_s and f.to_s <= t.to_s for f in true))
+            # What began while nobody did anything is shown in parts: before a step's border, and from there on.
+            borders = {step.from_s for step in self.world.steps} | {move.from_s for move in self.world.moves}
+            from_s = low if any(abs(low - border) < 1e-6 for border in borders) else 0.0
+            to_s = high if any(abs(high - border) < 1e-6 for border in borders) else math.inf
+            mine = [t for t in truths if any(f.from_s >= t.from_s and f.to_s <= t.to_s for f in true)]
+            total = sum(t.inside(from_s, to_s) for t in mine)
             if _seconds(window.length.possible_ns) < total - _NEAR_S:
                 found.append(Wrong("possible", where, f"≤ {_seconds(window.length.possible_ns):.3f}, true {total:.3f}"))
         return found
@@ -435,7 +460,7 @@ class Oracle:
 
     def _is_avoidable(self, loss: Loss) -> bool:
         prefix = "" if loss.kind == "down" else "slow_"
-        allowed = self._limits(loss.step, loss.service, prefix)[0]
+        allowed = self._limits(label_of(loss), loss.service, prefix)[0]
         subjects = self.world.canaries if loss.service == "canaries" else (loss.service,)
         for who in subjects:
             lanes = [self.world.lanes[n] for n in self.user_lanes(who)]
@@ -444,6 +469,6 @@ class Oracle:
             best = min(lanes, key=lambda lane: lane.period_s)
             if allowed < 2 * best.period_s + best.answer_s + best.jitter_s + 0.05:
                 return False
-            if not all(self._quiet(who, low, high) for low, high in self._in(loss.step) or [(0.0, 0.0)]):
+            if not all(self._quiet(who, low, high) for low, high in self._in(label_of(loss)) or [(0.0, 0.0)]):
                 return False
         return True

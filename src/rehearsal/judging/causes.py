@@ -128,13 +128,17 @@ class Candidates:
         charge = group.charge
         if charge.attribution not in {"step", "ambiguous"}:
             return [], [], False
-        steps = charge.named or (charge.label,)
-        concerned = any(self._world.step_concerns(step, group.service) for step in steps)
+        concerned = any(self._world.step_concerns(each.step, group.service) for each in charge.candidates if each.step)
         if charge.attribution == "ambiguous":
-            return ["began at the border of " + " and ".join(charge.named)], [], concerned
+            borders = [each.name for each in charge.candidates]
+            return (
+                ["began at the border of " + " and ".join([*borders, "no step"] if len(borders) == 1 else borders)],
+                [],
+                concerned,
+            )
         if concerned:
-            return [f"step {charge.label} was running"], [], True
-        return [], [f"step {charge.label} was running; the plan does not let it touch {group.service}"], False
+            return [f"step {charge.stretch.name} was running"], [], True
+        return [], [f"step {charge.stretch.name} was running; the plan does not let it touch {group.service}"], False
 
 
 def onset_of(group: Group) -> Onset:

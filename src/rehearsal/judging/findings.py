@@ -13,10 +13,9 @@ from rehearsal.judging import unobserved
 from rehearsal.judging import words
 from rehearsal.judging.differences import strange
 from rehearsal.judging.differences import unchanged
-from rehearsal.judging.observation import BEFORE
-from rehearsal.judging.summary import when
 from rehearsal.results import Finding
 from rehearsal.rooms import LOG
+from rehearsal.stretch import CONTROL
 from rehearsal.verdict import Outcome
 
 if TYPE_CHECKING:
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from rehearsal.judging.summary import Judged
     from rehearsal.results import Canary
     from rehearsal.results import GuestFigure
+    from rehearsal.results import Loss
     from rehearsal.rooms import Rooms
 
 _ENDS = {
@@ -189,10 +189,10 @@ def _of_losses(judged: Judged) -> list[Finding]:
     for loss in judged.matrix:
         if loss.outcome is Outcome.OK:
             continue
-        if loss.samples == 0 and loss.count == 0:
+        if _is_unwatched(loss):
             unwatched.append(loss.service)
             continue
-        during = when(loss.step)
+        during = loss.stretch.when
         kind = "" if loss.kind == "down" else " (slow answers)"
         found.append(
             Finding(
@@ -203,10 +203,14 @@ def _of_losses(judged: Judged) -> list[Finding]:
         )
     for service in dict.fromkeys(unwatched):
         cells = [loss for loss in judged.matrix if loss.service == service and loss.kind == "down"]
-        empty = [loss.step or "outside of steps" for loss in cells if not loss.samples and loss.step != BEFORE]
+        empty = [loss.step or loss.stretch.when for loss in cells if _is_unwatched(loss) and loss.stretch != CONTROL]
         where = "" if len(empty) == len(cells) else f" during {words.listed(empty)}"
         found.append(Finding(Outcome.UNKNOWN, f"service:{service}", f"{service} was never sampled{where}."))
     return found
+
+
+def _is_unwatched(loss: Loss) -> bool:
+    return not loss.samples and not loss.count and loss.floor_ns is None
 
 
 def _is_told(canary: Canary, judged: Judged) -> bool:

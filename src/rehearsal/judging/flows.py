@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from rehearsal import events
 from rehearsal.declarations import V4
 from rehearsal.declarations import V6
-from rehearsal.judging.observation import MIGRATION
 from rehearsal.judging.rules import NOTHING
 from rehearsal.judging.rules import by_length
 from rehearsal.judging.union import united
@@ -117,7 +116,7 @@ def _apart(groups: Iterable[Group]) -> tuple[list[Group], list[Group]]:
     still: list[Group] = []
     moving: list[Group] = []
     for group in groups:
-        (moving if group.charge.label.startswith(MIGRATION) else still).append(group)
+        (moving if group.charge.stretch.is_migration else still).append(group)
     return still, moving
 
 

@@ -11,8 +11,6 @@ import numpy as np
 
 from rehearsal import events
 from rehearsal.judging.losses import lane_floor
-from rehearsal.judging.observation import BEFORE
-from rehearsal.judging.observation import OUTSIDE
 from rehearsal.outage import LAG_BIN_NS
 from rehearsal.outage import measure
 from rehearsal.probe.load import load_of
@@ -75,14 +73,13 @@ def _worst_floor(probes: Iterable[list[Seen]]) -> tuple[int | None, str]:
     """
     worst_ns, worst_step = -1, ""
     for same in probes:
-        labels = list(dict.fromkeys(piece.label for seen in same for piece in seen.pieces))
-        steps = [label for label in labels if label not in {BEFORE, OUTSIDE}] or labels
-        for label in steps:
-            floor = lane_floor(same, label)
+        stretches = list(dict.fromkeys(piece.stretch for seen in same for piece in seen.pieces))
+        for stretch in [each for each in stretches if each.name] or stretches:
+            floor = lane_floor(same, stretch)
             if floor is None:
-                return None, label
+                return None, stretch.name
             if floor > worst_ns:
-                worst_ns, worst_step = floor, label
+                worst_ns, worst_step = floor, stretch.name
     return (None, "") if worst_ns < 0 else (worst_ns, worst_step)
 
 

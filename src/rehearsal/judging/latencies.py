@@ -52,7 +52,7 @@ class AnswerTimes:
                     places[key] = len(self._keys)
                     self._keys.append(key)
                 self._row[probe.index] = places[key]
-        steps = [piece for piece in pieces if piece.label in {run.step for run in history.steps}]
+        steps = [piece for piece in pieces if piece.stretch.is_step]
         never = history.ended_ns + 1
         self._edges = np.array(
             [

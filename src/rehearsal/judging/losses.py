@@ -1,32 +1,38 @@
 """The matrix: what the users of each service lost during each step, against what the plan allows.
 
 Every judgement is one of three, and its sentence says why. A budget that lies between the certain and the possible is
-unknown; so is one below the detection floor.
+unknown; so is one below the detection floor. An outage that may have begun in one of several steps fails a step only if
+it would fail each of them, and leaves undecided every step that it would not leave well.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections import defaultdict
 from typing import TYPE_CHECKING
-from typing import Any
 
 from rehearsal.judging import budgets
-from rehearsal.judging.observation import BEFORE
-from rehearsal.judging.observation import OUTSIDE
+from rehearsal.judging import plans
 from rehearsal.judging.observation import uncovered_ns
 from rehearsal.judging.rules import Lost
 from rehearsal.judging.rules import Watched
 from rehearsal.judging.rules import by_length
 from rehearsal.judging.rules import judged
 from rehearsal.judging.rules import outside
+from rehearsal.judging.troubles import evidence_end
 from rehearsal.judging.troubles import is_judged
+from rehearsal.judging.union import extent
 from rehearsal.judging.union import united
 from rehearsal.outage import OPEN_NS
 from rehearsal.outage import clipped
 from rehearsal.outage import measure
 from rehearsal.outage import merged
 from rehearsal.results import Loss
+from rehearsal.stretch import BETWEEN
+from rehearsal.stretch import CONTROL
+from rehearsal.stretch import Stretch
+from rehearsal.stretch import step as step_of
 from rehearsal.verdict import Outcome
 
 if TYPE_CHECKING:
@@ -35,8 +41,10 @@ if TYPE_CHECKING:
 
     from rehearsal.history import History
     from rehearsal.judging.observation import Observation
+    from rehearsal.judging.observation import Piece
     from rehearsal.judging.observation import Seen
     from rehearsal.judging.troubles import Group
+    from rehearsal.judging.troubles import Incident
     from rehearsal.results import Budget
 
 
@@ -45,95 +53,184 @@ def matrix(history: History, observation: Observation, groups: list[Group], *, o
 
     `only`: a step; the cells of no other are judged.
     """
-    plan = history.plan
     begun = {run.step for run in history.steps}
-    labels = [step for step in budgets.steps_of(plan) if step in begun]
-    labels += [step for step in dict.fromkeys(run.step for run in history.steps) if step not in labels]
-    services = [str(service) for service in plan.get("services") or []]
-    if budgets.CANARIES in (plan.get("defaults") or {}) or observation.of_service(budgets.CANARIES):
+    names = [step for step in budgets.steps_of(history.plan) if step in begun]
+    names += [step for step in dict.fromkeys(run.step for run in history.steps) if step not in names]
+    services = plans.services(history)
+    if _canaries_have_budgets(history) or observation.of_service(budgets.CANARIES):
         services.append(budgets.CANARIES)
-    charged: dict[tuple[str, str, str], list[Group]] = defaultdict(list)
-    for group in groups:
-        if is_judged(group, observation):
-            charged[group.charge.label, group.service, group.kind].append(group)
+    charged = _Charged(observation, groups)
     return [
-        _loss(history, observation, label, service, kind, charged[label, service, kind])
-        for label in [BEFORE, *labels, OUTSIDE]
-        if only is None or label == only
+        _loss(history, observation, charged, stretch, service, kind)
+        for stretch in [CONTROL, *map(step_of, names), BETWEEN]
+        if only is None or stretch == step_of(only)
         for service in services
         for kind in ("down", "degraded")
     ]
 
 
-def _loss(  # noqa: PLR0913, PLR0917 - the coordinates of a cell and what falls into it
-    history: History, observation: Observation, label: str, service: str, kind: str, groups: list[Group]
+def _canaries_have_budgets(history: History) -> bool:
+    return any(budgets.CANARIES in (attempt.event.plan.get("defaults") or {}) for attempt in history.attempts)
+
+
+def budget_at(history: History, stretch: Stretch, service: str, kind: str) -> Budget | None:
+    """Return what a service may lose in a stretch of the run; None if no plan says so.
+
+    Of plans that were edited while it was going on, the strictest: an edit excuses nothing.
+    """
+    followed = (
+        plans.of_step(history, stretch.step) if stretch.is_step else [each.plan for each in plans.epochs(history)]
+    )
+    if stretch.is_migration:
+        found = [budgets.migration_budget(plan) for plan in followed]
+    else:
+        found = [budgets.budget_of(plan, stretch.step, service, kind) for plan in followed]
+    known = [budget for budget in found if budget is not None]
+    return min(known, key=lambda budget: budget.longest_ns, default=None)
+
+
+def strictness(history: History, stretch: Stretch, service: str, kind: str) -> int:
+    """Return how long an outage may last in a stretch (ns); OPEN_NS if nothing is said."""
+    budget = budget_at(history, stretch, service, kind)
+    return OPEN_NS if budget is None else budget.longest_ns
+
+
+class _Charged:
+    """What counts in the matrix, by what it is charged to or may belong to."""
+
+    def __init__(self, observation: Observation, groups: Iterable[Group]) -> None:
+        self._found: dict[tuple[Stretch, str, str], list[Incident]] = defaultdict(list)
+        self._left: dict[tuple[Stretch, str, str, str], int] = defaultdict(int)
+        doing = [piece for piece in observation.pieces if piece.stretch.is_step]
+        for group in groups:
+            if not is_judged(group, observation):
+                continue
+            for incident in group.incidents:
+                for stretch in incident.candidates:
+                    self._found[stretch, incident.service, incident.kind].append(incident)
+                if incident.charge.stretch in {CONTROL, BETWEEN}:
+                    self._leave(incident, doing)
+
+    def _leave(self, incident: Incident, doing: Iterable[Piece]) -> None:
+        """An outage of which no sample failed in a step may have gone on into it all the same."""
+        for sighting in incident.sightings:
+            begin_ns, end_ns = extent(sighting.outage)
+            seen_until_ns = evidence_end(sighting.outage)
+            for piece in doing:
+                if begin_ns < piece.from_ns < end_ns and seen_until_ns <= piece.from_ns:
+                    key = piece.stretch, incident.service, incident.kind, canary_of(incident)
+                    self._left[key] = max(self._left[key], end_ns - piece.from_ns)
+
+    def of(self, stretch: Stretch, service: str, kind: str) -> list[Incident]:
+        """Return what a stretch lost, and what it may have lost."""
+        return self._found[stretch, service, kind]
+
+    def left_ns(self, stretch: Stretch, service: str, kind: str, canary: str) -> int:
+        """Return how long (ns) what began before a step may have gone on in it unseen."""
+        return self._left[stretch, service, kind, canary]
+
+
+def canary_of(incident: Incident) -> str:
+    """Return whose outage it is; empty for a service's."""
+    seen = incident.sightings[0].seen
+    return seen.probe.declared.canary if seen is not None else ""
+
+
+def _loss(  # noqa: PLR0913, PLR0917 - the coordinates of a cell
+    history: History, observation: Observation, charged: _Charged, stretch: Stretch, service: str, kind: str
 ) -> Loss:
-    budget = budgets.budget_of(history.plan, label, service, kind)
-    seen = observation.of_service(service)
+    budget = budget_at(history, stretch, service, kind)
+    incidents = charged.of(stretch, service, kind)
     subjects: dict[str, list[Seen]] = defaultdict(list)
-    for each in seen:
+    for each in observation.of_service(service):
         subjects[each.probe.declared.canary].append(each)
     if not subjects:
-        return _never_sampled(label, service, kind, budget, groups)
+        return _never_sampled(stretch, service, kind, budget, incidents)
     cells = []
     for canary, lanes in subjects.items():
-        mine = [group for group in groups if group.troubles[0].seen.probe.declared.canary == canary]
-        watched = watch(history, observation, label, lanes, mine)
-        cells.append((canary, _cell(history, label, service, kind, budget, watched, mine)))
+        mine = [incident for incident in incidents if canary_of(incident) == canary]
+        watched = watch(history, observation, stretch, kind, lanes, mine)
+        left_ns = charged.left_ns(stretch, service, kind, canary)
+        if watched.floor_ns is not None and left_ns:
+            floor_ns = None if left_ns >= OPEN_NS // 2 else max(watched.floor_ns, left_ns)
+            watched = dataclasses.replace(watched, floor_ns=floor_ns)
+        cells.append((canary, _cell(history, stretch, service, kind, watched, mine)))
     cells.sort(key=lambda cell: (cell[1].outcome.rank, *by_length(cell[1].longest), cell[0]))
     canary, worst = cells[0]
     if len(cells) == 1:
         return worst
-    return Loss(
-        step=label,
-        service=service,
-        kind=kind,
-        count=worst.count,
-        longest=worst.longest,
-        total=worst.total,
+    floors = [cell.floor_ns for _, cell in cells]
+    known = [floor for floor in floors if floor is not None]
+    return dataclasses.replace(
+        worst,
         samples=sum(cell.samples for _, cell in cells),
         failed=sum(cell.failed for _, cell in cells),
-        floor_ns=None
-        if any(cell.floor_ns is None for _, cell in cells)
-        else max(cell.floor_ns or 0 for _, cell in cells),
+        floor_ns=max(known) if len(known) == len(floors) else None,
         blind_ns=max(cell.blind_ns for _, cell in cells),
-        budget=budget,
-        outcome=worst.outcome,
         reason=worst.reason if worst.outcome is Outcome.OK and not worst.count else f"{canary}: {worst.reason}",
     )
 
 
-def _never_sampled(label: str, service: str, kind: str, budget: Budget | None, groups: list[Group]) -> Loss:
-    reason = "no probe watched this service"
-    lost = united(sighting for group in groups for sighting in group.sightings)
+def _never_sampled(
+    stretch: Stretch, service: str, kind: str, budget: Budget | None, incidents: Sequence[Incident]
+) -> Loss:
+    lost = united(sighting for incident in incidents for sighting in incident.sightings)
     return Loss(
-        label, service, kind, lost.count, lost.length, lost.length, 0, 0, None, 0, budget, Outcome.UNKNOWN, reason
+        stretch=stretch,
+        service=service,
+        kind=kind,
+        count=lost.count,
+        longest=lost.length,
+        total=lost.length,
+        samples=0,
+        failed=0,
+        floor_ns=None,
+        blind_ns=0,
+        budget=budget,
+        outcome=Outcome.UNKNOWN,
+        reason="no probe watched this service",
     )
 
 
-def watch(
-    history: History, observation: Observation, label: str, lanes: Sequence[Seen], groups: Iterable[Group]
+def watch(  # noqa: PLR0913, PLR0917 - what was watched, when, and by whom
+    history: History,
+    observation: Observation,
+    stretch: Stretch,
+    kind: str,
+    lanes: Sequence[Seen],
+    incidents: Iterable[Incident],
 ) -> Watched:
-    """Return how well lanes to the same service or canary watched it during a step."""
-    tallies = [tally for seen in lanes for tally in seen.tallies(label)]
-    pieces = [(piece.from_ns, piece.to_ns) for piece in observation.pieces if piece.label == label]
-    charged = [span for group in groups for span in united(group.sightings).spans]
+    """Return how well lanes to the same service or canary watched it during a stretch of the run."""
+    tallies = [tally for seen in lanes for tally in seen.tallies(stretch)]
+    pieces = [(piece.from_ns, piece.to_ns) for piece in observation.pieces if piece.stretch == stretch]
+    charged = [span for incident in incidents for span in united(incident.sightings).spans]
     blind = [part for low, high in pieces for part in clipped(((a, b) for a, b, _ in observation.blind), low, high)]
-    # A step must be watched from its first to its last moment; outside of steps, as long as there was a prober.
-    uncovered = 0 if label in {BEFORE, OUTSIDE} else uncovered_ns(lanes, observation.pieces, label, history)
+    moved = _moved(lanes, pieces)
     return Watched(
         samples=sum(tally.samples for tally in tallies),
         failed=sum(tally.failed for tally in tallies),
         slow=sum(tally.slow for tally in tallies),
-        floor_ns=_floor(observation, lanes, label),
-        uncovered_ns=uncovered,
-        blind_ns=min((_late(each, label) for each in _by_name(lanes)), default=0),
+        floor_ns=0 if moved else _floor(observation, lanes, stretch, kind),
+        # A step must be watched from its first to its last moment; outside of steps, as long as there was a prober.
+        uncovered_ns=uncovered_ns(lanes, observation.pieces, stretch, history) if stretch.is_step else 0,
+        blind_ns=min((_late(each, stretch) for each in _by_name(lanes)), default=0),
         # The time outside of steps has no given length, so that blindness in it cannot be summed against a budget.
-        blind_counted_ns=0
-        if label in {BEFORE, OUTSIDE}
-        else measure(itertools.chain(blind, charged)) - measure(charged),
+        blind_counted_ns=measure(itertools.chain(blind, charged)) - measure(charged) if stretch.is_step else 0,
         period_ns=min(seen.probe.declared.period_ns for seen in lanes),
         length_ns=measure(pieces),
+        sampled_ever=any(seen.trace.samples for seen in lanes),
+        moved=moved,
+    )
+
+
+def _moved(lanes: Sequence[Seen], pieces: Iterable[tuple[int, int]]) -> bool:
+    """Return whether a canary's live migrations cover all of a stretch: what it lost then is theirs."""
+    moves = merged(
+        (piece.from_ns, piece.to_ns) for seen in lanes for piece in seen.pieces if piece.stretch.is_migration
+    )
+    wanted = list(pieces)
+    return bool(moves and wanted) and all(
+        any(low <= from_ns and to_ns <= high for low, high in moves) for from_ns, to_ns in wanted
     )
 
 
@@ -144,17 +241,17 @@ def _by_name(lanes: Iterable[Seen]) -> list[list[Seen]]:
     return list(named.values())
 
 
-def _late(declarations: Iterable[Seen], label: str) -> int:
-    return sum(tally.late_ns for seen in declarations for tally in seen.tallies(label))
+def _late(declarations: Iterable[Seen], stretch: Stretch) -> int:
+    return sum(tally.late_ns for seen in declarations for tally in seen.tallies(stretch))
 
 
-def _floor(observation: Observation, lanes: Sequence[Seen], label: str) -> int | None:
+def _floor(observation: Observation, lanes: Sequence[Seen], stretch: Stretch, kind: str) -> int | None:
     """Return the floor of a service: of its lanes at the VIP that its users have, else of its best lane."""
     service = lanes[0].probe.service
     vips = vips_of(observation, service)
     if vips:
-        return vip_floor(observation, service, vips[0], label)
-    floors = [lane_floor(each, label) for each in _by_name(lanes)]
+        return vip_floor(observation, service, vips[0], stretch, kind)
+    floors = [lane_floor(each, stretch, kind) for each in _by_name(lanes)]
     return min((floor for floor in floors if floor is not None), default=None)
 
 
@@ -164,51 +261,38 @@ def vips_of(observation: Observation, service: str) -> list[str]:
     return sorted(vips, key=lambda vip: (vip != "public", vip))
 
 
-def vip_floor(observation: Observation, service: str, vip: str, label: str) -> int | None:
-    """Return how long a service can have been away at one VIP unseen (ns); None: nobody knows."""
+def vip_floor(observation: Observation, service: str, vip: str, stretch: Stretch, kind: str = "down") -> int | None:
+    """Return how long a service can have been away (or slow) at one VIP unseen (ns); None: nobody knows."""
     floors = [
         floor
         for joint in observation.joints
         if (joint.service, joint.vip) == (service, vip)
-        for floor in joint.floors(label)
+        for floor in joint.floors(stretch, kind)
     ]
     floor = max(floors, default=OPEN_NS)
     return None if floor == OPEN_NS else floor
 
 
-def lane_floor(declarations: Iterable[Seen], label: str) -> int | None:
-    """Return the detection floor of one lane during a step (ns); None: never sampled, or nobody saw the end."""
-    tallies = [tally for seen in declarations for tally in seen.tallies(label)]
-    floor = max((tally.floor_ns for tally in tallies), default=OPEN_NS)
-    return None if floor == OPEN_NS or not any(tally.samples or tally.floor_ns for tally in tallies) else floor
+def lane_floor(declarations: Iterable[Seen], stretch: Stretch, kind: str = "down") -> int | None:
+    """Return the detection floor of one lane in a stretch (ns); None: never sampled, or nobody saw the end."""
+    floors = [tally.floor_of(kind) for seen in declarations if seen.trace.samples for tally in seen.tallies(stretch)]
+    floor = max(floors, default=OPEN_NS)
+    return None if floor == OPEN_NS else floor
 
 
 # --- one cell ------------------------------------------------------------------------------------------------------
 
 
 def _cell(  # noqa: PLR0913, PLR0917 - the coordinates of a cell and what falls into it
-    history: History, label: str, service: str, kind: str, budget: Budget | None, watched: Watched, groups: list[Group]
+    history: History, stretch: Stretch, service: str, kind: str, watched: Watched, incidents: Sequence[Incident]
 ) -> Loss:
-    limits: dict[str, Any] = {
-        "budget_ns": None if budget is None else budget.longest_ns,
-        "finest_ns": watched.period_ns,
-    }
-    together = united((sighting for group in groups for sighting in group.sightings), **limits)
-    lengths = tuple(united(group.sightings, **limits).length for group in groups)
-    lost = Lost(kind, lengths, together.length, together.count)
-    if label in {BEFORE, OUTSIDE}:
-        outcome, reason = outside(lost, watched, budget, before=label == BEFORE)
-    else:
-        outcome, reason = judged(
-            lost,
-            watched,
-            budget=budget,
-            allowed_anyway=budgets.budget_of(history.plan, label, service, "down") if budget is None else None,
-            resolution_ns=budgets.resolution_ns(history.plan, label, service) or 2 * watched.period_ns,
-            blind_share=budgets.blind_share(history.plan),
-        )
+    budget = budget_at(history, stretch, service, kind)
+    lost = _lost(kind, [incident for incident in incidents if incident.charge.stretch == stretch])
+    outcome, reason = _judged(history, stretch, service, lost, watched)
+    if any(incident.charge.others for incident in incidents):
+        outcome, reason = _in_doubt(history, stretch, service, watched, incidents, (outcome, reason))
     return Loss(
-        step=label,
+        stretch=stretch,
         service=service,
         kind=kind,
         count=lost.count,
@@ -221,6 +305,67 @@ def _cell(  # noqa: PLR0913, PLR0917 - the coordinates of a cell and what falls 
         budget=budget,
         outcome=outcome,
         reason=reason,
+    )
+
+
+def _lost(kind: str, incidents: Iterable[Incident]) -> Lost:
+    found = list(incidents)
+    together = united(sighting for incident in found for sighting in incident.sightings)
+    lengths = tuple(united(incident.sightings).length for incident in found)
+    return Lost(kind, lengths, together.length, len(found))
+
+
+def _judged(history: History, stretch: Stretch, service: str, lost: Lost, watched: Watched) -> tuple[Outcome, str]:
+    budget = budget_at(history, stretch, service, lost.kind)
+    if not stretch.is_step:
+        return outside(lost, watched, budget, before=stretch == CONTROL)
+    followed = plans.of_step(history, stretch.step)
+    resolutions = [budgets.resolution_ns(plan, stretch.step, service) for plan in followed]
+    declared = [resolution for resolution in resolutions if resolution is not None]
+    return judged(
+        lost,
+        watched,
+        budget=budget,
+        allowed_anyway=budget_at(history, stretch, service, "down") if budget is None else None,
+        resolution_ns=min(declared, default=0) or 2 * watched.period_ns,
+        blind_share=min(budgets.blind_share(plan) for plan in followed),
+    )
+
+
+def _in_doubt(  # noqa: PLR0913, PLR0917 - the coordinates of a cell, and what is known of it
+    history: History,
+    stretch: Stretch,
+    service: str,
+    watched: Watched,
+    incidents: Sequence[Incident],
+    shown: tuple[Outcome, str],
+) -> tuple[Outcome, str]:
+    """Judge a stretch to which some outages may not belong, and others may that are charged elsewhere."""
+    kind = incidents[0].kind
+    everything = _judged(history, stretch, service, _lost(kind, incidents), watched)
+    if everything[0] is Outcome.OK:
+        return shown
+    surely = _lost(kind, [incident for incident in incidents if not incident.charge.others])
+    sure = _judged(history, stretch, service, surely, watched)
+    if sure[0] is Outcome.FAIL:
+        return sure
+    mine = [incident for incident in incidents if incident.charge.others and incident.charge.stretch == stretch]
+    if any(_fails_everywhere(history, service, incident, watched) for incident in mine):
+        return shown
+    others = dict.fromkeys(
+        other.when for incident in incidents if incident.charge.others for other in incident.candidates
+    )
+    where = " or ".join(when for when in others if when != stretch.when)
+    return Outcome.UNKNOWN, f"{everything[1]}; but an outage may have begun {where}"
+
+
+def _fails_everywhere(history: History, service: str, incident: Incident, watched: Watched) -> bool:
+    lost = _lost(incident.kind, [incident])
+    return all(
+        _judged(history, stretch, service, lost, watched)[0] is Outcome.FAIL
+        if stretch.is_step
+        else lost.longest.certain_ns > strictness(history, stretch, service, incident.kind)
+        for stretch in incident.candidates
     )
 
 

@@ -9,7 +9,6 @@ from rehearsal.claims.migrations import moved
 from rehearsal.judging import budgets
 from rehearsal.judging import words
 from rehearsal.judging.flows import ways_of
-from rehearsal.judging.observation import MIGRATION
 from rehearsal.judging.troubles import is_judged
 from rehearsal.judging.union import united
 from rehearsal.outage import OPEN_NS
@@ -17,6 +16,7 @@ from rehearsal.results import Canary
 from rehearsal.results import Length
 from rehearsal.results import Loss
 from rehearsal.results import Migration
+from rehearsal.stretch import migration
 from rehearsal.verdict import Outcome
 from rehearsal.verdict import against_budget
 from rehearsal.verdict import worst
@@ -96,16 +96,17 @@ def _lane(
     run: MigrationRun, observation: Observation, groups: list[Group], lane: str
 ) -> tuple[Length | None, int | None]:
     """Return the longest window of a lane in a migration, and the lane's floor; None: not observed."""
-    label = MIGRATION + run.began.migration
+    stretch = migration(run.began.migration)
     watched = observation.migrating(run.began.canary, run.began.migration, lane)
     lengths = [
-        united(group.sightings).length
+        united(incident.sightings).length
         for group in groups
-        if group.kind == "down" and group.charge.label == label and group.troubles[0].seen.probe.lane == lane
+        if group.kind == "down" and group.charge.stretch == stretch and group.troubles[0].seen.probe.lane == lane
+        for incident in group.incidents
     ]
     floors = [tally.floor_ns for _, tally in watched]
     floor_ns = max(floors, default=OPEN_NS)
-    if not any(tally.samples for _, tally in watched):
+    if not watched or not any(seen.trace.samples for seen, _ in watched):
         return None, None
     if lengths:
         longest = max(lengths, key=lambda length: (length.possible_ns is None, length.possible_ns or 0))
@@ -165,20 +166,20 @@ def _canary(  # noqa: PLR0913, PLR0917 - what is known about one canary
         if group.kind == "down"
         and group.troubles[0].seen.probe.declared.canary == name
         and is_judged(group, observation)
-        and not group.charge.label.startswith(MIGRATION)
+        and not group.charge.stretch.is_migration
     ]
     sampled = any(
         seen.trace.samples for seen in observation.of_service(budgets.CANARIES) if seen.probe.declared.canary == name
     )
     together = united(sighting for group in mine for sighting in group.sightings)
-    lengths = [united(group.sightings).length for group in mine]
+    lengths = [united(incident.sightings).length for group in mine for incident in group.incidents]
     claims: list[Claim] = []
     if len(set(boots)) > len({up.server_id for up in ups}):
         claims.append((Outcome.FAIL, "it was restarted: its boot id changed"))
     if not sampled:
         claims.append((Outcome.UNKNOWN, "its reachability was never sampled"))
     claims += [
-        (loss.outcome, f"{loss.step or 'outside of steps'}: {loss.reason.removeprefix(f'{name}: ')}")
+        (loss.outcome, f"{loss.step or loss.stretch.when}: {loss.reason.removeprefix(f'{name}: ')}")
         for loss in told
         if loss.outcome is not Outcome.OK and loss.reason.startswith((f"{name}: ", "no probe"))
     ]

@@ -6,17 +6,14 @@ from typing import TYPE_CHECKING
 from typing import Any
 
 from rehearsal import events
-from rehearsal.judging import budgets
 from rehearsal.judging import plans
 from rehearsal.judging import unobserved
 from rehearsal.judging import words
 from rehearsal.judging.differences import compared
 from rehearsal.judging.losses import lane_floor
+from rehearsal.judging.losses import strictness
 from rehearsal.judging.losses import vip_floor
 from rehearsal.judging.losses import vips_of
-from rehearsal.judging.observation import BEFORE
-from rehearsal.judging.observation import OUTSIDE
-from rehearsal.judging.summary import when
 from rehearsal.judging.unwatched import NOT_YET
 from rehearsal.judging.unwatched import unwatched
 from rehearsal.judging.unwatched import was_witnessed
@@ -30,6 +27,7 @@ if TYPE_CHECKING:
     from rehearsal.results import Loss
     from rehearsal.results import Unwatched
     from rehearsal.rooms import Rooms
+    from rehearsal.stretch import Stretch
 
 _CONNECTED_WITHIN_NS = 15_000_000_000
 _WATCHED_PARTS = {
@@ -160,14 +158,12 @@ def _not_watched(history: History) -> list[Gap]:
 
 def _cell_name(loss: Loss) -> str:
     kind = "downtime" if loss.kind == "down" else "slow answers"
-    return f"{kind.capitalize()} of {loss.service} {when(loss.step)}"
+    return f"{kind.capitalize()} of {loss.service} {loss.stretch.when}"
 
 
 def _coarse_lanes(history: History, observation: Observation) -> list[Gap]:
     """What only a lane with rarer samples could have seen, where that is longer than the budget: once a service."""
-    labels = [
-        label for label in dict.fromkeys(piece.label for piece in observation.pieces) if label not in {BEFORE, OUTSIDE}
-    ]
+    steps = list(dict.fromkeys(piece.stretch for piece in observation.pieces if piece.stretch.is_step))
     found = []
     for lane, what in (("deep", "Authenticated reads of"), ("write", "Writing through the API of")):
         for service in dict.fromkeys(seen.probe.service for seen in observation.seen if seen.probe.lane == lane):
@@ -176,25 +172,24 @@ def _coarse_lanes(history: History, observation: Observation) -> list[Gap]:
                 if seen.probe.lane == lane:
                     named.setdefault(seen.probe.name, []).append(seen)
             best = {
-                label: min(
-                    (floor for floor in (lane_floor(same, label) for same in named.values()) if floor is not None),
+                stretch: min(
+                    (floor for floor in (lane_floor(same, stretch) for same in named.values()) if floor is not None),
                     default=None,
                 )
-                for label in labels
+                for stretch in steps
             }
             found += _coarse(history, service, f"{what} {service}", best)
     for service in dict.fromkeys(joint.service for joint in observation.joints):
         for vip in vips_of(observation, service)[1:]:
-            floors = {label: vip_floor(observation, service, vip, label) for label in labels}
+            floors = {stretch: vip_floor(observation, service, vip, stretch) for stretch in steps}
             found += _coarse(history, service, f"{service} at the {vip or 'other'} VIP", floors)
     return found
 
 
-def _coarse(history: History, service: str, what: str, floors: dict[str, int | None]) -> list[Gap]:
+def _coarse(history: History, service: str, what: str, floors: dict[Stretch, int | None]) -> list[Gap]:
     unseen = 0
-    for label, floor in floors.items():
-        allowed = [budgets.budget_of(plan, label, service, "down") for plan in plans.of_step(history, label)]
-        if floor is not None and any(budget is not None and floor > budget.longest_ns for budget in allowed):
+    for stretch, floor in floors.items():
+        if floor is not None and floor > strictness(history, stretch, service, "down"):
             unseen = max(unseen, floor)
     return (
         [Gap(what, f"an outage of them alone, of up to {words.at_most(unseen)}, could have passed unseen")]

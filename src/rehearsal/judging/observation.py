@@ -19,6 +19,10 @@ from rehearsal.outage import ProbeFold
 from rehearsal.outage import StreamFold
 from rehearsal.outage import measure
 from rehearsal.outage import merged
+from rehearsal.stretch import BETWEEN
+from rehearsal.stretch import CONTROL
+from rehearsal.stretch import migration
+from rehearsal.stretch import step
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,15 +35,10 @@ if TYPE_CHECKING:
     from rehearsal.history import Probe
     from rehearsal.outage import Tally
     from rehearsal.outage import Trace
+    from rehearsal.stretch import Stretch
 
-OUTSIDE = ""
-BEFORE = "before"
-MIGRATION = "migration:"
 SHALLOW_LANES = ("vip-new", "vip-reused")
-RARE_LANES = ("write",)
-"""Lanes that look a few times a minute, because each look changes something. They are judged by the samples that failed,
-as witnesses of what was seen, and never by what they could have missed: see `union.is_witness`."""
-USER_LANES = (*SHALLOW_LANES, "deep", *RARE_LANES)
+USER_LANES = (*SHALLOW_LANES, "deep", "write")
 _SLACK_NS = 5_000_000_000
 _LATENCY_BINS = 400
 _MINUTE_NS = 60_000_000_000
@@ -48,11 +47,11 @@ _LOOPBACK = ("127.", "localhost", "[::1]", "::1")
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A stretch of the run and what it is charged to: a step's id, `migration:<id>`, BEFORE the first step, or OUTSIDE."""
+    """When a place in the run was. A step may be over within the same moment."""
 
     from_ns: int
     to_ns: int
-    label: str
+    stretch: Stretch
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +62,14 @@ class Seen:
     trace: Trace
     pieces: tuple[Piece, ...]
 
-    def tallies(self, label: str) -> list[Tally]:
-        """Return the tallies of everything that is charged to a label."""
-        return [tally for piece, tally in zip(self.pieces, self.trace.tallies, strict=True) if piece.label == label]
+    def tallies(self, stretch: Stretch) -> list[Tally]:
+        """Return the tallies of everything that is charged to a place in the run."""
+        return [tally for piece, tally in zip(self.pieces, self.trace.tallies, strict=True) if piece.stretch == stretch]
 
 
 @dataclass(frozen=True, slots=True)
 class Joint:
-    """What the lanes over new and over kept connections to one service at one VIP saw together: the floor of each piece.
+    """What the lanes over new and over kept connections to one service at one VIP saw together: the floors of each piece.
 
     A floor of OPEN_NS: nobody saw what came after.
     """
@@ -78,11 +77,12 @@ class Joint:
     service: str
     vip: str
     pieces: tuple[Piece, ...]
-    floors_ns: tuple[int, ...]
+    tallies: tuple[Tally, ...]
 
-    def floors(self, label: str) -> list[int]:
-        """Return the floors of everything that is charged to a label."""
-        return [floor for piece, floor in zip(self.pieces, self.floors_ns, strict=True) if piece.label == label]
+    def floors(self, stretch: Stretch, kind: str) -> list[int]:
+        """Return the floors (ns) of everything that is charged to a place in the run."""
+        both = zip(self.pieces, self.tallies, strict=True)
+        return [tally.floor_of(kind) for piece, tally in both if piece.stretch == stretch]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,14 +102,13 @@ class Observation:
             return network or [seen for seen in self.seen if seen.probe.reaches_canary]
         return [seen for seen in self.seen if seen.probe.service == service and seen.probe.lane in USER_LANES]
 
-    def migrating(self, canary: str, migration: str, lane: str) -> list[tuple[Seen, Tally]]:
+    def migrating(self, canary: str, name: str, lane: str) -> list[tuple[Seen, Tally]]:
         """Return what a lane to a canary saw during a migration."""
-        label = MIGRATION + migration
         return [
             (seen, tally)
             for seen in self.seen
             if seen.probe.declared.canary == canary and seen.probe.lane == lane
-            for tally in seen.tallies(label)
+            for tally in seen.tallies(migration(name))
         ]
 
 
@@ -224,15 +223,14 @@ def _bin_ns(length_ns: int) -> int:
 
 def pieces_of(history: History) -> tuple[Piece, ...]:
     """Cut the run into its steps and the rest; disjoint, in order, without gaps."""
-    settle_ns = budgets.settle_ns(history.plan)
     restarts = [attempt.began_ns for attempt in history.attempts[1:]]
     steps: list[Piece] = []
     for run in history.steps:
         if run.ended_ns is not None:
-            end_ns = run.ended_ns + settle_ns
+            end_ns = run.ended_ns + budgets.settle_ns(history.plan_at(run.began_ns))
         else:  # killed in the middle: nobody knows when it ended
             end_ns = min((moment for moment in restarts if moment > run.began_ns), default=history.ended_ns)
-        steps.append(Piece(run.began_ns, min(end_ns, history.ended_ns), run.step))
+        steps.append(Piece(run.began_ns, max(run.began_ns, min(end_ns, history.ended_ns)), step(run.step)))
     steps.sort(key=lambda piece: piece.from_ns)
     cut = [
         dataclasses.replace(piece, to_ns=min(piece.to_ns, after.from_ns)) for piece, after in itertools.pairwise(steps)
@@ -241,19 +239,18 @@ def pieces_of(history: History) -> tuple[Piece, ...]:
     moment = history.began_ns
     for piece in cut:
         if piece.from_ns > moment:
-            found.append(Piece(moment, piece.from_ns, OUTSIDE if found else BEFORE))
-        if piece.to_ns > piece.from_ns:
-            found.append(piece)
+            found.append(Piece(moment, piece.from_ns, BETWEEN if found else CONTROL))
+        found.append(piece)
         moment = max(moment, piece.to_ns)
     if history.ended_ns > moment:
-        found.append(Piece(moment, history.ended_ns, OUTSIDE if found else BEFORE))
+        found.append(Piece(moment, history.ended_ns, BETWEEN if found else CONTROL))
     return tuple(found)
 
 
 def _with_migrations(pieces: tuple[Piece, ...], history: History, probe: Probe) -> tuple[Piece, ...]:
     canary = probe.declared.canary
     moves = [
-        Piece(move.began_ns, _move_end(history, move.ended_ns, move.began_ns), MIGRATION + move.began.migration)
+        Piece(move.began_ns, _move_end(history, move.ended_ns, move.began_ns), migration(move.began.migration))
         for move in history.migrations
         if canary and move.began.canary == canary
     ]
@@ -271,7 +268,7 @@ def _move_end(history: History, ended_ns: int | None, began_ns: int) -> int:
 def _without(piece: Piece, hole: Piece) -> list[Piece]:
     before = dataclasses.replace(piece, to_ns=min(piece.to_ns, hole.from_ns))
     after = dataclasses.replace(piece, from_ns=max(piece.from_ns, hole.to_ns))
-    return [part for part in (before, after) if part.to_ns > part.from_ns]
+    return [part for part in (before, after) if part.to_ns > part.from_ns or part == piece]
 
 
 def life_of(probe: Probe, history: History) -> tuple[int, int]:
@@ -287,7 +284,7 @@ def _clipped(pieces: tuple[Piece, ...], probe: Probe, history: History) -> tuple
     inside = (
         dataclasses.replace(piece, from_ns=max(piece.from_ns, low), to_ns=min(piece.to_ns, high)) for piece in pieces
     )
-    return tuple(piece for piece in inside if piece.to_ns > piece.from_ns)
+    return tuple(piece for piece in inside if piece.to_ns > piece.from_ns or (piece in pieces and low <= piece.to_ns))
 
 
 # --- when the prober could not see ---------------------------------------------------------------------------------
@@ -345,12 +342,12 @@ def absences(history: History) -> list[tuple[int, int, str]]:
     return found
 
 
-def uncovered_ns(seen: Iterable[Seen], pieces: Iterable[Piece], label: str, history: History) -> int:
-    """Return how much of a label's time none of these declarations measured (ns)."""
+def uncovered_ns(seen: Iterable[Seen], pieces: Iterable[Piece], stretch: Stretch, history: History) -> int:
+    """Return how much of a stretch's time none of these declarations measured (ns)."""
     lives = [life_of(each.probe, history) for each in seen]
     missing = 0
     for piece in pieces:
-        if piece.label == label:
+        if piece.stretch == stretch:
             covered = [(max(low, piece.from_ns), min(high, piece.to_ns)) for low, high in lives]
             missing += piece.to_ns - piece.from_ns - measure(covered)
     return missing

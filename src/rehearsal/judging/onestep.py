@@ -7,9 +7,11 @@ step, and what began in the step is seen with its last good sample. Where that d
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from rehearsal.judging.losses import matrix
+from rehearsal.judging.losses import strictness
 from rehearsal.judging.observation import longest_flight_ns
 from rehearsal.judging.observation import observe
 from rehearsal.judging.troubles import groups_of
@@ -31,7 +33,7 @@ def losses_of(history: History, step: str) -> list[Loss]:
     if not begins:
         return []
     observation = observation_of(history, min(begins))
-    return matrix(history, observation, groups_of(observation, history), only=step)
+    return matrix(history, observation, groups_of(observation, history, partial(strictness, history)), only=step)
 
 
 def observation_of(history: History, from_ns: int) -> Observation:

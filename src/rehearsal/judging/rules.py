@@ -32,6 +32,8 @@ class Watched:
     blind_counted_ns: int  # spans in which the prober itself could not see, outside of what is charged anyway
     period_ns: int
     length_ns: int
+    sampled_ever: bool = True
+    moved: bool = False  # live migrations cover all of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +87,12 @@ def judged(  # noqa: PLR0911, PLR0913 - the rules, one after the other
     if over or (lost.count and limit.longest_ns == OPEN_NS):
         speaks = "no budget speaks of slow answers" if allowed_anyway else "the plan sets no budget"
         return Outcome.UNKNOWN, f"{lost.nouns}, {words.between(lost.total)} in total, and {speaks}"
-    if watched.samples == 0:
+    if watched.moved and not lost.count:
+        return Outcome.OK, "covered by live migrations, which are judged by themselves"
+    if not watched.sampled_ever or (watched.floor_ns is None and not watched.samples):
         return Outcome.UNKNOWN, "never sampled"
     if watched.uncovered_ns:
         return Outcome.UNKNOWN, f"nobody measured for {words.at_most(watched.uncovered_ns)} of this step"
-    if any(length.possible_ns is None for length in lost.lengths):
-        return Outcome.UNKNOWN, f"the recording began or ended in the middle of the {lost.noun}"
     undecided = _undecided(limit, lost, watched.period_ns)
     if undecided:
         return Outcome.UNKNOWN, undecided
@@ -129,6 +131,8 @@ def _over(limit: Budget, lost: Lost) -> str:
 
 def _undecided(limit: Budget, lost: Lost, period_ns: int) -> str:
     """Return why the bounds do not support a verdict, and what would; empty if they do."""
+    if any(length.possible_ns is None for length in lost.lengths):
+        return f"the recording began or ended in the middle of the {lost.noun}"
     for length in lost.lengths:
         if against_budget(length.certain_ns, length.possible_ns, budget_ns=limit.longest_ns) is Outcome.UNKNOWN:
             return _sample_faster(f"{words.article(lost.noun)} lasted", length, limit.longest_ns, period_ns)
@@ -160,7 +164,7 @@ def outside(lost: Lost, watched: Watched, budget: Budget | None, *, before: bool
     Later, the plan's budgets, which speak of steps, are taken as an alarm: an outage that certainly exceeds them fails.
     Slow answers and uncertain lengths outside of steps are shown and decide nothing, but for outages without an end.
     """
-    told = _well(lost, watched) if watched.samples else "never sampled"
+    told = _well(lost, watched) if watched.samples or watched.floor_ns is not None else "never sampled"
     over = _over(budget, lost) if budget is not None and lost.kind == "down" and not before else ""
     if over:
         return Outcome.FAIL, over

@@ -7,8 +7,8 @@ from dataclasses import field
 from typing import TYPE_CHECKING
 
 from rehearsal.judging import words
-from rehearsal.judging.observation import BEFORE
 from rehearsal.longest import worst_loss
+from rehearsal.stretch import CONTROL
 from rehearsal.verdict import Outcome
 from rehearsal.verdict import worst
 
@@ -66,10 +66,10 @@ def sentence(verdict: Outcome, found: list[Finding], judged: Judged) -> str:
 
 def _all_well(judged: Judged) -> str:
     parts = [f"all {words.plural(len(judged.steps), 'step')} ended well"]
-    longest = worst_loss([loss for loss in judged.matrix if loss.step != BEFORE], "down")
+    longest = worst_loss([loss for loss in judged.matrix if loss.stretch != CONTROL], "down")
     if longest is not None:
         allowed = f", {words.exactly(longest.budget.longest_ns)} allowed" if longest.budget else ""
-        where = f"{longest.service} {when(longest.step)}"
+        where = f"{longest.service} {longest.stretch.when}"
         parts.append(
             f"the longest outage was {words.between(longest.longest, longest.budget.longest_ns if longest.budget else None)} ({where}{allowed})"
         )
@@ -81,10 +81,3 @@ def _all_well(judged: Judged) -> str:
         parts.append(f"{words.plural(len(judged.checks), 'check')} passed")
     text = ", ".join(parts[:-1]) + " and " + parts[-1] if len(parts) > 1 else parts[0]
     return f"{text[0].upper()}{text[1:]}."
-
-
-def when(label: str) -> str:
-    """Return when something was: `during STEP`, before the first one, or outside of steps."""
-    if label == BEFORE:
-        return "before the first step"
-    return f"during {label}" if label else "outside of steps"

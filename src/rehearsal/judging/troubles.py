@@ -1,28 +1,32 @@
-"""Outages become windows of a service, each charged to what was being done when it began.
+"""Outages of a service, each charged to what was being done when it began, and the windows in which they are shown.
 
-Lanes see the same outage several times; it is one outage of the service. What is charged is the union of what its lanes
-saw, and nothing is counted twice.
+Lanes see the same outage several times; it is one outage of the service. Every outage is charged by itself. Those that
+follow each other closely and are charged alike are shown as one window: a service that flaps.
 """
 
 from __future__ import annotations
 
 import bisect
+import dataclasses
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rehearsal import events
-from rehearsal.judging.observation import BEFORE
-from rehearsal.judging.observation import MIGRATION
-from rehearsal.judging.observation import OUTSIDE
-from rehearsal.judging.observation import RARE_LANES
 from rehearsal.judging.observation import USER_LANES
 from rehearsal.judging.union import Sighting
-from rehearsal.judging.union import evidence
 from rehearsal.judging.union import extent
+from rehearsal.judging.union import incidents
+from rehearsal.judging.union import split
+from rehearsal.outage import OPEN_NS
 from rehearsal.outage import join
+from rehearsal.stretch import BETWEEN
+from rehearsal.stretch import CONTROL
+from rehearsal.stretch import Kind
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from collections.abc import Iterable
     from collections.abc import Sequence
 
     from rehearsal.history import History
@@ -30,10 +34,41 @@ if TYPE_CHECKING:
     from rehearsal.judging.observation import Piece
     from rehearsal.judging.observation import Seen
     from rehearsal.outage import Outage
+    from rehearsal.stretch import Stretch
+
+    Strictness = Callable[[Stretch, str, str], int]
 
 _DETAIL_SLACK_NS = 2_000_000_000  # a detail is written soon after its sample was done
-_LAG_NS = 250_000_000
 _WITH_TOKEN = ("deep", "write")
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What an outage is charged to. `others`: where else it may have begun, as far as its samples tell."""
+
+    stretch: Stretch
+    attribution: str  # step | pre-existing | ambiguous | between | migration
+    others: tuple[Stretch, ...] = ()
+
+    @property
+    def candidates(self) -> tuple[Stretch, ...]:
+        """Return everything that it may belong to."""
+        return self.stretch, *self.others
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """One outage of a service or canary, as all lanes saw it that met it."""
+
+    service: str
+    kind: str
+    sightings: tuple[Sighting, ...]
+    charge: Charge
+
+    @property
+    def candidates(self) -> tuple[Stretch, ...]:
+        """Return everything that it may belong to."""
+        return self.charge.candidates
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +81,9 @@ class Trouble:
     outages: tuple[Outage, ...]
 
     @property
-    def period_ns(self) -> int:
-        """How often its lane looks."""
-        return self.seen.probe.declared.period_ns
-
-    @property
     def sightings(self) -> list[Sighting]:
         """Its outages, with how often its lane looks."""
-        rare = self.seen.probe.lane in RARE_LANES
-        return [Sighting(outage, self.period_ns, rare) for outage in self.outages]
+        return [Sighting(outage, self.seen.probe.declared.period_ns, self.seen) for outage in self.outages]
 
     @property
     def from_ns(self) -> int:
@@ -68,22 +97,14 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True)
-class Charge:
-    """What a window is charged to, and how sure that is."""
-
-    label: str
-    attribution: str  # step | pre-existing | ambiguous | between | migration
-    named: tuple[str, ...] = ()  # the steps between which it is ambiguous
-
-
-@dataclass(frozen=True, slots=True)
 class Group:
-    """The windows of several lanes that are one window of the service."""
+    """Outages that are shown together, and the windows of the lanes that saw them. All are charged alike."""
 
     service: str
     kind: str
     troubles: tuple[Trouble, ...]
     charge: Charge
+    incidents: tuple[Incident, ...] = ()
 
     @property
     def sightings(self) -> list[Sighting]:
@@ -94,23 +115,25 @@ class Group:
 # --- grouping ------------------------------------------------------------------------------------------------------
 
 
-def groups_of(observation: Observation, history: History) -> list[Group]:
-    """Return every window of every service and canary, charged, in order of its beginning."""
+def groups_of(observation: Observation, history: History, strictness: Strictness) -> list[Group]:
+    """Return every outage of every service and canary, charged, in order of its beginning.
+
+    `strictness` tells how much (ns) a stretch allows a service for a kind of outage: where an outage may have begun in
+    several, it is charged to the one that allows least.
+    """
     makers = _Makers(history)
-    by_key: dict[tuple[str, str, str], list[Trouble]] = defaultdict(list)
+    by_key: dict[tuple[str, str, str], list[Sighting]] = defaultdict(list)
     for seen in observation.seen:
         if seen.probe.lane == "control":
             continue
         for kind, outages in (("down", seen.trace.outages), ("degraded", seen.trace.degraded)):
-            for window in join(outages):
-                service = makers.charged_service(seen, kind, window)
-                trouble = Trouble(seen, kind, service, window)
-                by_key[service, kind, _viewpoint(seen)].append(trouble)
+            for outage in outages:
+                service = makers.charged_service(seen, kind, outage)
+                by_key[service, kind, _viewpoint(seen)].append(Sighting(outage, seen.probe.declared.period_ns, seen))
     found: list[Group] = []
-    for (service, kind, _), troubles in by_key.items():
-        found += [
-            Group(service, kind, together, charge(together, observation.pieces)) for together in _overlapping(troubles)
-        ]
+    for (service, kind, _), sightings in by_key.items():
+        charger = _Charger(observation, service, kind, strictness)
+        found += _shown([each for one in incidents(sightings) for each in charger.charged(one)])
     return sorted(found, key=lambda group: group.troubles[0].outages[0].first_bad_ns)
 
 
@@ -130,25 +153,47 @@ def is_judged(group: Group, observation: Observation) -> bool:
     return probe.lane in USER_LANES
 
 
-def _overlapping(troubles: list[Trouble]) -> list[tuple[Trouble, ...]]:
-    """Put windows together that can have been at the same time; of slower lanes, those that were seen to be."""
-    finest = min(trouble.period_ns for trouble in troubles)
-    placed: list[tuple[int, int, int]] = []
-    for number, trouble in enumerate(troubles):
-        if trouble.period_ns <= 2 * finest:
-            placed.append((trouble.from_ns, trouble.to_ns, number))
-        else:
-            placed.append((evidence(trouble.outages[0])[0], evidence(trouble.outages[-1])[1], number))
-    found: list[list[Trouble]] = []
-    until = -1
-    for from_ns, to_ns, number in sorted(placed):
-        if found and from_ns <= until:
-            found[-1].append(troubles[number])
-        else:
-            found.append([troubles[number]])
-            until = -1
-        until = max(until, to_ns)
-    return [tuple(sorted(group, key=lambda each: each.outages[0].first_bad_ns)) for group in found]
+def _shown(found: Sequence[Incident]) -> list[Group]:
+    """Put outages together that flap in some lane and are charged alike."""
+    owner: dict[int, int] = {}  # incident: the first of those that it is shown with
+    lanes: dict[int, list[tuple[int, Sighting]]] = defaultdict(list)
+    for number, incident in enumerate(found):
+        for sighting in incident.sightings:
+            lanes[id(sighting.seen)].append((number, sighting))
+
+    def first(number: int) -> int:
+        while owner.get(number, number) != number:
+            number = owner[number]
+        return number
+
+    for seen in lanes.values():
+        seen.sort(key=lambda pair: pair[1].outage.first_bad_ns)
+        place = {id(sighting.outage): number for number, sighting in seen}
+        for window in join([sighting.outage for _, sighting in seen]):
+            for outage in window[1:]:
+                one, other = first(place[id(window[0])]), first(place[id(outage)])
+                if found[one].charge == found[other].charge:
+                    owner[max(one, other)] = min(one, other)
+    together: dict[int, list[Incident]] = defaultdict(list)
+    for number, incident in enumerate(found):
+        together[first(number)].append(incident)
+    return [_group(each) for each in together.values()]
+
+
+def _group(same: Sequence[Incident]) -> Group:
+    by_lane: dict[int, list[Sighting]] = defaultdict(list)
+    for incident in same:
+        for sighting in incident.sightings:
+            by_lane[id(sighting.seen)].append(sighting)
+    first = same[0]
+    troubles = []
+    for sightings in by_lane.values():
+        seen = sightings[0].seen
+        assert seen is not None
+        outages = sorted((sighting.outage for sighting in sightings), key=lambda outage: outage.first_bad_ns)
+        troubles += [Trouble(seen, first.kind, first.service, window) for window in join(outages)]
+    troubles.sort(key=lambda trouble: trouble.outages[0].first_bad_ns)
+    return Group(first.service, first.kind, tuple(troubles), first.charge, tuple(same))
 
 
 class _Makers:
@@ -160,14 +205,14 @@ class _Makers:
             if event.maker:
                 self._details[event.probe].append((moment, event.maker))
 
-    def charged_service(self, seen: Seen, kind: str, window: Sequence[Outage]) -> str:
+    def charged_service(self, seen: Seen, kind: str, outage: Outage) -> str:
         """A refusal that only keystone's token filter made is keystone's, whatever service was asked."""
         service = seen.probe.service
         if kind != "down" or seen.probe.lane not in _WITH_TOKEN:
             return service
         details = self._details.get(seen.probe.declared.probe, [])
-        low = bisect.bisect_left(details, (window[0].first_bad_ns, ""))
-        until = window[-1].first_good_ns
+        low = bisect.bisect_left(details, (outage.first_bad_ns, ""))
+        until = outage.first_good_ns
         high = len(details) if until is None else bisect.bisect_right(details, (until + _DETAIL_SLACK_NS, ""))
         makers = {maker for _, maker in details[low:high]}
         return "keystone" if makers == {"token-filter"} else service
@@ -176,23 +221,95 @@ class _Makers:
 # --- charging ------------------------------------------------------------------------------------------------------
 
 
-def charge(troubles: Sequence[Trouble], pieces: Sequence[Piece]) -> Charge:
-    """Charge a window to what was being done when it began; its tail stays there, however long it is."""
-    first_bad = min(trouble.outages[0].first_bad_ns for trouble in troubles)
-    # Whichever lane saw the last good sample before: the service was well until then.
-    onset = (max(trouble.from_ns for trouble in troubles if trouble.from_ns <= first_bad), first_bad)
-    moving = [
-        piece
-        for piece in troubles[0].seen.pieces
-        if piece.label.startswith(MIGRATION) and piece.from_ns <= onset[1] and onset[0] <= piece.to_ns
-    ]
-    if moving:
-        return Charge(moving[-1].label, "migration")
-    touched = [piece for piece in pieces if piece.from_ns <= onset[1] and onset[0] < piece.to_ns]
-    steps = [piece.label for piece in touched if piece.label not in {OUTSIDE, BEFORE}]
-    if len(steps) > 1:
-        return Charge(steps[-1], "ambiguous", tuple(dict.fromkeys(steps)))
-    if steps:
-        return Charge(steps[0], "step" if len(touched) == 1 else "ambiguous", (steps[0], "no step"))
-    before = any(piece.label == BEFORE for piece in touched) or not touched
-    return Charge(BEFORE, "pre-existing") if before else Charge(OUTSIDE, "between")
+class _Charger:
+    """Charges the outages of one service to what was being done when they began."""
+
+    def __init__(self, observation: Observation, service: str, kind: str, strictness: Strictness) -> None:
+        self._pieces = observation.pieces
+        self._service = service
+        self._kind = kind
+        self._strictness = strictness
+
+    def charged(self, sightings: tuple[Sighting, ...]) -> list[Incident]:
+        """Return an outage, charged; two if it began while nobody did anything and went on in a step or a migration."""
+        pieces = self._pieces_of(sightings)
+        low_ns, high_ns = onset(sightings)
+        touched = [piece for piece in pieces if _meets(piece, low_ns, high_ns)]
+        until_ns = max(evidence_end(sighting.outage) for sighting in sightings)
+        later = [piece for piece in pieces if _is_doing(piece) and high_ns < piece.from_ns < until_ns]
+        doing = [piece for piece in touched if _is_doing(piece)]
+        if doing:
+            is_sure = len(touched) == len(doing)
+            # What began while nobody did anything may belong to every step that it reached.
+            return [self._incident(sightings, self._charge(doing, [] if is_sure else later, is_sure=is_sure))]
+        control = not touched or any(piece.stretch == CONTROL for piece in touched)
+        charge = Charge(CONTROL, "pre-existing") if control else Charge(BETWEEN, "between")
+        found: list[Incident] = []
+        for piece in later:
+            before, sightings = _halves(sightings, piece.from_ns)
+            found.append(self._incident(before, charge))
+            charge = Charge(piece.stretch, "pre-existing")
+        return [*found, self._incident(sightings, charge)]
+
+    def _pieces_of(self, sightings: Sequence[Sighting]) -> Sequence[Piece]:
+        """Return the pieces of the run as the one sees them whose outage it is: a canary's migrations are its own."""
+        seen = sightings[0].seen
+        return seen.pieces if seen is not None and seen.probe.reaches_canary else self._pieces
+
+    def _incident(self, sightings: tuple[Sighting, ...], charge: Charge) -> Incident:
+        return Incident(self._service, self._kind, sightings, charge)
+
+    def _charge(self, doing: Sequence[Piece], later: Sequence[Piece], *, is_sure: bool) -> Charge:
+        """Charge to the strictest of what may own the beginning; of equals, to the last that began."""
+        stretches = list(dict.fromkeys(piece.stretch for piece in reversed(doing)))
+        home = min(stretches, key=lambda stretch: self._strictness(stretch, self._service, self._kind))
+        reached = (piece.stretch for piece in later if piece.stretch != home)
+        others = tuple(dict.fromkeys([*(each for each in reversed(stretches) if each != home), *reached]))
+        if others or not is_sure:
+            return Charge(home, "migration" if home.is_migration and not others else "ambiguous", others)
+        return Charge(home, "migration" if home.is_migration else "step")
+
+
+def onset(sightings: Iterable[Sighting]) -> tuple[int, int]:
+    """Return between which moments (ns) an outage began: after its last good sample, before its failure was proved.
+
+    Whichever lane saw the last good sample: the service was well until then.
+    """
+    outages = [sighting.outage for sighting in sightings]
+    high_ns = min(max(outage.first_bad_ns, outage.proof_ns) for outage in outages)
+    begins = [extent(outage)[0] for outage in outages]
+    return max(begin for begin in begins if begin <= high_ns), high_ns
+
+
+def _halves(sightings: Iterable[Sighting], at_ns: int) -> tuple[tuple[Sighting, ...], tuple[Sighting, ...]]:
+    """Return what of an outage lies before a moment, and what after it."""
+    earlier, later = [], []
+    for sighting in sightings:
+        begin_ns, end_ns = extent(sighting.outage)
+        if end_ns <= at_ns:
+            earlier.append(sighting)
+        elif begin_ns >= at_ns:
+            later.append(sighting)
+        else:
+            before, rest = split(sighting.outage, at_ns)
+            earlier.append(dataclasses.replace(sighting, outage=before))
+            later.append(dataclasses.replace(sighting, outage=rest))
+    return _with_failures(earlier), _with_failures(later)
+
+
+def _with_failures(sightings: Sequence[Sighting]) -> tuple[Sighting, ...]:
+    """Return the lanes that saw it fail; all of them if none did."""
+    return tuple(each for each in sightings if each.outage.failed) or tuple(sightings)
+
+
+def _is_doing(piece: Piece) -> bool:
+    return piece.stretch.kind in {Kind.STEP, Kind.MIGRATION}
+
+
+def _meets(piece: Piece, low_ns: int, high_ns: int) -> bool:
+    return piece.from_ns <= high_ns and (low_ns < piece.to_ns or piece.from_ns == piece.to_ns >= low_ns)
+
+
+def evidence_end(outage: Outage) -> int:
+    """Return until when an outage went on at least, as its last failed sample says; OPEN_NS if nobody saw its end."""
+    return OPEN_NS if outage.first_good_ns is None else outage.last_bad_ns + 1

@@ -1,18 +1,22 @@
-"""One service, seen through several lanes: how long it was out, time in which several lanes were out counted once.
+"""One service, seen through several lanes: what was one outage of it, and how long, no time counted twice.
 
-The lane that samples fastest sets the bounds. What a rarer lane saw within them adds nothing: it is the same outage. What
-it saw elsewhere counts with its own, wider bounds.
+Each lane bounds what it saw by its own samples, however rarely it looks: what it met lies between its last good sample
+and its next one. A lane that looks rarely may meet several outages in a row; where a faster lane proves that they were
+several, they are (`apart`).
 """
 
 from __future__ import annotations
 
 import bisect
+import dataclasses
 import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from rehearsal.outage import OPEN_NS
-from rehearsal.outage import Outage
+from rehearsal.outage import clipped
 from rehearsal.outage import measure
 from rehearsal.outage import merged
 from rehearsal.results import Length
@@ -21,16 +25,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from collections.abc import Sequence
 
+    from rehearsal.judging.observation import Seen
+    from rehearsal.outage import Outage
+
 Span = tuple[int, int]
+_ALIKE = 2
+"""Lanes whose periods differ by no more than this factor are equally good witnesses of where an outage was."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """An outage as one lane saw it, and how often that lane looks (ns). `rare`: too seldom to bound anything."""
+    """An outage as one lane saw it, and how often that lane looks (ns)."""
 
     outage: Outage
     period_ns: int
-    rare: bool = False
+    seen: Seen | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,60 +51,26 @@ class Union:
     spans: tuple[Span, ...]
 
 
-def united(sightings: Iterable[Sighting], *, budget_ns: int | None = None, finest_ns: int = 0) -> Union:
-    """Unite sightings of one service.
-
-    `finest_ns`: the period of the service's fastest lane. A lane so slow that a single failed sample of it could never
-    be judged against the budget bears witness only: that sample counts with what it knows for certain, and what such a
-    lane cannot see is said elsewhere, whether one of its samples failed or not.
-    """
-    ordered = sorted(sightings, key=lambda sighting: sighting.period_ns)
+def united(sightings: Iterable[Sighting]) -> Union:
+    """Unite sightings of one service: bounds that hold for every lane, and the most likely length as the fastest lane has it."""
     spans: list[Span] = []
     points: list[Span] = []
     parts: list[Span] = []
     censored = False
-    for _, batch in itertools.groupby(ordered, key=lambda sighting: sighting.period_ns):
-        fresh: list[Outage] = []
-        extents: list[Span] = []
-        for sighting in batch:
-            outage = sighting.outage
-            parts += outage.certain_parts
-            if _explained(outage, spans):
-                continue
-            fresh.append(outage)
-            if is_witness(sighting, budget_ns, finest_ns):
-                extents.append(evidence(outage))
-                censored = censored or (sighting.rare and outage.first_good_ns is None)
-            else:
-                extents.append(extent(outage))
-                censored = censored or outage.is_censored
-        points = merged(
-            [*points, *((out.point_from_ns, out.point_to_ns) for out in fresh if not _touches(extent(out), points))]
-        )
-        spans = merged([*spans, *extents])
+    by_period = itertools.groupby(sorted(sightings, key=lambda each: each.period_ns), key=lambda each: each.period_ns)
+    for _, batch in by_period:
+        outages = [sighting.outage for sighting in batch]
+        parts += [part for outage in outages for part in outage.certain_parts]
+        likely = ((out.point_from_ns, out.point_to_ns) for out in outages if not _touches(extent(out), points))
+        points = merged([*points, *likely])
+        spans = merged([*spans, *(extent(outage) for outage in outages)])
+        censored = censored or any(outage.is_censored for outage in outages)
     certain = measure(parts)
     point = measure([*parts, *points])
     if censored:
         return Union(Length(certain, point, None), len(spans), tuple(spans))
     possible = measure([*spans, *parts])
     return Union(Length(certain, min(point, possible), possible), len(spans), tuple(spans))
-
-
-def is_witness(sighting: Sighting, budget_ns: int | None, finest_ns: int) -> bool:
-    """True for a single failed sample of a lane that is too slow for the budget, where there is a faster lane.
-
-    The rare lanes (writing) are witnesses always: their bounds, most of a minute apart, would leave every budget
-    undecided after a single failed write. Two failed writes in a row are charged from the one to the other. What such
-    a lane cannot see is not proven, and is named so.
-    """
-    if sighting.rare and finest_ns:
-        return True
-    if budget_ns is None or not sighting.outage.is_blip:
-        return False
-    begin_ns, end_ns = evidence(sighting.outage)
-    doubt_ns = 2 * sighting.period_ns
-    # The doubt must be the lane's own, not that of an answer which took long.
-    return doubt_ns + end_ns - begin_ns > budget_ns and doubt_ns > max(budget_ns // 2, 4 * finest_ns)
 
 
 def extent(outage: Outage) -> Span:
@@ -109,12 +84,219 @@ def evidence(outage: Outage) -> Span:
     return outage.first_bad_ns, max(outage.last_bad_ns, outage.proof_ns, outage.first_bad_ns + 1)
 
 
-def _explained(outage: Outage, spans: Sequence[Span]) -> bool:
-    """True if all that was seen of an outage can be the outage that a faster lane saw."""
-    place = bisect.bisect_right(spans, (outage.proof_ns, OPEN_NS)) - 1
-    return place >= 0 and outage.first_bad_ns <= spans[place][1] and outage.last_bad_ns <= spans[place][1]
-
-
 def _touches(span: Span, spans: Sequence[Span]) -> bool:
     place = bisect.bisect_left(spans, (span[0], 0))
     return (place < len(spans) and spans[place][0] < span[1]) or (place > 0 and spans[place - 1][1] > span[0])
+
+
+# --- which sightings are one outage --------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Cluster:
+    """Sightings that are one outage. `seen`: from its first failed sample to its last one, as its fastest lanes have it."""
+
+    seen: Span
+    span: Span  # in which it can have been
+    sightings: list[Sighting]
+
+    def is_over_before(self, outage: Outage) -> bool:
+        """Tell whether a good sample of any lane lies between what was seen of this and what was seen of another."""
+        if outage.last_good_ns is not None and outage.last_good_ns >= self.seen[1]:
+            return True
+        returns = (one.outage for one in self.sightings if one.outage.first_good_ns is not None)
+        return any(
+            (one.first_good_sent_ns or 0) >= self.seen[1] and (one.first_good_ns or OPEN_NS) <= outage.first_bad_ns
+            for one in returns
+        )
+
+    def take(self, sightings: Iterable[Sighting], seen: Span, span: Span) -> None:
+        """Add more sightings of the same outage."""
+        self.sightings += sightings
+        self.seen = min(self.seen[0], seen[0]), max(self.seen[1], seen[1])
+        self.span = min(self.span[0], span[0]), max(self.span[1], span[1])
+
+
+def incidents(sightings: Sequence[Sighting]) -> list[tuple[Sighting, ...]]:
+    """Return the outages of one service, each as its lanes saw it, in order of time.
+
+    Lanes that look about equally often saw one outage if no good sample lies between their failed ones. What a slower
+    lane saw belongs to the outages in whose time its samples failed, and is an outage of its own if there is none.
+    """
+    found: list[_Cluster] = []
+    ordered = sorted(sightings, key=lambda each: each.period_ns)
+    faster: list[Sighting] = []
+    while ordered:
+        limit_ns = _ALIKE * ordered[0].period_ns
+        whole = [each for each in ordered if each.period_ns <= limit_ns]
+        ordered = ordered[len(whole) :]
+        faster += whole
+        batch = [part for each in whole for part in apart(each, [one for one in faster if one.seen is not each.seen])]
+        found = _with_slower(found, batch) if found else _clustered(batch)
+    return [tuple(sorted(each.sightings, key=lambda one: one.outage.first_bad_ns)) for each in found]
+
+
+def _clustered(batch: Iterable[Sighting]) -> list[_Cluster]:
+    found: list[_Cluster] = []
+    for sighting in sorted(batch, key=lambda one: evidence(one.outage)):
+        seen, span = evidence(sighting.outage), extent(sighting.outage)
+        last = found[-1] if found else None
+        if last is not None and (
+            seen[0] <= last.seen[1] or (span[0] <= last.span[1] and not last.is_over_before(sighting.outage))
+        ):
+            last.take([sighting], seen, span)
+        else:
+            found.append(_Cluster(seen, span, [sighting]))
+    return found
+
+
+def _with_slower(faster: list[_Cluster], batch: Iterable[Sighting]) -> list[_Cluster]:
+    """Add what slower lanes saw to the outages that faster ones saw."""
+    seen = _Index([each.seen for each in faster])
+    spans = _Index([each.span for each in faster])
+    alone: list[Sighting] = []
+    joined: list[tuple[int, int]] = []  # clusters (into, from) that a slower outage makes one
+    added: list[tuple[int, Sighting]] = []
+    for sighting in batch:
+        span = evidence(sighting.outage)
+        met = seen.meeting(span) or spans.meeting(span)[:1]
+        if met:
+            added.append((met[0], sighting))
+            joined += [(met[0], place) for place in met[1:]]
+        else:
+            alone.append(sighting)
+    for place, sighting in added:
+        faster[place].sightings.append(sighting)
+    for into, place in sorted(joined, key=lambda pair: pair[1], reverse=True):
+        other = faster[place]
+        faster[into].take(other.sightings, other.seen, other.span)
+        other.sightings = []
+    found = [each for each in faster if each.sightings] + _clustered(alone)
+    return sorted(found, key=lambda each: each.seen)
+
+
+class _Index:
+    """Spans in order of their beginning, by which others are found that meet them."""
+
+    def __init__(self, spans: Sequence[Span]) -> None:
+        self._order = sorted(range(len(spans)), key=lambda place: spans[place])
+        self._spans = [spans[place] for place in self._order]
+        self._reach = list(itertools.accumulate((to_ns for _, to_ns in self._spans), max))
+
+    def meeting(self, span: Span) -> list[int]:
+        """Return the places of those that meet a span, in order."""
+        low = bisect.bisect_left(self._reach, span[0])
+        high = bisect.bisect_right(self._spans, (span[1], OPEN_NS))
+        return sorted(self._order[place] for place in range(low, high) if self._spans[place][1] >= span[0])
+
+
+def apart(sighting: Sighting, faster: Sequence[Sighting]) -> list[Sighting]:
+    """Return a lane's outage as the several that it was, as far as lanes prove that look at least as often.
+
+    A lane that met the outage, too, sees what caused it. So where it was well between two failed samples, nothing is
+    certain between them; and if it met another outage on the other side, that is another outage. What it never met
+    may be of a kind that it does not see: its good samples say nothing then.
+    """
+    outage = sighting.outage
+    if outage.failures.shape[1] < 2:
+        return [sighting]
+    met: dict[int, list[Outage]] = {}
+    for other in faster:
+        if _are_met(outage.failures, other.outage).any():
+            met.setdefault(id(other.seen), []).append(other.outage)
+    if not met:
+        return [sighting]
+    places = [_met_by(outage.failures, outages) for outages in met.values()]
+    sent, done, _ = outage.failures
+    holes = [
+        number
+        for number in range(1, len(sent))
+        if any(_was_well(int(done[number - 1]), int(sent[number]), outages) for outages in met.values())
+    ]
+    if not holes:
+        return [sighting]
+    known = [max((place[number] for place in places), default=-1) for number in range(len(sent))]
+    trimmed = dataclasses.replace(outage, certain_parts=_without_holes(outage, holes))
+    cuts = [number for number in holes if known[number] >= 0 and known[number - 1] >= 0]
+    edges = itertools.pairwise([0, *cuts, len(sent)])
+    return [dataclasses.replace(sighting, outage=_part(trimmed, low, high)) for low, high in edges]
+
+
+def _are_met(failures: np.ndarray, outage: Outage) -> np.ndarray:
+    """Tell which failed samples met an outage that another lane saw."""
+    begin, end = evidence(outage)
+    sent, done, _ = failures
+    found: np.ndarray = (sent <= end) & (done >= begin)
+    return found
+
+
+def _met_by(failures: np.ndarray, outages: Sequence[Outage]) -> np.ndarray:
+    """Return for each failed sample which outage of another lane it met; -1: none."""
+    found = np.full(failures.shape[1], -1)
+    for number, outage in enumerate(outages):
+        found[_are_met(failures, outage)] = number
+    return found
+
+
+def _was_well(from_ns: int, to_ns: int, outages: Sequence[Outage]) -> bool:
+    """Tell whether another lane, whose outages these are, was well at some moment between two failed samples."""
+    for outage in outages:
+        begin, end = evidence(outage)
+        if begin <= from_ns and to_ns <= (
+            OPEN_NS if outage.first_good_ns is None else max(end, outage.first_good_ns - 1)
+        ):
+            return False
+    return to_ns > from_ns
+
+
+def _without_holes(outage: Outage, holes: Iterable[int]) -> tuple[Span, ...]:
+    sent = outage.failures[0]
+    edges = itertools.pairwise([0, *holes, len(sent)])
+    spans = [(int(sent[low]), int(sent[high - 1])) for low, high in edges]
+    return tuple(part for low, high in spans for part in clipped(outage.certain_parts, low, high))
+
+
+def _part(outage: Outage, low: int, high: int) -> Outage:
+    """Return the failed samples from `low` to before `high` as an outage.
+
+    It began after the failed sample before it; it may have gone on until the last one was over.
+    """
+    sent, done, _ = outage.failures
+    if low == 0 and high == len(sent):
+        return outage
+    first, last = int(sent[low]), int(sent[high - 1])
+    proof = max(first, outage.proof_ns) if low == 0 else int(done[low:high].min())
+    return outage.having(
+        outage.failures[:, low:high],
+        last_good_ns=outage.last_good_ns if low == 0 else int(sent[low - 1]),
+        first_bad_ns=first,
+        last_bad_ns=outage.last_bad_ns if high == len(sent) else last,
+        first_good_sent_ns=outage.first_good_sent_ns if high == len(sent) else int(sent[high]),
+        proof_ns=proof,
+        certain_parts=tuple(clipped(outage.certain_parts, proof, last)),
+    )
+
+
+# --- what lies on two sides of a border ----------------------------------------------------------------------------
+
+
+def split(outage: Outage, at_ns: int) -> tuple[Outage, Outage]:
+    """Return what of an outage lies before a moment and what lies from then on; the moment must be within its extent."""
+    is_later = outage.failures[0] >= at_ns
+    before = outage.having(
+        outage.failures[:, ~is_later],
+        last_bad_ns=min(outage.last_bad_ns, at_ns),
+        first_good_ns=at_ns,
+        first_good_sent_ns=at_ns,
+        certain_parts=tuple(clipped(outage.certain_parts, 0, at_ns)),
+    )
+    after = outage.having(
+        outage.failures[:, is_later],
+        last_good_ns=at_ns,
+        first_bad_ns=max(outage.first_bad_ns, at_ns),
+        last_bad_ns=max(outage.last_bad_ns, at_ns),
+        proof_ns=max(outage.proof_ns, at_ns),
+        certain_parts=tuple(clipped(outage.certain_parts, at_ns, OPEN_NS)),
+        good_before=0,
+    )
+    return before, after

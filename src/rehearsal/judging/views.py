@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from rehearsal.judging.causes import Candidates
 from rehearsal.judging.losses import lane_floor
-from rehearsal.judging.observation import MIGRATION
 from rehearsal.judging.observation import life_of
 from rehearsal.judging.sums import summed
 from rehearsal.judging.union import united
@@ -58,7 +57,6 @@ def _window(trouble: Trouble, group: Group, explanation: Explanation) -> Window:
     classes: Counter[int] = Counter()
     for outage in trouble.outages:
         classes.update(dict(outage.classes))
-    label = group.charge.label
     return Window(
         probe=probe.probe,
         probe_name=probe.name,
@@ -74,7 +72,7 @@ def _window(trouble: Trouble, group: Group, explanation: Explanation) -> Window:
         outages=len(trouble.outages),
         failed=sum(outage.failed for outage in trouble.outages),
         classes={_class_name(number): count for number, count in sorted(classes.items())},
-        step="" if label.startswith(MIGRATION) else label,
+        stretch=group.charge.stretch,
         attribution=group.charge.attribution,
         causes=explanation.causes,
         span=_span(first, last),
@@ -116,8 +114,8 @@ def strips(observation: Observation, history: History) -> list[Strip]:
 
 def _strip(same: Sequence[Seen], history: History) -> Strip:
     first = same[0].probe
-    labels = {piece.label for seen in same for piece in seen.pieces}
-    floors = [lane_floor(same, label) for label in labels]
+    stretches = {piece.stretch for seen in same for piece in seen.pieces}
+    floors = [lane_floor(same, stretch) for stretch in stretches]
     known = [floor for floor in floors if floor is not None]
     runs: list[tuple[int, int, str]] = []
     for before, seen in zip([None, *same], same, strict=False):

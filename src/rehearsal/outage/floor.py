@@ -1,13 +1,21 @@
-"""The detection floor: what could have passed between two good samples unseen."""
+"""The detection floor: what could have passed between two good samples unseen.
+
+A good sample proves that the service was up at some moment between `sent` and `done`. An outage that no sample met leaves
+every such span a moment outside of it, so the longest one begins when a good sample was sent and ends when the next
+answer came: the least `done` among all good samples sent later.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rehearsal.outage.codes import DOWN
 from rehearsal.outage.codes import GOOD
+from rehearsal.outage.codes import GOOD_ONLY
+from rehearsal.outage.codes import SLOW
 from rehearsal.outage.trace import OPEN_NS
 from rehearsal.outage.trace import Tally
 
@@ -20,39 +28,64 @@ if TYPE_CHECKING:
     Codes = NDArray[np.uint8]
     Mask = NDArray[np.bool_]
 
+_PROOF, _TROUBLE, _NEITHER = range(3)
 
-class Gaps:
-    """The detection floor: how long the service could have been away between two promptly answered samples.
 
-    Stretches that recorded trouble explains are left out: they are judged as what they are.
+@dataclass(frozen=True, slots=True)
+class FloorKind:
+    """What proves that nothing was wrong, and what is recorded as trouble, for one kind of outage.
+
+    `answered_first`: the last good sample before a recorded one must have been answered before that was sent, as the
+    bounds of an outage have it.
     """
 
-    def __init__(self, begin_ns: int, tallies: Sequence[Tally]) -> None:
+    kind: str
+    role: NDArray[np.uint8]  # by code
+    answered_first: bool
+
+
+def _roles(proofs: Sequence[int], troubles: Sequence[int]) -> NDArray[np.uint8]:
+    role = np.full(5, _NEITHER, np.uint8)
+    role[list(proofs)] = _PROOF
+    role[list(troubles)] = _TROUBLE
+    return role
+
+
+DOWN_FLOOR = FloorKind("down", _roles((GOOD, SLOW, GOOD_ONLY), (DOWN,)), answered_first=True)
+"""Whatever was answered proves life, however late: its lateness is in `done`."""
+SLOW_FLOOR = FloorKind("degraded", _roles((GOOD,), (SLOW, DOWN)), answered_first=False)
+"""Only a prompt answer proves that answers were prompt."""
+
+
+class Gaps:
+    """The floor of one kind, stretch by stretch.
+
+    Gaps that recorded trouble explains are left out: they lie within its bounds and are judged as what they are.
+    """
+
+    def __init__(self, begin_ns: int, tallies: Sequence[Tally], kind: FloorKind) -> None:
         # The beginning of probing opens the first gap; its `done` proves nothing.
         self._sent = np.array([begin_ns], np.int64)
         self._done = np.array([OPEN_NS], np.int64)
         self._tallies = tallies
+        self._kind = kind
 
     def add(self, codes: Codes, sent: Int64s, done: Int64s, settled_ns: int) -> None:
         """Take a segment after which every sample is sent later than `settled_ns`."""
-        known = codes <= DOWN
-        if not known.all():
-            codes, sent, done = codes[known], sent[known], done[known]
-        trouble = codes != GOOD
-        carried = len(self._sent)
+        role = self._kind.role[codes]
+        counts = role != _NEITHER
+        if not counts.all():
+            role, sent, done = role[counts], sent[counts], done[counts]
         sent = np.concatenate([self._sent, sent])
-        done = np.concatenate([self._done, done])
-        trouble = np.concatenate([np.zeros(carried, np.bool_), trouble])
         if len(sent) == 0:
             return
-        ends = np.full(len(sent), OPEN_NS, np.int64)
-        proofs = np.where(trouble, OPEN_NS, done)
-        ends[:-1] = np.minimum.accumulate(proofs[::-1])[::-1][1:]
+        done = np.concatenate([self._done, done])
+        trouble = np.concatenate([np.zeros(len(self._sent), np.bool_), role == _TROUBLE])
+        ends = _ends(np.where(trouble, OPEN_NS, done))
         keep = int(np.searchsorted(ends, settled_ns, side="right"))
         if trouble.any():
-            last_trouble = int(np.flatnonzero(trouble)[-1])
-            _end_before_trouble(sent, ends, trouble)
-            keep = max(keep, last_trouble + 1)
+            keep = max(keep, int(np.flatnonzero(trouble)[-1]) + 1)
+            self._leave_out(sent, done, ends, trouble)
         final = ~trouble[:keep]
         self._count(sent[:keep][final], ends[:keep][final])
         self._sent, self._done = sent[keep:], done[keep:]
@@ -61,11 +94,21 @@ class Gaps:
         """Close the last gap at the end of probing; None: it died, and nobody knows what came then."""
         if len(self._sent) == 0:
             return
-        ends = np.full(len(self._sent), OPEN_NS if end_ns is None else end_ns, np.int64)
-        ends[:-1] = np.minimum.accumulate(self._done[::-1])[::-1][1:]
+        ends = _ends(self._done)
         if end_ns is not None:
             np.minimum(ends, end_ns, out=ends)
         self._count(self._sent, np.maximum(ends, self._sent))
+
+    def _leave_out(self, sent: Int64s, done: Int64s, ends: Int64s, trouble: Mask) -> None:
+        """Close the gaps that open within the bounds of recorded trouble: from its last good sample on."""
+        first = np.flatnonzero(trouble & ~np.concatenate([[False], trouble[:-1]]))
+        for at in first.tolist():
+            last_good = at - 1
+            if self._kind.answered_first:
+                while last_good >= 0 and (trouble[last_good] or done[last_good] > sent[at]):
+                    last_good -= 1
+            within = slice(max(last_good, 0), at)
+            ends[within] = sent[within]
 
     def _count(self, sent: Int64s, ends: Int64s) -> None:
         if len(sent) == 0:
@@ -73,29 +116,22 @@ class Gaps:
         reach = None
         first, last = int(sent[0]), int(ends.max())
         for tally in self._tallies:
-            if tally.to_ns <= first or tally.from_ns >= last:
+            if tally.to_ns < first or tally.from_ns >= last:
                 continue
             if reach is None:
                 reach = np.maximum.accumulate(ends)
             low = int(np.searchsorted(reach, tally.from_ns, side="right"))
-            high = int(np.searchsorted(sent, tally.to_ns, side="left"))
+            high = int(np.searchsorted(sent, tally.to_ns, side="right" if tally.from_ns == tally.to_ns else "left"))
             if low >= high:
                 continue
-            if last == OPEN_NS and int(ends[low:high].max()) == OPEN_NS:
-                tally.floor_ns = OPEN_NS
-                continue
-            widths = ends[low:high] - np.maximum(sent[low:high], tally.from_ns)
-            tally.floor_ns = max(tally.floor_ns, int(widths.max()))
+            longest = int(ends[low:high].max())
+            if longest != OPEN_NS:
+                longest = int((ends[low:high] - np.maximum(sent[low:high], tally.from_ns)).max())
+            tally.hide(self._kind.kind, longest)
 
 
-def _end_before_trouble(sent: Int64s, ends: Int64s, trouble: Mask) -> None:
-    """A gap that reaches a failed or slow sample ends with the last good one before it: the rest is in its bounds."""
-    places = np.arange(len(sent))
-    next_trouble = np.minimum.accumulate(np.where(trouble, places, len(sent))[::-1])[::-1]
-    last_good = np.maximum.accumulate(np.where(trouble, -1, places))
-    has_next = next_trouble < len(sent)
-    at = next_trouble[has_next]
-    before = last_good[np.maximum(at - 1, 0)]
-    limit = np.where(before >= 0, sent[np.maximum(before, 0)], 0)
-    reaches = sent[at] <= ends[has_next]
-    ends[has_next] = np.where(reaches, np.maximum(limit, sent[has_next]), ends[has_next])
+def _ends(proofs: Int64s) -> Int64s:
+    """Return for each place the least of all proofs behind it; OPEN_NS if there is none."""
+    ends = np.full(len(proofs), OPEN_NS, np.int64)
+    ends[:-1] = np.minimum.accumulate(proofs[::-1])[::-1][1:]
+    return ends

@@ -13,6 +13,8 @@ from rehearsal.outage.codes import GOOD_ONLY
 from rehearsal.outage.codes import NOTHING
 from rehearsal.outage.codes import SLOW
 from rehearsal.outage.codes import codes_of
+from rehearsal.outage.floor import DOWN_FLOOR
+from rehearsal.outage.floor import SLOW_FLOOR
 from rehearsal.outage.floor import Gaps
 from rehearsal.outage.runs import DOWN_ROLES
 from rehearsal.outage.runs import SLOW_ROLES
@@ -78,7 +80,7 @@ class FloorFold:
         self._blind = merged(blind)
         self._waiting = _Waiting()
         self._tallies = [Tally(from_ns, to_ns) for from_ns, to_ns in stretches]
-        self._gaps = Gaps(begin_ns, self._tallies)
+        self._gaps = [Gaps(begin_ns, self._tallies, kind) for kind in (DOWN_FLOOR, SLOW_FLOOR)]
 
     def add(self, samples: Samples) -> None:
         """Take samples of any of the lanes, in any order."""
@@ -89,13 +91,16 @@ class FloorFold:
         samples = self._waiting.ready(settled_ns)
         if samples is not None:
             sent, done = np.ascontiguousarray(samples["sent"]), np.ascontiguousarray(samples["done"])
-            self._gaps.add(codes_of(samples, self._blind), sent, done, settled_ns)
+            codes = codes_of(samples, self._blind)
+            for gaps in self._gaps:
+                gaps.add(codes, sent, done, settled_ns)
 
-    def finish(self, end_ns: int | None) -> list[int]:
-        """Return the floor of each stretch. `end_ns`: when probing ended as it was meant to; None: it broke off."""
+    def finish(self, end_ns: int | None) -> list[Tally]:
+        """Return the floors of each stretch. `end_ns`: when probing ended as it was meant to; None: it broke off."""
         self.settle(OPEN_NS - 1)
-        self._gaps.finish(end_ns)
-        return [tally.floor_ns for tally in self._tallies]
+        for gaps in self._gaps:
+            gaps.finish(end_ns)
+        return self._tallies
 
 
 class ProbeFold:
@@ -123,7 +128,7 @@ class ProbeFold:
         self._down = RunFinder(DOWN_ROLES)
         self._slow = RunFinder(SLOW_ROLES)
         self._tallies = [Tally(from_ns, to_ns) for from_ns, to_ns in stretches]
-        self._gaps = Gaps(begin_ns, self._tallies)
+        self._gaps = [Gaps(begin_ns, self._tallies, kind) for kind in (DOWN_FLOOR, SLOW_FLOOR)]
         self._lateness = Lateness(periods)
         self._latencies = Latencies(begin_ns if origin_ns is None else origin_ns, bin_ns)
         self._counts = np.zeros(5, np.int64)
@@ -144,7 +149,8 @@ class ProbeFold:
     def finish(self, end_ns: int | None = None) -> Trace:
         """Tell the trace. `end_ns`: when probing ended as it was meant to; None: it broke off."""
         self.settle(OPEN_NS - 1)
-        self._gaps.finish(end_ns)
+        for gaps in self._gaps:
+            gaps.finish(end_ns)
         self._latencies.close()
         blind = merged(self._lateness.blind)
         begins = [begin for begin, _ in blind]
@@ -178,7 +184,8 @@ class ProbeFold:
         self._counts += np.bincount(codes, minlength=5)
         self._down.add(codes, sent, done, classes)
         self._slow.add(codes, sent, done, classes)
-        self._gaps.add(codes, sent, done, settled_ns)
+        for gaps in self._gaps:
+            gaps.add(codes, sent, done, settled_ns)
         self._lateness.add(np.ascontiguousarray(samples["due"]), sent, samples["flags"])
         answered = (codes == GOOD) | (codes == SLOW) | (codes == GOOD_ONLY)
         if answered.all():

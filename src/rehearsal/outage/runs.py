@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from dataclasses import field
 from typing import TYPE_CHECKING
@@ -45,7 +46,7 @@ class _Run:
     """An outage that is still growing."""
 
     last_good: int | None
-    round_trip: int | None  # of the last good sample: a lost answer proves no more than that
+    round_trip: int | None  # the largest of the recent ones: a lost answer proves no more than that
     good_before: int
     first_bad: int
     last_bad: int = 0
@@ -53,6 +54,57 @@ class _Run:
     pieces: list[_Piece] = field(default_factory=list)
     failed: int = 0
     classes: dict[int, int] = field(default_factory=dict)
+    failures: list[Int64s] = field(default_factory=list)  # rows (sent, done, class) of its failed samples
+
+
+_BIN_NS = 1_000_000_000
+_RECENT_BINS = 60
+
+
+class _Goods:
+    """The good samples so far: which was the last that was answered by a moment, and how long answers took lately."""
+
+    def __init__(self) -> None:
+        self._answered: int | None = None  # the last `sent` among those that were done when the segment before ended
+        self._sent = np.empty(0, np.int64)  # those of this segment, and those still without an answer when it began
+        self._done = np.empty(0, np.int64)
+        self._longest: deque[tuple[int, int]] = deque(maxlen=_RECENT_BINS)  # bin, largest round trip in it
+
+    def add(self, sent: Int64s, done: Int64s, until_ns: int) -> None:
+        """Take the good samples of a segment. `until_ns`: when the first sample of the segment was sent."""
+        answered = self._done <= until_ns
+        if answered.any():
+            newest = int(self._sent[answered].max())
+            self._answered = newest if self._answered is None else max(self._answered, newest)
+        self._sent = np.concatenate([self._sent[~answered], sent])
+        self._done = np.concatenate([self._done[~answered], done])
+        if len(sent) == 0:
+            return
+        bins = sent // _BIN_NS
+        starts = np.flatnonzero(np.concatenate([[True], bins[1:] != bins[:-1]]))
+        longest = np.maximum.reduceat(done - sent, starts)
+        for number, most in zip(bins[starts].tolist(), longest.tolist(), strict=True):
+            if self._longest and self._longest[-1][0] == number:
+                self._longest[-1] = number, max(self._longest[-1][1], most)
+            else:
+                self._longest.append((number, most))
+
+    def last_answered(self, moment_ns: int) -> int | None:
+        """Return when the last good sample that was answered by then had been sent; None: there was none.
+
+        One that was still waiting proves nothing about the time before: what is sent again, or held by a proxy, is
+        answered after the outage that it met.
+        """
+        place = int(np.searchsorted(self._sent, moment_ns)) - 1
+        while place >= 0 and self._done[place] > moment_ns:
+            place -= 1
+        found = self._answered if place < 0 else int(self._sent[place])
+        return found if found is None or self._answered is None else max(found, self._answered)
+
+    def round_trip(self, moment_ns: int) -> int | None:
+        """Return the largest round trip of the minute before a moment, the second it lies in included."""
+        now = moment_ns // _BIN_NS
+        return max((most for number, most in self._longest if now - _RECENT_BINS < number <= now), default=None)
 
 
 @dataclass(slots=True)
@@ -76,16 +128,19 @@ class RunFinder:
         self._run: _Run | None = None
         self._cut = False  # a blind sample since the last bad one
         self._good_since = 0
-        self._last_good: tuple[int, int] | None = None  # sent, done
+        self._goods = _Goods()
         self._last_not_slow: int | None = None
         self.found: list[Outage] = []
 
     def add(self, codes: Codes, sent: Int64s, done: Int64s, classes: NDArray[np.uint8]) -> None:
         """Take a segment, ordered by `sent`, that comes after the last one."""
         role = self._roles.role[codes]
+        if self._roles.kind == "down" and len(sent):
+            good = role == 0
+            self._goods.add(sent[good], done[good], int(sent[0]))
         bad = np.flatnonzero(role == 1)
         if len(bad) == 0 and self._run is None:
-            self._remember_good(role, codes, sent, done)
+            self._remember_good(role, codes, sent)
             return
         decided = np.flatnonzero(role <= 1)
         is_bad = role[decided] == 1
@@ -94,7 +149,7 @@ class RunFinder:
             if self._run is not None:
                 self._cut = self._cut or bool((role == 3).any())
             else:
-                self._remember_good(role, codes, sent, done)
+                self._remember_good(role, codes, sent)
             return
         self._walk(role, codes, sent, done, classes, bad, decided, is_bad)
 
@@ -104,11 +159,8 @@ class RunFinder:
             self._close(None, None)
         return tuple(self.found)
 
-    def _remember_good(self, role: NDArray[np.uint8], codes: Codes, sent: Int64s, done: Int64s) -> None:
-        good = np.flatnonzero(role == 0)
-        if len(good):
-            self._good_since += len(good)
-            self._last_good = int(sent[good[-1]]), int(done[good[-1]])
+    def _remember_good(self, role: NDArray[np.uint8], codes: Codes, sent: Int64s) -> None:
+        self._good_since += int(np.count_nonzero(role == 0))
         if self._roles.kind == "degraded":
             self._remember_not_slow(codes, sent)
 
@@ -166,16 +218,14 @@ class RunFinder:
             continues = self._run is not None and good_here == 0
             if self._run is not None and not continues:  # it ended with the first good sample of this segment
                 self._close_at_first_good(decided, sent, done)
-            if good_here:
-                good = decided[first_at - 1]
-                self._last_good = int(sent[good]), int(done[good])
-                self._good_since += good_here
+            self._good_since += good_here
             if not continues:
                 self._open(int(bad_sent[run_from]), onset_bound[number])
             joins = continues and self._joins(int(bad_sent[run_from]), int(cuts[bad[run_from]]))
             self._grow(
                 made[piece_from[number] : piece_to[number]],
                 bad_class[run_from:run_to],
+                np.stack([column[run_from:run_to] for column in (bad_sent, bad_done, bad_class)]).astype(np.int64),
                 joins=joins,
             )
             self._cut = False
@@ -184,9 +234,7 @@ class RunFinder:
                 good = decided[last_at + 1]
                 self._close(int(sent[good]), int(done[good]))
         rest = len(decided) - previous_at - 1
-        if rest:
-            self._good_since += rest
-            self._last_good = int(sent[decided[-1]]), int(done[decided[-1]])
+        self._good_since += rest
         if self._run is not None:
             self._cut = int(cuts[-1]) > int(cuts[bad[-1]])
         if self._roles.kind == "degraded":
@@ -207,16 +255,14 @@ class RunFinder:
         return [int(sent[known[index]]) if index >= 0 else self._last_not_slow for index in place.tolist()]
 
     def _open(self, first_bad: int, onset_bound: int | None) -> None:
-        last_good = self._last_good[0] if self._last_good is not None else None
-        round_trip = self._last_good[1] - self._last_good[0] if self._last_good is not None else None
-        if self._roles.kind == "degraded":
-            last_good = onset_bound
-        self._run = _Run(last_good, round_trip, self._good_since, first_bad)
+        last_good = onset_bound if self._roles.kind == "degraded" else self._goods.last_answered(first_bad)
+        self._run = _Run(last_good, self._goods.round_trip(first_bad), self._good_since, first_bad)
         self._good_since = 0
 
-    def _grow(self, pieces: list[_Piece], classes: NDArray[np.uint8], *, joins: bool) -> None:
+    def _grow(self, pieces: list[_Piece], classes: NDArray[np.uint8], failures: Int64s, *, joins: bool) -> None:
         run = self._run
         assert run is not None
+        run.failures.append(failures)
         if joins and run.pieces:
             run.pieces[-1].take(pieces[0])
             run.pieces += pieces[1:]
@@ -255,6 +301,7 @@ class RunFinder:
                 failed=run.failed,
                 classes=tuple(sorted(run.classes.items())),
                 good_before=run.good_before,
+                failures=np.concatenate(run.failures, axis=1),
             )
         )
         self._run = None

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from dataclasses import field
+from dataclasses import replace
 from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +19,10 @@ OPEN_NS = int(np.iinfo(np.int64).max)
 """The end of something whose end nobody saw."""
 LAG_BIN_NS = 100_000
 """The width of a bin of `Trace.lags`."""
+
+
+def _none() -> Int64s:
+    return np.empty((3, 0), np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +44,13 @@ class Outage:
     failed: int
     classes: tuple[tuple[int, int], ...]  # (class, how many)
     good_before: int  # good samples since the outage before, or since the beginning
+    failures: Int64s = field(default_factory=_none, compare=False, repr=False)
+    """Its failed (slow) samples: rows of when they were sent, when they were done (ns), and their classes."""
+
+    def having(self, failures: Int64s, **bounds: Any) -> Outage:
+        """Return a part of this outage: some of its failed samples, with other bounds."""
+        classes = tuple((name, count) for name, count in enumerate(np.bincount(failures[2]).tolist()) if count)
+        return replace(self, failures=failures, failed=failures.shape[1], classes=classes, **bounds)
 
     @property
     def certain_ns(self) -> int:
@@ -77,9 +91,10 @@ class Outage:
 
 @dataclass(slots=True)
 class Tally:
-    """What one probe saw in one stretch of time. `floor_ns` OPEN_NS: nothing was seen until the end of the stretch.
+    """What one probe saw in one stretch of time. A floor of OPEN_NS: nothing was seen until the end of the stretch.
 
-    `late_ns`: how much of it the probe was late or did not fire.
+    `floor_ns`: the longest outage that could have passed unseen, `slow_floor_ns`: the longest slow spell. `late_ns`: how much of it the probe was late or did
+    not fire.
     """
 
     from_ns: int
@@ -89,7 +104,19 @@ class Tally:
     slow: int = 0
     nothing: int = 0
     floor_ns: int = 0
+    slow_floor_ns: int = 0
     late_ns: int = 0
+
+    def hide(self, kind: str, length_ns: int) -> None:
+        """Take note of a gap in which something of a kind, `down` or `degraded`, could have passed unseen."""
+        if kind == "degraded":
+            self.slow_floor_ns = max(self.slow_floor_ns, length_ns)
+        else:
+            self.floor_ns = max(self.floor_ns, length_ns)
+
+    def floor_of(self, kind: str) -> int:
+        """Return the floor of a kind (ns)."""
+        return self.slow_floor_ns if kind == "degraded" else self.floor_ns
 
 
 @dataclass(frozen=True, slots=True)

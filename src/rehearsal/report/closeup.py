@@ -12,6 +12,7 @@ from rehearsal.report import strips
 from rehearsal.report import svg
 from rehearsal.report import texts
 from rehearsal.results import Loss
+from rehearsal.stretch import Stretch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from rehearsal.results import Strip
     from rehearsal.results import Window
 
-_Key = tuple[str, str, str, str]
+_Key = tuple[Stretch, str, str, str]
 
 WIDE = 560
 _LEFT = 150
@@ -53,11 +54,11 @@ class Closeup:
 
 def draw(results: Results, clock: Clock) -> list[Closeup]:
     """Draw one window of every (step or live migration, service, kind), worst verdict and longest first, at most eight."""
-    cells = {(loss.step, loss.service, loss.kind, ""): loss for loss in results.matrix}
+    cells = {(loss.stretch, loss.service, loss.kind, ""): loss for loss in results.matrix}
     moves = {move.id: move for move in results.migrations}
     seen: dict[_Key, list[Window]] = {}
     for window in longest_first(results.windows):
-        key = window.step, window.service, window.kind, _migration_of(window, results.migrations)
+        key = window.stretch, window.service, window.kind, _migration_of(window, results.migrations)
         seen.setdefault(key, []).append(window)
     found = {key: _most_telling(windows) for key, windows in seen.items()}
 

@@ -9,6 +9,7 @@ from rehearsal.longest import weight
 from rehearsal.longest import worst_loss
 from rehearsal.report import figures
 from rehearsal.report import matrix
+from rehearsal.stretch import CONTROL
 from rehearsal.verdict import Outcome
 from rehearsal.verdict import worst
 
@@ -123,27 +124,23 @@ def _checks(results: Results) -> Fact:
 
 def _loss(results: Results, kind: str) -> Fact:
     name = f"Longest {_NAMES[kind]}"
-    losses = [loss for loss in results.matrix if loss.kind == kind and loss.step != "before"]  # that is the control
-    if not any(loss.samples for loss in losses):
+    losses = [loss for loss in results.matrix if loss.kind == kind and loss.stretch != CONTROL]
+    if not any(loss.samples or loss.floor_ns is not None for loss in losses):
         return Fact(name, "not measured", "no sample was taken during a step", _missing(results))
     loss = worst_loss(losses, kind)
     if loss is None:
         return _no_loss(name, kind, results)
     shown = matrix.shown(loss)
     budget = f"budget {shown.budget} ({shown.source})" if loss.budget else "no budget"
-    over = [
-        f"{one.service} during {one.step or 'no step'}"
-        for one in losses
-        if one.outcome is Outcome.FAIL and one is not loss
-    ]
+    over = [f"{one.service} {one.stretch.when}" for one in losses if one.outcome is Outcome.FAIL and one is not loss]
     elsewhere = f"; over budget: {_few(over)}" if over else ""
     point, span = (shown.longest.point, shown.longest.span) if shown.longest else ("", "")
-    detail = f"[{span}] {loss.service} during {loss.step or 'no step'}, {budget}{elsewhere}"
+    detail = f"[{span}] {loss.service} {loss.stretch.when}, {budget}{elsewhere}"
     return Fact(name, point, detail, worst(one.outcome for one in losses))
 
 
 def _no_loss(name: str, kind: str, results: Results) -> Fact:
-    losses = [loss for loss in results.matrix if loss.kind == kind and loss.step != "before"]
+    losses = [loss for loss in results.matrix if loss.kind == kind and loss.stretch != CONTROL]
     samples = sum(loss.samples for loss in losses)
     if kind == "degraded":
         return Fact(

@@ -100,7 +100,13 @@ def _cells(results: Results) -> list[Case]:
         )
         detail = f"{lost}; {figures.count(loss.failed)} of {figures.count(loss.samples)} samples failed; budget {shown.budget} {shown.source}".strip()
         cases.append(
-            Case(f"downtime.{loss.step or 'no-step'}", f"{loss.service} {loss.kind}", loss.outcome, loss.reason, detail)
+            Case(
+                f"downtime.{loss.step or loss.stretch.kind}",
+                f"{loss.service} {loss.kind}",
+                loss.outcome,
+                loss.reason,
+                detail,
+            )
         )
     return cases
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from rehearsal import stretch
 from rehearsal.longest import worst_loss
 from rehearsal.report import figures
 from rehearsal.results import Length
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from rehearsal.results import Loss
     from rehearsal.results import Results
     from rehearsal.results import Step
+    from rehearsal.stretch import Stretch
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,16 +93,16 @@ def built(results: Results) -> Matrix:
     services += [
         service for service in dict.fromkeys(loss.service for loss in results.matrix) if service not in services
     ]
-    cells = {(loss.step, loss.service, loss.kind): shown(loss) for loss in results.matrix}
-    known = {step.id for step in results.steps}
+    cells = {(loss.stretch, loss.service, loss.kind): shown(loss) for loss in results.matrix}
+    known = {stretch.step(step.id) for step in results.steps}
     told = {loss.step for loss in results.matrix}
     begun = [
         (number, step)
         for number, step in enumerate(results.steps, start=1)
         if step.began_ns is not None or step.id in told
     ]
-    rows = [_row(step.id, number, step, services, cells) for number, step in begun]
-    others = dict.fromkeys(loss.step for loss in results.matrix if loss.step not in known)
+    rows = [_row(stretch.step(step.id), number, step, services, cells) for number, step in begun]
+    others = dict.fromkeys(loss.stretch for loss in results.matrix if loss.stretch not in known)
     rows += [_row(other, None, None, services, cells) for other in others]
     every = _every(rows)
     eventful = [
@@ -145,10 +147,14 @@ def together(lengths: Iterable[Length]) -> Length:
 
 
 def _row(
-    key: str, number: int | None, step: Step | None, services: list[str], cells: dict[tuple[str, str, str], Figure]
+    key: Stretch,
+    number: int | None,
+    step: Step | None,
+    services: list[str],
+    cells: dict[tuple[Stretch, str, str], Figure],
 ) -> Row:
     return Row(
-        key,
+        key.step or key.when,
         number,
         step,
         [_cell(cells.get((key, service, "down")), cells.get((key, service, "degraded"))) for service in services],
@@ -164,7 +170,7 @@ def _sum(service: str, results: Results) -> Sum:
     mine = [loss for loss in results.matrix if loss.service == service]
     down = [loss for loss in mine if loss.kind == "down" and loss.count]
     slow = [loss for loss in mine if loss.kind == "degraded" and loss.count]
-    steps = [loss for loss in mine if loss.step != "before"] or mine
+    steps = [loss for loss in mine if loss.stretch != stretch.CONTROL] or mine
     floors = [loss.floor_ns for loss in steps if loss.kind == "down"]
     known = [floor for floor in floors if floor is not None]
     longest, slowest = worst_loss(steps, "down"), worst_loss(steps, "degraded")
@@ -188,7 +194,7 @@ def _longest(loss: Loss | None) -> figures.Shown | None:
 
 
 def _during(loss: Loss | None) -> str:
-    return (loss.step or "no step") if loss else ""
+    return (loss.step or loss.stretch.when) if loss else ""
 
 
 def _every(rows: list[Row]) -> list[tuple[str, Figure]]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rehearsal.results import MoreWindows
     from rehearsal.results import Results
     from rehearsal.results import Window
+    from rehearsal.stretch import Stretch
 
 LANE_MOST = 10  # of each lane and kind, beside the longest of each cell
 MOST = 160
@@ -30,14 +31,14 @@ class Listing:
 def listed(results: Results) -> Listing:
     """Choose the windows to list."""
     taken: dict[tuple[str, str], int] = {}
-    cells: set[tuple[str, str, str, str]] = set()
+    cells: set[tuple[Stretch, str, str, str]] = set()
     rows: list[Window] = []
     rest: list[Window] = []
     ordered = longest_first(results.windows)
     few = len(ordered) <= MOST // 2
     for window in ordered:
         lane = window.lane, window.kind
-        cell = window.step, window.service, window.canary, window.kind
+        cell = window.stretch, window.service, window.canary, window.kind
         wanted = few or cell not in cells or taken.get(lane, 0) < LANE_MOST
         if wanted and len(rows) < MOST:
             rows.append(window)
