@@ -80,11 +80,11 @@ class Prober:
 
     def __init__(self, run_dir: Path, *, allowed: Iterable[str] = (), precedence: str = "fifo") -> None:
         self._allowed = [ipaddress.ip_network(network) for network in allowed]
-        self._earlier = _earlier_declarations(run_dir)
         samples_file = run_dir / "samples" / "prober.smp"
-        self._next_seq = _next_seqs(samples_file)
-        self._store = SampleStoreWriter(samples_file)
         self._journal = Journal(run_dir / "journal" / "prober.jsonl")
+        self._store = SampleStoreWriter(samples_file)  # an earlier prober has let go of both: what it left can be read
+        self._earlier = _earlier_declarations(run_dir)
+        self._next_seq = _next_seqs(samples_file)
         run_token = int.from_bytes(os.urandom(4), "big")
         self.recording = Recording(self._journal, self._store, run_token)
         self._loop = Loop()
@@ -405,7 +405,8 @@ class Prober:
         failure = self.recording.failure
         with contextlib.suppress(OSError):
             self._store.close()
-            self.recording.event_now(ProberStopped(self._stopping, self.recording.recorded, dropped))
+            stored = {str(probe): count for probe, count in self._store.stored.items()}
+            self.recording.event_now(ProberStopped(self._stopping, self.recording.recorded, dropped, stored))
             self._journal.close()
         if failure:
             warn(str(failure))
