@@ -60,7 +60,7 @@ def _walk(folder: Path, above: str) -> Iterator[tuple[str, Path]]:
 def sha256_of(path: Path, size_bytes: int) -> str:
     """Return the checksum of a file's first bytes. Raises OSError."""
     found = hashlib.sha256()
-    with recorded.opened(path, recorded.SAMPLES_BYTES) as file:
+    with recorded.opened(path, recorded.JOURNAL_BYTES if path.suffix == ".jsonl" else recorded.SAMPLES_BYTES) as file:
         while size_bytes > 0 and (data := file.read(min(size_bytes, 1 << 20))):
             found.update(data)
             size_bytes -= len(data)
