@@ -257,8 +257,7 @@ class WebProbe:
         if sample_class is SampleClass.OK and self.spec.soft_ns and took_ns > self.spec.soft_ns:
             sample_class = SampleClass.SLOW_OK
             message = f"answered after {took_ns / 1e9:.3f} s"
-            stalled_ns = self._loop.stalled_ns - sample.stalled_ns
-            if stalled_ns > self.schedule.period_ns and took_ns - stalled_ns <= self.spec.soft_ns:
+            if took_ns - self._loop.stalled_between(sample.sent_ns, done_ns) <= self.spec.soft_ns:
                 sample.flags |= BLIND
         self._record(
             sample,
