@@ -56,7 +56,7 @@ class Loop:
         self._flights: dict[int, _Flight] = {}
         self._registered: dict[int, int] = {}  # fd -> number of the flight that waits for it, 0 for nobody
         self._watchers: dict[int, Callable[[], None]] = {}
-        self._timers: list[tuple[int, int, Callable[[], None]]] = []
+        self._timers: list[tuple[int, int, int, Callable[[], None]]] = []  # from, number, until, call
         self._later: deque[Callable[[], None]] = deque()
         self._number = 0
         self._running = True
@@ -103,10 +103,14 @@ class Loop:
         if self._watchers.pop(fd, None) is not None or self._registered.pop(fd, None) is not None:
             self._epoll.unregister(fd)
 
-    def call_at(self, when_ns: int, call: Callable[[], None]) -> None:
-        """Call once at a monotonic moment (ns), or as soon after it as possible."""
+    def call_at(self, when_ns: int, call: Callable[[], None], slack_ns: int = 0) -> None:
+        """Call once at a monotonic moment (ns) or as soon after it as possible.
+
+        `slack_ns`: it may wait so long for something else to wake the process, which costs more than most calls.
+        """
         self._number += 1
-        heapq.heappush(self._timers, (max(when_ns, monotonic_ns()), self._number, call))
+        when_ns = max(when_ns, monotonic_ns())
+        heapq.heappush(self._timers, (when_ns, self._number, when_ns + slack_ns, call))
 
     def later(self, call: Callable[[], None]) -> None:
         """Call when no socket waits to be read: when many answers come at once, each must be stamped before any is judged."""
@@ -136,10 +140,13 @@ class Loop:
         """Go round until `end`."""
         self._clear_ns = monotonic_ns()
         while self._running:
-            awaited_ns = self._sleep()
+            awaited_ns, is_quiet = self._sleep()
             looked_ns = monotonic_ns()
             self._note_late(awaited_ns, looked_ns)
-            events = self._epoll.poll(0, _BATCH)
+            if is_quiet and self._stalled_from_ns is None:  # the sleep ended with a look
+                looked_ns, events = awaited_ns, []
+            else:
+                events = self._epoll.poll(0, _BATCH)
             for fd, _ in events:
                 watcher = self._watchers.get(fd)
                 if watcher is not None:
@@ -159,17 +166,23 @@ class Loop:
         self._call_later(len(self._later))
         self._end_stall(monotonic_ns())  # nothing more will be read
 
-    def _sleep(self) -> int:
-        """Wait for a socket or the next moment; return by when this should have ended (monotonic ns).
+    def _sleep(self) -> tuple[int, bool]:
+        """Wait for a socket or the next moment; return by when this should have ended (monotonic ns), and if no socket did.
 
         epoll itself would round to whole milliseconds, select does not.
         """
         now_ns = monotonic_ns()
-        moments = [heap[0][0] for heap in (self._ticks, self._deadlines, self._timers) if heap]
-        until_ns = min([now_ns + _LONGEST_SLEEP_NS, *moments])
-        if not self._later:
-            select.select([self._epoll], [], [], max(0, until_ns - now_ns) / 1e9)
-        return until_ns
+        until_ns = now_ns + _LONGEST_SLEEP_NS
+        if self._ticks:
+            until_ns = min(until_ns, self._ticks[0][0])
+        if self._deadlines:
+            until_ns = min(until_ns, self._deadlines[0][0])
+        for timer in self._timers:
+            until_ns = min(until_ns, timer[2])
+        if self._later:
+            return until_ns, False
+        ready, _, _ = select.select([self._epoll], [], [], max(0, until_ns - now_ns) / 1e9)
+        return until_ns, not ready
 
     def _fire_ticks(self) -> None:
         now_ns = monotonic_ns()
@@ -243,7 +256,7 @@ class Loop:
 
     def _fire_timers(self) -> None:
         while self._timers and self._timers[0][0] <= monotonic_ns():
-            heapq.heappop(self._timers)[2]()
+            heapq.heappop(self._timers)[3]()
 
     def _resume(self, flight: _Flight, cause: int) -> None:
         try:

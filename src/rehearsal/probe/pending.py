@@ -1,4 +1,4 @@
-"""Samples of one probe that were sent and wait for their echo; shared by ICMP, TCP and UDP.
+"""Samples of one probe that were sent and wait for their echo; shared by TCP and UDP.
 
 Invariant: every sample that was sent leaves here exactly once, answered, failed, given up or cancelled.
 """
@@ -101,7 +101,3 @@ class Pending:
     def oldest(self) -> int | None:
         """Return the open sample that was sent first."""
         return next(iter(self._open), None)
-
-    def oldest_matching(self, seq16: int) -> int | None:
-        """Return the open sample whose sequence number ends in these 16 bits."""
-        return next((seq for seq in self._open if seq & 0xFFFF == seq16), None)
