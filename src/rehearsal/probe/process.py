@@ -328,10 +328,7 @@ class Prober:
         pulse = self._pulses.take()
         reach = self._reaching.take_report()
         recorded = self.recording.recorded
-        stalls, self._loop.stalls = self._loop.stalls, []
-        for began_ns, ended_ns in stalls:
-            if ended_ns - began_ns > _STALL_SHOWN_NS:
-                self.recording.event(ProberBlind(began_ns, ended_ns, "the prober was not running"))
+        self._tell_stalls()
         self.recording.event(
             ProberBeat(
                 lag_max_ns=max(self._loop.lag_max_ns, reach.lag_max_ns),
@@ -356,6 +353,12 @@ class Prober:
             self._declare_control(self._control_started())
         self._next_beat_ns = max(self._next_beat_ns + SECOND_NS, now_ns)
         self._loop.call_at(self._next_beat_ns, self._beat)
+
+    def _tell_stalls(self) -> None:
+        stalls, self._loop.stalls = self._loop.stalls, []
+        for began_ns, ended_ns in stalls:
+            if ended_ns - began_ns > _STALL_SHOWN_NS:
+                self.recording.event(ProberBlind(began_ns, ended_ns, "the prober was not running"))
 
     # --- the end ---------------------------------------------------------------------------------------------------
 
@@ -400,6 +403,7 @@ class Prober:
         if self._control is not None:
             self._control.terminate()
             self._control.wait()
+        self._tell_stalls()
         dropped = self._loop.dropped + self._reaching.take_report().dropped
         self.recording.finish()
         failure = self.recording.failure
