@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 from rehearsal.judging import budgets
@@ -214,10 +215,15 @@ def _of_the_prober(history: History, judged: Judged) -> list[Finding]:
         return [Finding(Outcome.UNKNOWN, "prober", "No prober ran: nothing was measured.")]
     if judged.quality.prober_stopped or history.last.ended_ns is None:
         return []
-    died = next(run for run in history.prober_runs if run.stopped is None)
-    after_s = (died.last_beat_ns - history.began_ns) / 1e9
-    return [
-        Finding(
-            Outcome.UNKNOWN, "prober", f"The prober died {after_s:.0f} s into the run; nothing is known after that."
-        )
-    ]
+    found = []
+    for run, after in itertools.zip_longest(history.prober_runs, history.prober_runs[1:]):
+        if run.stopped is not None:
+            continue
+        died = f"The prober died {(run.last_beat_ns - history.began_ns) / 1e9:.0f} s into the run"
+        if after is None:
+            text = f"{died}; nothing is known after that."
+        else:
+            gap_s = (after.started_ns - run.last_beat_ns) / 1e9
+            text = f"{died} and was started again; nothing is known of the {gap_s:.1f} s between."
+        found.append(Finding(Outcome.UNKNOWN, "prober", text))
+    return found
