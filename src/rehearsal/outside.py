@@ -126,22 +126,22 @@ def run(
 def _heard(process: subprocess.Popen[bytes], until_s: float, most_bytes: int) -> tuple[bytes, bytes, bool]:
     assert process.stdout is not None
     assert process.stderr is not None
-    heard = {process.stdout: bytearray(), process.stderr: bytearray()}
+    said, complained = bytearray(), bytearray()
     with contextlib.closing(selectors.DefaultSelector()) as selector:
-        for stream in heard:
-            selector.register(stream, selectors.EVENT_READ)
+        selector.register(process.stdout, selectors.EVENT_READ, said)
+        selector.register(process.stderr, selectors.EVENT_READ, complained)
         while selector.get_map():
             left_s = until_s - time.monotonic()
             if left_s <= 0:
                 raise subprocess.TimeoutExpired(process.args, 0)
             for key, _ in selector.select(left_s):
                 part = os.read(key.fd, _READ_BYTES)
-                heard[key.fileobj] += part  # type: ignore[index] - what was registered
+                key.data.extend(part)
                 if not part:
                     selector.unregister(key.fileobj)
-            if sum(map(len, heard.values())) > most_bytes:
-                return bytes(heard[process.stdout]), bytes(heard[process.stderr][:4096]), True
-    return bytes(heard[process.stdout]), bytes(heard[process.stderr]), False
+            if len(said) + len(complained) > most_bytes:
+                return bytes(said), bytes(complained[:4096]), True
+    return bytes(said), bytes(complained), False
 
 
 # --- the parts of JSON ---------------------------------------------------------------------------------------------------

@@ -196,8 +196,8 @@ class WriteProbe:
             self._take(round_, what, request_id, sample_class, broken.message)
             return None
         except Exception as error:  # noqa: BLE001 - one answer must not end the prober: this round proves nothing
-            broken = own_fault(error)
-            self._take(round_, what, request_id, broken.sample_class, broken.message)
+            fault = own_fault(error)
+            self._take(round_, what, request_id, fault.sample_class, fault.message)
             return None
         finally:
             if connection is not None:

@@ -34,7 +34,7 @@ def write(run_dir: Path, results: Results) -> list[Path]:
     for name, text in made.items():
         path = run_dir / name
         half = path.with_name(f".{name}.new")
-        half.write_text(text, encoding="utf-8")
+        half.write_text(text, encoding="utf-8", errors="replace")  # a recording may hold what is no text
         os.replace(half, path)  # noqa: PTH105 - rename within one directory is what makes it atomic
         paths.append(path)
     return paths
