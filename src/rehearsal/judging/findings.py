@@ -28,6 +28,7 @@ _ENDS = {
     "gate": "the run stopped at a gate",
     "step": "the run stopped because a step did not end well",
     "hold": "the run stopped at a hold point that nobody confirmed",
+    "recording": "the recording has a hole",
     "error": "the run ended with an error of its own",
 }
 
