@@ -145,7 +145,9 @@ def test_damage_is_kept_with_its_line(tmp_path):
     place = len(path.read_bytes().splitlines())
     history = load(run_dir)
     flaws = [str(flaw) for journal in history.journals for flaw in journal.flaws]
-    assert flaws == [f"journal/runner.jsonl, line {place}: there is no checksum: the line was changed after it was written"]
+    assert flaws == [
+        f"journal/runner.jsonl, line {place}: there is no checksum: the line was changed after it was written"
+    ]
     assert history.last.reason == "finished"
 
 

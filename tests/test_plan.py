@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import types
 
 import pytest
 import yaml
 from hypothesis import given
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from rehearsal import plan as plans
@@ -188,3 +191,152 @@ def test_budgets(tmp_path):
     assert 9 == plans.budget(plan, plan.steps[1], "nova").longest_s
     assert 1 == plans.budget(plan, plan.steps[0], "nova").longest_s
     assert plans.budget(plan, plan.steps[0], "glance") is None
+
+
+# --- what could not be reported ------------------------------------------------------------------------------------------
+
+NOT_LENGTHS = st.one_of(
+    st.sampled_from(
+        [".inf", "-.inf", ".nan", "-1", "-0.001", "1e-12", "1.0e+400", "0x" + "f" * 5000, "9" * 400, "1.e+18", "true"]
+    ),
+    st.floats(min_value=4e7, allow_infinity=False).map(lambda value: f"{value:.1f}"),
+    st.floats(max_value=0, exclude_max=True, allow_infinity=False)
+    .map(lambda value: f"{value:.6f}")
+    .filter(lambda text: float(text) < 0),
+)
+LENGTHS = ["longest_s", "total_s", "slow_longest_s", "slow_total_s", "resolution_s"]
+
+
+@given(st.sampled_from(LENGTHS), NOT_LENGTHS)
+@settings(max_examples=150, deadline=None)
+def test_a_budget_that_cannot_be_told_is_refused(tmp_path_factory, key, value):
+    """No infinity, no NaN, nothing negative, nothing longer than a year: with line and remedy."""
+    budget = f"{{longest_s: {value}}}" if key == "longest_s" else f"{{longest_s: 1, {key}: {value}}}"
+    found = mistakes(tmp_path_factory.mktemp("plan"), PLAN.replace("  nova: {longest_s: 1}", f"  nova: {budget}"))
+    assert [7] == [mistake.line for mistake in found]
+    assert found[0].sentence.startswith(f"defaults.nova.{key}: ")
+    assert found[0].remedy.startswith("It is ")
+    assert len(str(found[0])) < 400
+
+
+@given(
+    st.sampled_from(
+        [
+            "baseline_s",
+            "settle_s",
+            "blind_share",
+            "focus_most",
+            "migration: {longest_s",
+            "guests: {pause_s",
+            "rates: {icmp",
+        ]
+    ),
+    st.sampled_from([".inf", ".nan", "-1", "-.inf", "9" * 400, "0x" + "f" * 5000, "1.0e+308"]),
+)
+@settings(deadline=None)
+def test_no_other_number_of_a_plan_is_beyond_telling(tmp_path_factory, key, value):
+    line = f"{key}: {value}" + ("}" if "{" in key else "")
+    found = mistakes(tmp_path_factory.mktemp("plan"), PLAN.replace("title: Small\n", f"title: Small\n{line}\n"))
+    assert {3} == {mistake.line for mistake in found}
+
+
+@given(
+    st.one_of(
+        st.text("abc-09", min_size=121, max_size=400).map("a".__add__),
+        st.just(""),
+        st.sampled_from(["before", "after", "a_b", "a.b", "A", "../a", "a/b", "-a"]),
+    )
+)
+@settings(deadline=None)
+def test_an_id_that_no_file_or_report_could_bear_is_refused(tmp_path_factory, name):
+    """Too long, empty, with parts of a path, or what the report calls something else."""
+    found = mistakes(tmp_path_factory.mktemp("plan"), PLAN.replace("id: one", f"id: {json.dumps(name)}"))
+    assert [10] == [mistake.line for mistake in found]
+    assert found[0].remedy
+
+
+@pytest.mark.parametrize("occasion", ["before", "after"])
+def test_an_occasion_that_every_run_has_is_refused(tmp_path, occasion):
+    """Its migrations would be taken for those before, or after, all steps."""
+    found = mistakes(tmp_path, PLAN.replace("migrate: mixed", f"migrate: {occasion}"))
+    assert [18] == [mistake.line for mistake in found]
+
+
+@given(
+    st.text("abz09", min_size=1, max_size=4),
+    st.text("_.", min_size=1, max_size=2),
+    st.text("_.", min_size=1, max_size=2),
+    st.booleans(),
+)
+@settings(deadline=None)
+def test_hosts_whose_names_differ_only_by_what_an_id_loses(tmp_path_factory, stem, one, other, shout):
+    """The ids of their steps would be the same: one step's files, gates and losses would be taken for the other's."""
+    tmp_path = tmp_path_factory.mktemp("plan")
+    names = [f"{stem}{one}x", f"{stem}{other}x".upper() if shout else f"{stem}{other}x"]
+    spec = read(tmp_path, PLAN)
+    hosts = [types.SimpleNamespace(name=name, address="192.0.2.1") for name in names]
+    fake = types.SimpleNamespace(
+        in_group=lambda _: hosts, release=types.SimpleNamespace(openstack="2024.2"), configuration="/c", namespace_file="/n",
+        operator_user="dragon", operator_key="/k",
+    )  # fmt: skip
+    with pytest.raises(plans.PlanError) as caught:
+        plans.expand(spec, fake, path=tmp_path / "plan.yml")
+    assert [(str(tmp_path / "plan.yml"), 13)] == [(each.file, each.line) for each in caught.value.mistakes]
+    assert names[0] in str(caught.value)
+    assert "for_each" in caught.value.mistakes[0].remedy
+
+
+def test_a_host_whose_name_makes_a_step_of_the_plan(tmp_path):
+    """`two` for each of compute1 and a step `two-compute1` would be one."""
+    target = discover(make_repository(tmp_path))
+    hosts = [host.name for host in target.in_group("compute")]
+    spec = read(tmp_path, PLAN.replace("id: one", f"id: two-{hosts[0]}"))
+    with pytest.raises(plans.PlanError, match=f"Two steps would have the id 'two-{hosts[0]}'"):
+        plans.expand(spec, target)
+
+
+def test_services_that_cannot_be_told_apart(tmp_path):
+    for names, words in (
+        ("[nova, Nova]", "told apart"),
+        ("[nova, nova]", "told apart"),
+        ("[nova, canaries]", "stands for"),
+        ('[nova, "a/b"]', "no name"),
+    ):
+        told = "\n".join(
+            str(each) for each in mistakes(tmp_path, PLAN.replace("services: [nova]", f"services: {names}"))
+        )
+        assert ":5: services" in told
+        assert words in told
+
+
+@given(
+    st.sampled_from(["title: First", "command: [echo, one]"]),
+    st.sampled_from(["\\ud800", "\\0", "\\x1b", "\\udfff", "\\x07"]),
+)
+@settings(deadline=None)
+def test_a_text_that_cannot_be_written_is_refused(tmp_path_factory, where, character):
+    key, _, _ = where.partition(":")
+    text = f'"a{character}b"' if key == "title" else f'[echo, "a{character}b"]'
+    found = mistakes(tmp_path_factory.mktemp("plan"), PLAN.replace(where, f"{key}: {text}"))
+    assert [11 if key == "title" else 12] == [mistake.line for mistake in found]
+    assert "cannot be written" in found[0].sentence
+
+
+def test_aliases_that_make_a_plan_endless(tmp_path):
+    """Told at once instead of filling the memory."""
+    bomb = "\n".join(f"  - &a{number} [{', '.join([f'*a{number - 1}'] * 9)}]" for number in range(1, 12))
+    (told,) = mistakes(tmp_path, f"x:\n  - &a0 [1]\n{bomb}\n")
+    assert "aliases counted" in told.sentence
+
+
+def test_what_is_filled_in_is_checked_as_well(tmp_path):
+    """The run's own copy of the plan must be readable when it is resumed."""
+    text = PLAN.replace("title: First", "title: '{long}'").replace(
+        "services: [nova]", "services: [nova]\nvariables: {long: x}"
+    )
+    target = discover(make_repository(tmp_path))
+    spec = read(tmp_path, text)
+    with pytest.raises(plans.PlanError, match=r"plan.yml:11: Step one: title, filled in: .*300"):
+        plans.expand(spec, target, {"long": "x" * 301}, path=tmp_path / "plan.yml")
+    with pytest.raises(plans.PlanError, match="cannot be written"):
+        plans.expand(spec, target, {"long": "\ud800"}, path=tmp_path / "plan.yml")

@@ -42,7 +42,7 @@ class RunBegan(Event):
 
 @dataclass(frozen=True, slots=True)
 class RunEnded(Event):
-    """Why it ended: finished, calibration, gate, step, hold, interrupted, error."""
+    """Why it ended: finished, calibration, gate, step, hold, interrupted, recording, error."""
 
     reason: str
     detail: str = ""

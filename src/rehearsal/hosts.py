@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from typing import Any
 
 from rehearsal import hostview
+from rehearsal import outside
 from rehearsal.events import HostFacts
 
 if TYPE_CHECKING:
@@ -42,15 +43,12 @@ class Ssh:
         self.config.write_text(self.config.read_text() + "\n".join(sharing) + "\n")
 
     def run(self, host: Host, command: str, timeout_s: float = LOOK_TIMEOUT_S) -> subprocess.CompletedProcess[str]:
-        """Run a shell command on a host. Raises subprocess.TimeoutExpired or OSError if ssh itself cannot go on."""
-        return subprocess.run(
-            ["ssh", "-F", str(self.config), "-o", f"HostKeyAlias={host.name}", host.address, command],
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
+        """Run a shell command on a host. Raises subprocess.TimeoutExpired or OSError if ssh itself cannot go on.
+
+        What the host says is bounded; bytes that are no UTF-8 become U+FFFD.
+        """
+        argv = ["ssh", "-F", str(self.config), "-o", f"HostKeyAlias={host.name}", host.address, command]
+        return outside.run(argv, timeout_s=timeout_s)
 
     def alone(self, host: Host, command: str) -> list[str]:
         """Return the command line that runs a shell command on a host over a connection that is shared with nobody."""

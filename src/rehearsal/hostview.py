@@ -7,6 +7,7 @@ nothing is wrong. `observe_host.py` is the half that runs on the host.
 from __future__ import annotations
 
 import base64
+import functools
 import json
 import shlex
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,9 @@ from importlib import resources
 from typing import TYPE_CHECKING
 from typing import Any
 
+from pydantic import TypeAdapter
+
+from rehearsal import outside
 from rehearsal.expectation import NotObserved
 from rehearsal.observe_host import DOCKER_DEAD
 
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
 
 LOOK_TIMEOUT_S = 60
 AT_ONCE = 16
+_LIMITS = outside.Limits(total_bytes=16 << 20, depth=8)
 MOST_PEERS = 8
 """Each compute node tries at most so many others: on large clouds every node is still tried by eight."""
 
@@ -134,36 +139,45 @@ class HostView:
 
 
 def parse_view(host: str, data: Mapping[str, Any]) -> HostView:
-    """Return the view that a host's answer describes; unknown keys are ignored. Raises KeyError for a lacking one."""
+    """Return the view that a host's answer describes; unknown keys are ignored.
+
+    Raises KeyError for a lacking part, ValueError, TypeError or AttributeError for one of another shape.
+    """
     if data.get("error"):
-        return HostView(host, error=str(data["error"]))
+        return HostView(host, error=outside.text_of(str(data["error"])))
     libvirt = data.get("libvirt") or {}
+    containers = _checked(list[ContainerView], data["containers"])
+    images = _checked(list[ImageView], data["images"])
     return HostView(
         host=host,
-        containers={each["name"]: ContainerView(**_known(ContainerView, each)) for each in data["containers"]},
-        images={each["reference"]: ImageView(**_known(ImageView, each)) for each in data["images"]},
-        disks=tuple(DiskView(**_known(DiskView, each)) for each in data.get("disks", ())),
-        haproxy=tuple(ProxyView(**_known(ProxyView, each)) for each in data.get("haproxy", ())),
-        libvirt=_libvirt(libvirt) if libvirt else None,
-        fact_ages_s=(data.get("fact_cache") or {}).get("ages_s"),
-        errors=dict(data.get("errors", {})),
+        containers={each.name: each for each in containers},
+        images={each.reference: each for each in images},
+        disks=_checked(tuple[DiskView, ...], data.get("disks", ())),
+        haproxy=_checked(tuple[ProxyView, ...], data.get("haproxy", ())),
+        libvirt=_checked(LibvirtView, libvirt) if libvirt else None,
+        fact_ages_s=_checked(dict[str, float] | None, (data.get("fact_cache") or {}).get("ages_s")),
+        errors=_checked(dict[str, str], data.get("errors", {})),
     )
 
 
-def _libvirt(seen: Mapping[str, Any]) -> LibvirtView:
-    peers = {host: PeerView(each["address"], each["said"]) for host, each in seen["peers"].items()}
-    return LibvirtView(tuple(seen["listens"]), seen["own"], peers)
+def _checked(shape: Any, value: Any) -> Any:
+    """Return a value of JSON in this shape; nothing is converted, unknown keys are ignored. Raises ValueError."""
+    return _reader(shape).validate_json(json.dumps(value), strict=True)
 
 
-def _known(kind: type[Any], data: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: data[name] for name in kind.__dataclass_fields__ if name in data}
+@functools.cache
+def _reader(shape: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(shape)
 
 
 def recorded_containers(facts: HostFacts) -> dict[str, ContainerView]:
     """Return the containers of a recorded HostFacts, in the shape of a view. NotObserved if the host was not seen then."""
     if facts.error:
         raise NotObserved(f"{facts.host}: its containers could not be observed ({facts.label}): {facts.error}")
-    views = [ContainerView(**_known(ContainerView, each)) for each in facts.containers]
+    try:
+        views: list[ContainerView] = _checked(list[ContainerView], facts.containers)
+    except ValueError:
+        raise NotObserved(f"{facts.host}: what was recorded of its containers ({facts.label}) cannot be read") from None
     return {view.name: view for view in views}
 
 
@@ -178,17 +192,23 @@ def look_command(peers: Mapping[str, str], *, ask_health: bool = False) -> str:
     return f"echo {packed} | base64 -d | timeout {LOOK_TIMEOUT_S} sudo -n python3 - {arguments}"
 
 
-def read_answer(status: int, output: str, errors: str) -> dict[str, Any]:
+def read_answer(status: int, output: str | bytes, errors: str | bytes) -> dict[str, Any]:
     """Return a host's answer; anything that is no answer becomes one that consists of an `error`."""
     if status != 0:
-        said = errors.strip().splitlines()[-1] if errors.strip() else "it said nothing"
-        return {"error": f"looking ended with status {status}: {said[:300]}"}
+        said = _last_line(errors) or "it said nothing"
+        return {"error": f"looking ended with status {status}: {said}"}
     try:
-        answer = json.loads(output)
+        answer = outside.read_json(output, _LIMITS)
         parse_view("", answer)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        return {"error": f"its answer cannot be read: {type(error).__name__}: {error}"}
+        why = " ".join(outside.text_of(str(error)).split())
+        return {"error": f"its answer cannot be read: {type(error).__name__}: {why}"}
     return dict(answer)
+
+
+def _last_line(said: str | bytes) -> str:
+    lines = outside.text_of(said[-4000:], 4000).strip().splitlines()
+    return lines[-1][:300] if lines else ""
 
 
 def peers_of(host: str, computes: Mapping[str, str]) -> dict[str, str]:
@@ -205,11 +225,12 @@ def look(run: Callable[[str], Any], peers: Mapping[str, str], *, ask_health: boo
     """Look at one host through testinfra's `host.run`; return its answer, or an `error` if it cannot be reached."""
     try:
         done = run(look_command(peers, ask_health=ask_health))
+        # testinfra keeps bytes; whatever a host says, they can be read.
+        output, errors = (getattr(done, f"{name}_bytes", getattr(done, name, "")) for name in ("stdout", "stderr"))
     except (RuntimeError, OSError, ValueError) as error:  # testinfra raises RuntimeError for ssh's own status 255
         told = getattr(error.args[0], "stderr", None) if error.args else None
-        lines = str(told or error).strip().splitlines()
-        return {"error": f"it cannot be reached over SSH: {lines[-1][:300] if lines else 'no reason given'}"}
-    return read_answer(done.rc, done.stdout, done.stderr)
+        return {"error": f"it cannot be reached over SSH: {_last_line(str(told or error)) or 'no reason given'}"}
+    return read_answer(done.rc, output, errors)
 
 
 def look_at_all(hosts: Mapping[str, Callable[[str], Any]], computes: Mapping[str, str]) -> dict[str, dict[str, Any]]:

@@ -174,7 +174,7 @@ def replace_text(path: Path, text: str) -> None:
             raise RunFileRefused(_refusal(half, "a directory"))
         half.unlink()
     descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+    with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace") as file:  # a recording may hold what is no text
         file.write(text)
     os.replace(half, path)  # noqa: PTH105 - rename within one directory is what makes it atomic
 

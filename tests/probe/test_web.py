@@ -469,3 +469,29 @@ def test_trap_16_a_stopped_prober_cancels_what_is_in_flight(far_side):
     kept = take_web(web_spec(server.url), 1, while_running=stop_soon)
     assert kept.classes == [SampleClass.CANCELLED_BY_STOP]
     assert kept.classes[0].counts_as is CountsAs.UNKNOWN
+
+
+HOSTILE = {
+    "interim": b"HTTP/1.1 100 Continue\r\n\r\n" * 4000,
+    "length": b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n",
+    "deep": b"HTTP/1.1 300 OK\r\nContent-Length: 200000\r\n\r\n" + b"[" * 200_000,
+    "digits": b"HTTP/1.1 200 OK\r\nContent-Length: 6000\r\n\r\n" + b"1" * 6000,
+    "empty": b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+    "chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 20_000 + b"0\r\n\r\n",
+    "garbage": bytes(range(256)) * 20,
+}
+
+
+@pytest.mark.parametrize("lane", ["vip-new", "vip-reused"])
+@pytest.mark.parametrize("name", sorted(HOSTILE))
+def test_a_hostile_answer_is_that_samples_own_failure(far_side, name, lane):
+    """The first answer is hostile and bad, on every lane; the prober goes on and the next ones are good."""
+    served = []
+
+    def behave(connection, nth):
+        served.append(nth)
+        return HOSTILE[name] if len(served) == 1 else answer()
+
+    kept = take_web(web_spec(far_side(behave).url, lane=lane, deadline_ns=3000 * MS, period_ns=400 * MS), 3)
+    assert 3 == len(kept.classes)
+    assert 2 == kept.classes.count(SampleClass.OK)

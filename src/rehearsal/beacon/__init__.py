@@ -8,8 +8,6 @@ answers every connection with a line of JSON. Invariant: guest clocks stay insid
 from __future__ import annotations
 
 import ipaddress
-import json
-import math
 import re
 import socket
 import time
@@ -19,7 +17,8 @@ from dataclasses import replace
 from importlib import resources
 from typing import TYPE_CHECKING
 from typing import Any
-from typing import TypeGuard
+
+from rehearsal import outside
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,6 +30,9 @@ FACTS_PORT = 7008
 USER_DATA_LIMIT_BYTES = 32768
 """Nova takes 65 535 bytes of base64; this leaves room for what a cloud adds."""
 _ANSWER_LIMIT_BYTES = 65536
+_LIMITS = outside.Limits(total_bytes=_ANSWER_LIMIT_BYTES + 8192, depth=8, values=20_000, text=4096)
+_MOST_PEERS = 16  # a canary has two, and asks two kinds of things; what a guest tells may be anything
+_BOOT_ID = re.compile(r"[\x21-\x7e]{1,64}")
 
 
 class BeaconSilentError(Exception):
@@ -84,7 +86,7 @@ class Heard:
     @property
     def uptime_s(self) -> float:
         """The guest's own clock since boot."""
-        return float(self.facts["uptime_s"])
+        return outside.number_or(self.facts["uptime_s"])
 
 
 def user_data(settings: BeaconSettings | None = None) -> str:
@@ -146,14 +148,16 @@ def hear(address: str, port: int = FACTS_PORT, *, timeout_s: float = 5.0) -> Hea
 def parse(answer: bytes, sender: str = "the canary") -> dict[str, Any]:
     """Return the facts in an answer. BeaconSilentError if it is not a beacon's."""
     try:
-        facts = json.loads(answer)
-    except ValueError:
-        facts = None
+        facts = outside.read_json(answer, _LIMITS)
+    except outside.Unusable as error:
+        raise BeaconSilentError(f"what answered at {sender} is not a beacon: {error}: {answer[:80]!r}") from None
     if (
         not isinstance(facts, dict)
         or facts.get("beacon") != 1
         or not isinstance(facts.get("boot_id"), str)
-        or not isinstance(facts.get("uptime_s"), int | float)
+        or not _BOOT_ID.fullmatch(facts["boot_id"])
+        or not outside.is_number(facts.get("uptime_s"))
+        or facts["uptime_s"] < 0
     ):
         raise BeaconSilentError(f"what answered at {sender} is not a beacon: {answer[:80]!r}")
     return facts
@@ -197,14 +201,14 @@ def between(before: Heard, after: Heard) -> dict[str, Any]:
 
 def _peers_between(before: Heard, after: Heard) -> dict[str, dict[str, Any]]:
     """Return for each peer how many questions, how many gaps, and the longest that ended since (ms)."""
-    earlier = {str(peer.get("name")): peer for peer in _peers(before)}
+    earlier = {_name(peer): peer for peer in _peers(before)}
     found = {}
     for peer in _peers(after):
-        old = earlier.get(str(peer.get("name")), {})
+        old = earlier.get(_name(peer), {})
         recent = [
             length_ms for at_s, length_ms in _listed(peer.get("gap_list")) if at_s + length_ms / 1000 >= before.uptime_s
         ]
-        found[str(peer.get("name"))] = {
+        found[_name(peer)] = {
             "asked": _count(peer, "sent") - _count(old, "sent"),
             "answered": _count(peer, "answered") - _count(old, "answered"),
             "gaps": _count(peer, "gaps") - _count(old, "gaps"),
@@ -243,10 +247,12 @@ def asks_between(before: Heard, after: Heard) -> dict[str, Ask]:
     if not isinstance(asks, dict):
         asks, earlier = _flat_asks(after), _flat_asks(before)
     found = {}
-    for name, told in asks.items():
+    for name, told in list(asks.items())[:_MOST_PEERS]:
         if isinstance(told, dict):
             old = earlier.get(name) if isinstance(earlier, dict) else None
-            found[str(name)] = _ask(told, old if isinstance(old, dict) else {}, before.uptime_s, after.uptime_s)
+            found[outside.text_of(name, 40)] = _ask(
+                told, old if isinstance(old, dict) else {}, before.uptime_s, after.uptime_s
+            )
     return found
 
 
@@ -281,7 +287,7 @@ def _ask(told: dict[str, Any], old: dict[str, Any], since_s: float, until_s: flo
     failed = asked - good
     known = bool(lengths) or not failed or not told.get("ok")
     return Ask(
-        what=str(told.get("what", "")),
+        what=outside.text_of(str(told.get("what", "")), 200),
         ever=bool(told.get("ok")),
         asked=asked,
         failed=failed,
@@ -294,14 +300,18 @@ def _ask(told: dict[str, Any], old: dict[str, Any], since_s: float, until_s: flo
 
 def _instants(run: Any) -> tuple[float, float, float, float]:
     """Return last good, first bad, last bad and first good (-1: none yet) of a run; a last good of -1: not a run."""
-    if not isinstance(run, list) or len(run) != 5 or not all(map(_is_number, run)):
+    if not isinstance(run, list) or len(run) != 5 or not all(map(outside.is_number, run)):
         return -1.0, 0.0, 0.0, 0.0
     return float(run[0]), float(run[1]), float(run[2]), float(run[3])
 
 
 def _peers(heard: Heard) -> list[dict[str, Any]]:
     listed = heard.facts.get("peers")
-    return [peer for peer in listed if isinstance(peer, dict)] if isinstance(listed, list) else []
+    return [peer for peer in listed if isinstance(peer, dict)][:_MOST_PEERS] if isinstance(listed, list) else []
+
+
+def _name(peer: dict[str, Any]) -> str:
+    return outside.text_of(str(peer.get("name")), 100)
 
 
 def _number(heard: Heard, key: str) -> int:
@@ -314,12 +324,7 @@ def _count(told: dict[str, Any], key: str) -> int:
 
 def _length(told: dict[str, Any], key: str) -> float:
     """What a guest tells may be anything."""
-    value = told.get(key)
-    return float(value) if _is_number(value) else 0.0
-
-
-def _is_number(value: Any) -> TypeGuard[float]:
-    return isinstance(value, int | float) and math.isfinite(value)
+    return outside.number_or(told.get(key))
 
 
 def _listed(listed: Any) -> list[tuple[float, float]]:
@@ -328,5 +333,5 @@ def _listed(listed: Any) -> list[tuple[float, float]]:
     return [
         (float(pair[0]), float(pair[1]))
         for pair in listed
-        if isinstance(pair, list) and len(pair) == 2 and all(map(_is_number, pair))
+        if isinstance(pair, list) and len(pair) == 2 and all(map(outside.is_number, pair))
     ]

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 _TIMEOUT_S = 20
 _UNITS = {"ms": 1e-3, "s": 1.0, "b": 1, "kib": 1024, "mib": 1024**2, "gib": 1024**3}
 _LINE = re.compile(r"^\s*([A-Z][^:]*):\s+(\S.*?)\s*$")
+_NUMBER = re.compile(r"\d{1,16}(?:\.\d{1,16})?")
+_MOST_LINES, _LONGEST_LINE = 200, 200
 _INSTANCE_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 
 
@@ -37,8 +39,8 @@ def completed(ssh: Ssh, target: Target, host: str, instance_name: str) -> dict[s
 def parse(text: str) -> dict[str, str | float]:
     """Return the fields of virsh's answer; what has no known unit stays text."""
     fields: dict[str, str | float] = {}
-    for line in text.splitlines():
-        found = _LINE.match(line)
+    for line in text.splitlines()[:_MOST_LINES]:
+        found = _LINE.match(line[:_LONGEST_LINE])
         if found:
             fields[found.group(1).lower()] = _value(found.group(2))
     return fields
@@ -47,7 +49,6 @@ def parse(text: str) -> dict[str, str | float]:
 def _value(text: str) -> str | float:
     number, _, unit = text.partition(" ")
     unit = unit.strip().lower()
-    try:
-        return round(float(number) * _UNITS[unit], 6) if unit else float(number)
-    except (KeyError, ValueError):
+    if not _NUMBER.fullmatch(number) or unit not in {"", *_UNITS}:
         return text
+    return round(float(number) * _UNITS[unit], 6) if unit else float(number)

@@ -18,10 +18,12 @@ from rehearsal.cli.after import write_report
 from rehearsal.cli.inspect import plan_lines
 from rehearsal.cli.inspect import probing_lines
 from rehearsal.cli.inspect import target_lines
+from rehearsal.journal import JournalError
 from rehearsal.redact import redact_text
 from rehearsal.runner import lock
 from rehearsal.runner import plansecrets
 from rehearsal.runner import rundir
+from rehearsal.runner.attempt import NOT_RECORDED
 from rehearsal.runner.course import Course
 from rehearsal.runner.declared import load_planned
 from rehearsal.runner.gateonly import gate_only
@@ -37,6 +39,8 @@ from rehearsal.target import options as target_options
 from rehearsal.target.keys import public_key_of
 from rehearsal.terminal import show
 from rehearsal.terminal import warn
+from rehearsal.verdict import Outcome
+from rehearsal.verdict import worst
 
 if TYPE_CHECKING:
     import argparse
@@ -202,12 +206,21 @@ def conclude(run: RunDirectory, stopped: Stopped | None) -> int:
         say("")
         say(f"{results.outcome.shown}: {results.sentence}")
         say(f"report: {run.report}")
+        outcome = results.outcome
+    except OSError as error:
+        say(f"error: The report cannot be written: {error}. Make room, and write it with: rehearse report {run.path}")
+        outcome = Outcome.UNKNOWN
+    except JournalError as error:  # a disk that was full from the beginning leaves nothing to judge
+        say(f"error: There is no report: {error}")
+        outcome = Outcome.UNKNOWN
     finally:
         if stopped is not None:
             say(stopped.sentence)
             for number, command in enumerate(stopped.next_commands):
                 say(f"{'to go on' if number == 0 else 'to go on in spite of it'}: {command}")
-    return results.outcome.exit_code
+    if stopped is not None and stopped.reason == NOT_RECORDED:
+        outcome = worst([outcome, Outcome.UNKNOWN])
+    return outcome.exit_code
 
 
 def only_gate(options: argparse.Namespace) -> int:

@@ -105,7 +105,8 @@ def variables_of(options: argparse.Namespace) -> dict[str, str]:
 
 def plan_of(options: argparse.Namespace, target: Target) -> PlanSpec:
     """Return the chosen plan for this target. Raises PlanError."""
-    return plans.expand(plans.load_plan(plans.find(options.plan)), target, variables_of(options))
+    path = plans.find(options.plan)
+    return plans.expand(plans.load_plan(path), target, variables_of(options), path=path)
 
 
 def usable_target(options: argparse.Namespace) -> Target:

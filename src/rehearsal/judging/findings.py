@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 from rehearsal.judging import budgets
@@ -34,6 +35,7 @@ _ENDS = {
     "gate": "the run stopped at a gate",
     "step": "the run stopped because a step did not end well",
     "hold": "the run stopped at a hold point that nobody confirmed",
+    "recording": "the recording has a hole",
     "error": "the run ended with an error of its own",
 }
 
@@ -277,6 +279,15 @@ def _of_the_prober(history: History, judged: Judged) -> list[Finding]:
         return [Finding(Outcome.UNKNOWN, "prober", "No prober ran: nothing was measured.")]
     if judged.quality.prober_stopped or history.last.ended_ns is None:
         return []
-    died = next(run for run in history.prober_runs if run.stopped is None)
-    after = words.duration(died.last_beat_ns - history.began_ns)
-    return [Finding(Outcome.UNKNOWN, "prober", f"The prober died {after} into the run; nothing is known after that.")]
+    found = []
+    for run, after in itertools.zip_longest(history.prober_runs, history.prober_runs[1:]):
+        if run.stopped is not None:
+            continue
+        died = f"The prober died {words.duration(run.last_beat_ns - history.began_ns)} into the run"
+        if after is None:
+            text = f"{died}; nothing is known after that."
+        else:
+            gap = words.duration(after.started_ns - run.last_beat_ns)
+            text = f"{died} and was started again; nothing is known of the {gap} between."
+        found.append(Finding(Outcome.UNKNOWN, "prober", text))
+    return found

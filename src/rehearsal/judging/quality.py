@@ -93,7 +93,7 @@ def _remarks(history: History, observation: Observation, dropped: int, blind: in
     if not history.prober_runs:
         found.append("No prober ran: nothing was measured.")
     if history.last.ended_ns is not None and any(run.stopped is None for run in history.prober_runs):
-        found.append("The prober died: what came after its last sign of life is unknown.")
+        found.append("The prober died: from its last sign of life until another was started, nothing is known.")
     found += [*trust.remarks(history), *damage.remarks(history)]
     if dropped:
         found.append(f"The prober dropped {words.plural(dropped, 'sample')}, because it was too far behind.")

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
+from pydantic import ValidationError
+
+from rehearsal.plan.reading import line_of_step
+from rehearsal.plan.reading import plainly
+from rehearsal.plan.reading import unwritable
+from rehearsal.plan.shapes import LONGEST_ID
 from rehearsal.plan.shapes import PLACEHOLDER
 from rehearsal.plan.shapes import BudgetSpec
 from rehearsal.plan.shapes import Mistake
@@ -13,14 +18,19 @@ from rehearsal.plan.shapes import PlanSpec
 from rehearsal.plan.shapes import StepSpec
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rehearsal.target.model import Target
 
 
-def expand(plan: PlanSpec, target: Target, variables: dict[str, str] | None = None) -> PlanSpec:
+def expand(
+    plan: PlanSpec, target: Target, variables: dict[str, str] | None = None, *, path: Path | None = None
+) -> PlanSpec:
     """Return the plan for exactly this cloud: `for_each` resolved, placeholders filled in.
 
     Services that the target does not offer are dropped, with their budgets: they cannot be watched.
-    Raises PlanError for a group without hosts, a variable that the plan does not have, or a release mismatch.
+    Raises PlanError for a group without hosts, a variable that the plan does not have, a release mismatch, or steps that
+    could not be told apart. `path`: where the plan was read, to name the line.
     """
     mistakes = _unfit(plan, target, variables or {})
     if mistakes:
@@ -36,19 +46,21 @@ def expand(plan: PlanSpec, target: Target, variables: dict[str, str] | None = No
         "to_release": plan.to_release,
     }
     steps: list[StepSpec] = []
-    for step in plan.steps:
+    made_of: list[int] = []
+    for place, step in enumerate(plan.steps):
         if not step.for_each:
             steps.append(_filled(step, values))
+            made_of.append(place)
             continue
         hosts = target.in_group(step.for_each)
         for number, host in enumerate(hosts):
             one = _filled(step, {**values, "host": host.name, "address": host.address})
             occasion = {"first": number == 0, "last": number == len(hosts) - 1, "each": True}[step.migrate_after]
-            safe = re.sub(r"[^a-z0-9-]+", "-", host.name.lower()).strip("-")
+            made_of.append(place)
             steps.append(
                 one.model_copy(
                     update={
-                        "id": f"{step.id}-{safe}",
+                        "id": f"{step.id}-{plainly(host.name)}",
                         "hosts": one.hosts or [host.name],
                         "for_each": "",
                         "migrate": step.migrate if occasion else "",
@@ -56,7 +68,49 @@ def expand(plan: PlanSpec, target: Target, variables: dict[str, str] | None = No
                     }
                 )
             )
-    return plan.model_copy(update={"steps": steps, "variables": {**plan.variables, **(variables or {})}})
+    mistakes = _unusable_ids(plan, steps, made_of, path)
+    if mistakes:
+        raise PlanError(mistakes)
+    made = plan.model_copy(update={"steps": steps, "variables": {**plan.variables, **(variables or {})}})
+    mistakes = _unreadable(made, made_of, path)
+    if mistakes:
+        raise PlanError(mistakes)
+    return made
+
+
+def _unusable_ids(plan: PlanSpec, steps: list[StepSpec], made_of: list[int], path: Path | None) -> list[Mistake]:
+    """Return the steps whose ids are too long, or those of another; `made_of`: of which step of the plan each was made."""
+    found: list[Mistake] = []
+    seen: dict[str, StepSpec] = {}
+    remedy = "Instead of for_each write one step for each of these hosts, each with an id of its own."
+    for step, place in zip(steps, made_of, strict=True):
+        file, line = (str(path), line_of_step(path, place)) if path else (plan.name, 0)
+        other = seen.setdefault(step.id, step)
+        if other is not step:
+            where = " and ".join(", ".join(each.hosts) or "everywhere" for each in (other, step))
+            found.append(Mistake(file, line, f"Two steps would have the id {step.id!r} (hosts: {where}).", remedy))
+        if len(step.id) > LONGEST_ID:
+            found.append(Mistake(file, line, f"The id {step.id!r} is longer than {LONGEST_ID} characters.", remedy))
+    return found
+
+
+def _unreadable(made: PlanSpec, made_of: list[int], path: Path | None) -> list[Mistake]:
+    """Return what the values that were filled in made of steps, so that the run's copy of the plan could not be read again."""
+    data = made.model_dump()
+    file = str(path) if path else made.name
+    found = unwritable(data, file, {})
+    try:
+        PlanSpec.model_validate(data)
+    except ValidationError as error:
+        for detail in error.errors():
+            at = detail["loc"]
+            of_a_step = len(at) > 1 and at[0] == "steps"
+            line = line_of_step(path, made_of[int(at[1])]) if of_a_step and path else 0
+            what = f"Step {made.steps[int(at[1])].id}: {at[2]}" if of_a_step else ".".join(map(str, at))
+            found.append(
+                Mistake(file, line, f"{what}, filled in: {detail['msg']}.", "See `rehearse target` and --set.")
+            )
+    return found
 
 
 def _unfit(plan: PlanSpec, target: Target, variables: dict[str, str]) -> list[Mistake]:

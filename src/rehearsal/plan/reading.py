@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,12 @@ from pydantic import ValidationError
 from rehearsal import expected
 from rehearsal.plan.shapes import CANARIES
 from rehearsal.plan.shapes import GATES
+from rehearsal.plan.shapes import LONGEST_TEXT
 from rehearsal.plan.shapes import NAMES_FROM_HOST
 from rehearsal.plan.shapes import NAMES_FROM_PLAN
 from rehearsal.plan.shapes import NAMES_FROM_TARGET
 from rehearsal.plan.shapes import PLACEHOLDER
+from rehearsal.plan.shapes import RESERVED_IDS
 from rehearsal.plan.shapes import BudgetSpec
 from rehearsal.plan.shapes import Mistake
 from rehearsal.plan.shapes import PlanError
@@ -30,6 +33,10 @@ from rehearsal.redact import without_input
 At = tuple[str | int, ...]
 Lines = dict[At, int]
 Complaint = tuple[At, str, str]
+_MOST_VALUES = 200_000
+_UNWRITABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+_SERVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,200}")
 
 
 def bundled() -> dict[str, Path]:
@@ -49,6 +56,17 @@ def find(name: str) -> Path:
     raise PlanError(
         [Mistake(name, 0, "There is no such plan.", f"Give a file, or one of: {', '.join(sorted(plans))}.")]
     )
+
+
+def line_of_step(path: Path, number: int) -> int:
+    """Return the line in which a step of a plan that was read begins; 0 if it cannot be read again."""
+    lines: Lines = {}
+    try:
+        if node := yaml.compose(path.read_text(), Loader=yaml.SafeLoader):
+            _index(node, (), lines, [], str(path))
+    except (OSError, yaml.YAMLError, ValueError, RecursionError):
+        return 0
+    return _line(lines, ("steps", number, "id"))
 
 
 def sha256(path: Path) -> str:
@@ -80,6 +98,7 @@ def load_plan(path: Path) -> PlanSpec:
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         why = without_input(str(error))
         raise PlanError([Mistake(str(path), 0, f"It is no valid YAML: {why}.", "Correct it.")]) from error
+    mistakes += unwritable(data, str(path), lines)
     if mistakes:
         raise PlanError(mistakes)
     try:
@@ -99,7 +118,9 @@ def _index(
     mistakes: list[Mistake],
     file: str,
 ) -> None:
-    """Note the line of every value, and every key that stands twice."""
+    """Note the line of every value, and every key that stands twice. ValueError: aliases make it larger than any plan."""
+    if len(lines) > _MOST_VALUES:
+        raise ValueError(f"it has more than {_MOST_VALUES} values, aliases counted")
     lines.setdefault(at, node.start_mark.line + 1)
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
@@ -120,6 +141,30 @@ def _index(
             _index(value, (*at, number), lines, mistakes, file)
 
 
+def unwritable(data: Any, file: str, lines: Lines) -> list[Mistake]:
+    """Return the texts that no journal, file name or command could take. The data came out of `_index`: it is a tree."""
+    found: list[Mistake] = []
+    open_: list[tuple[At, Any]] = [((), data)]
+    while open_:
+        at, value = open_.pop()
+        if isinstance(value, dict):
+            open_ += [((*at, str(key)), each) for key, each in value.items()]
+            texts = [key for key in value if isinstance(key, str)]
+        elif isinstance(value, list):
+            open_ += [((*at, number), each) for number, each in enumerate(value)]
+            continue
+        else:
+            texts = [value] if isinstance(value, str) else []
+        for text in texts:
+            if bad := _UNWRITABLE.search(text):
+                what = f"{_dotted(at)} holds a character that cannot be written: {bad[0]!r}."
+                found.append(Mistake(file, _line(lines, at), what, "Remove it."))
+            elif len(text) > LONGEST_TEXT:
+                what = f"{_dotted(at)} holds a text of {len(text)} characters."
+                found.append(Mistake(file, _line(lines, at), what, f"At most {LONGEST_TEXT} are possible."))
+    return sorted(found, key=lambda mistake: mistake.line)
+
+
 def _mistake(file: str, lines: Lines, detail: Any) -> Mistake:
     at = tuple(detail["loc"])
     line = _line(lines, at)
@@ -138,12 +183,22 @@ def _type_remedy(detail: Any, at: At) -> str:
         str(at[-1]) if at else ""
     )
     if detail["type"] == "string_type":
-        return f"Write it in quotes: {str(detail['input'])!r}." if may_be_shown else "Write it in quotes."
+        return f"Write it in quotes: {_shown(detail['input'])!r}." if may_be_shown else "Write it in quotes."
     if detail["type"] == "string_pattern_mismatch":
         return "Use small letters, digits and hyphens."
     if not may_be_shown:
         return "Correct it."
-    return f"It is {detail['input']!r} now." if not isinstance(detail["input"], dict | list) else "Correct its type."
+    return (
+        f"It is {_shown(detail['input'])} now." if not isinstance(detail["input"], dict | list) else "Correct its type."
+    )
+
+
+def _shown(value: Any) -> str:
+    """Return a value as a person may read it; Python itself refuses to write down an integer of 5 000 digits."""
+    if isinstance(value, int) and abs(value) > 10**40:
+        return f"a number of more than {40} digits"
+    text = repr(value) if isinstance(value, str) else str(value)
+    return text if len(text) <= 80 else f"{text[:60]}… ({len(text)} characters)"
 
 
 def _dotted(at: tuple[Any, ...]) -> str:
@@ -173,12 +228,14 @@ def _references(plan: PlanSpec, file: str, lines: Lines) -> list[Mistake]:
         if name not in plan.defaults
     ]
     complaints += _rates(plan)
+    complaints += _names(plan)
     seen: set[str] = set()
     for number, step in enumerate(plan.steps):
         at = ("steps", number)
         if step.id in seen:
             complaints.append(((*at, "id"), f"Step id {step.id!r} stands twice.", "Ids are unique."))
         seen.add(step.id)
+        complaints += _reserved(step, at)
         complaints += _unknown_names(step, at, services)
         complaints += _placeholders(plan, step, at)
         if step.for_each and not any(f"{{{name}}}" in part for part in step.command for name in NAMES_FROM_HOST):
@@ -194,6 +251,51 @@ def _references(plan: PlanSpec, file: str, lines: Lines) -> list[Mistake]:
                 ((*at, "migrate_after"), f"Step {step.id}: migrate_after needs for_each and migrate.", "Add them.")
             )
     return [Mistake(file, _line(lines, at), sentence, remedy) for at, sentence, remedy in complaints]
+
+
+def _names(plan: PlanSpec) -> list[Complaint]:
+    """Names that could not be told apart, or that stand for something else."""
+    found: list[Complaint] = []
+    seen: dict[str, str] = {}
+    for number, name in enumerate(plan.services):
+        at = ("services", number)
+        same = seen.setdefault(plainly(name), name)
+        if name == CANARIES:
+            found.append(
+                (at, f"services: {CANARIES!r} stands for the canaries.", "Remove it: they are always watched.")
+            )
+        elif not _SERVICE.fullmatch(name):
+            found.append(
+                (at, f"services: {_shown(name)} is no name.", "Use letters, digits, `-`, `_` and `.`, at most 64.")
+            )
+        elif same != name or plan.services.index(name) != number:
+            found.append((at, f"services: {name!r} and {same!r} cannot be told apart.", "Remove one of them."))
+    own = {*NAMES_FROM_HOST, *NAMES_FROM_TARGET, *NAMES_FROM_PLAN}
+    found += [
+        (("variables", name), f"variables: {{{name}}} stands for something else already.", "Give it another name.")
+        for name in plan.variables
+        if name in own
+    ]
+    return found
+
+
+def plainly(name: str) -> str:
+    """Return a name without what is lost where names become parts of ids, files and paths: case, `_` and `.`."""
+    return re.sub(r"[^a-z0-9-]+", "-", name.lower()).strip("-")
+
+
+def _reserved(step: StepSpec, at: At) -> list[Complaint]:
+    found: list[Complaint] = [
+        ((*at, key), f"{key} {name!r}: that is how the report calls {RESERVED_IDS[name]}.", "Give it another name.")
+        for key, name in (("id", step.id), ("migrate", step.migrate))
+        if name in RESERVED_IDS
+    ]
+    found += [
+        ((*at, "environment", name), f"Step {step.id}: no variable can be called {_shown(name)}.", "Correct its name.")
+        for name in step.environment
+        if not _VARIABLE.fullmatch(name)
+    ]
+    return found
 
 
 def _rates(plan: PlanSpec) -> list[Complaint]:

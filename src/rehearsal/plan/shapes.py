@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Annotated
 from typing import Literal
 
+from pydantic import AfterValidator
 from pydantic import BaseModel
 from pydantic import ConfigDict
 from pydantic import Field
@@ -17,6 +19,26 @@ PLACEHOLDER = re.compile(r"(?<!\{)\{([a-z_]+)\}(?!\})")
 NAMES_FROM_TARGET = ("configuration", "namespace_file", "operator_user", "operator_key")
 NAMES_FROM_HOST = ("host", "address")
 NAMES_FROM_PLAN = ("from_release", "to_release")
+RESERVED_IDS = {"before": "what came before the first step", "after": "what came after the last step"}
+"""Ids that no step may have, and what the report calls so."""
+MOST_S = 366 * 86_400.0
+LEAST_S = 0.001
+MOST_COUNT = 1_000_000
+LONGEST_ID = 120  # a file name has 255 bytes, and an attempt's number and an ending follow
+LONGEST_NAME = 300
+LONGEST_TEXT = 65_536  # Linux takes 128 KiB as one word of a command
+
+
+def _tellable(value: float) -> float:
+    """Refuse what is told as zero and is not."""
+    if 0 < value < LEAST_S:
+        raise ValueError(f"Input should be 0, or {LEAST_S} or more")
+    return value + 0.0  # no negative zero
+
+
+Seconds = Annotated[float, Field(ge=0, le=MOST_S, allow_inf_nan=False), AfterValidator(_tellable)]
+"""A length that can be told: none, or from a millisecond to a year."""
+Name = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)]
 
 
 class Strict(BaseModel):
@@ -31,13 +53,13 @@ class BudgetSpec(Strict):
     `resolution_s`: with `longest_s` 0, how long an outage may be that could have passed unseen (default: two periods).
     """
 
-    longest_s: float = Field(ge=0)
-    total_s: float | None = Field(default=None, ge=0)
-    count: int | None = Field(default=None, ge=0)
-    slow_longest_s: float | None = Field(default=None, ge=0)
-    slow_total_s: float | None = Field(default=None, ge=0)
-    resolution_s: float | None = Field(default=None, gt=0)
-    source: str = "plan"
+    longest_s: Seconds
+    total_s: Seconds | None = None
+    count: int | None = Field(default=None, ge=0, le=MOST_COUNT)
+    slow_longest_s: Seconds | None = None
+    slow_total_s: Seconds | None = None
+    resolution_s: Seconds | None = Field(default=None, gt=0)
+    source: Name = "plan"
 
 
 class GuestSpec(Strict):
@@ -47,11 +69,11 @@ class GuestSpec(Strict):
     how long the metadata service, the resolver and another guest of the network may be without an answer, at any time.
     """
 
-    pause_s: float | None = Field(default=5.0, ge=0)
-    stall_s: float | None = Field(default=5.0, ge=0)
-    metadata_s: float | None = Field(default=None, ge=0)
-    dns_s: float | None = Field(default=None, ge=0)
-    peer_s: float | None = Field(default=None, ge=0)
+    pause_s: Seconds | None = 5.0
+    stall_s: Seconds | None = 5.0
+    metadata_s: Seconds | None = None
+    dns_s: Seconds | None = None
+    peer_s: Seconds | None = None
 
 
 class StepSpec(Strict):
@@ -68,8 +90,8 @@ class StepSpec(Strict):
     `focus`: services that are sampled faster while it runs; without it, its `services` (see `PlanSpec.focus_of`).
     """
 
-    id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
-    title: str
+    id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=LONGEST_ID)
+    title: Name
     command: list[str] = Field(min_length=1)
     services: list[str] = []
     containers: list[str] = []
@@ -79,9 +101,9 @@ class StepSpec(Strict):
     disturbs: dict[str, BudgetSpec] = {}
     gates: list[str] = ["inflight"]
     hold: str = ""  # a sentence that a person must confirm before the step
-    timeout_s: float = Field(default=3600, gt=0)
+    timeout_s: Seconds = Field(default=3600, gt=0)
     for_each: str = ""
-    migrate: str = Field(default="", pattern=r"^[a-z0-9-]*$")
+    migrate: str = Field(default="", pattern=r"^[a-z0-9-]*$", max_length=LONGEST_ID)
     migrate_after: Literal["first", "each", "last"] = "last"
     environment: dict[str, str] = {}
     focus: list[str] | None = None
@@ -94,20 +116,22 @@ class PlanSpec(Strict):
     asks (Hz), where that is not as usual (`probe.rates`); `rehearse run --rate LANE=HZ` comes before it.
     """
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")
-    title: str
-    from_release: str
-    to_release: str
-    services: list[str] = Field(min_length=1)
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$", max_length=LONGEST_ID)
+    title: Name
+    from_release: Name
+    to_release: Name
+    services: list[Name] = Field(min_length=1)
     variables: dict[str, str] = {}
     defaults: dict[str, BudgetSpec]
     migration: BudgetSpec = BudgetSpec(longest_s=5.0, source="default")
     guests: GuestSpec = GuestSpec()
-    baseline_s: float = Field(default=60, ge=0)
-    settle_s: float = Field(default=5, ge=0)
-    blind_share: float = Field(default=0.1, ge=0, le=1)  # of a step; blindness beyond it counts as possible downtime
+    baseline_s: Seconds = 60
+    settle_s: Seconds = 5
+    blind_share: float = Field(
+        default=0.1, ge=0, le=1, allow_inf_nan=False
+    )  # of a step; blindness beyond it counts as possible downtime
     rates: dict[str, float] = {}
-    focus_most: int = Field(default=2, ge=0)  # probing must not become the load that it measures
+    focus_most: int = Field(default=2, ge=0, le=MOST_COUNT)  # probing must not become the load that it measures
     steps: list[StepSpec] = Field(min_length=1)
 
     def focus_of(self, step: StepSpec) -> frozenset[str]:

@@ -1,16 +1,19 @@
 """What a good answer is, and who made a bad one; pure.
 
 A good answer has a declared status and a mark that only the service makes; a request id is no such mark, because most
-root documents lack it. The table is data, declared, never learned from what a cloud happens to answer.
+root documents lack it. The table is data, declared, never learned from what a cloud happens to answer; it holds from the
+first sample on.
 """
 
 from __future__ import annotations
 
-import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from typing import Any
 
+from rehearsal import outside
+from rehearsal.probe.response import MOST_BYTES
 from rehearsal.sampleclass import SampleClass
 
 if TYPE_CHECKING:
@@ -21,8 +24,8 @@ if TYPE_CHECKING:
 class Answer:
     """One request and what a good answer to it looks like.
 
-    `mark` is a path into the JSON body, `*` standing for any element of a list; its end must exist and, if `prefix` is
-    given, be a text that begins so. Without a mark (an answer that has no body) the request id of the service is the mark.
+    `mark` is a path into the JSON body, `*` standing for any element of a list; its end must be a text (one that begins with
+    `prefix`), a list or an object. Without a mark (an answer that has no body) the request id of the service is the mark.
     """
 
     path: str
@@ -72,6 +75,11 @@ DEEP: dict[str, Answer] = {
 ISSUE = Answer("/v3/auth/tokens", frozenset({201}), ("token", "expires_at"), method="POST", issues_token=True)
 """keystone issues a token."""
 
+BODY_LIMITS = outside.Limits(total_bytes=MOST_BYTES, depth=64, text=MOST_BYTES, any_number=True)
+"""What the body of an answer may be: nothing in it is calculated with."""
+
+_REQUEST_ID = re.compile(r"req-[0-9A-Za-z-]{1,100}")
+
 LB, WEB_SERVER, TOKEN_FILTER, SERVICE, UNKNOWN = "lb", "web-server", "token-filter", "service", "unknown"
 
 _TOKEN_FILTER_TEXT = b"The Keystone service is temporarily unavailable."
@@ -106,7 +114,7 @@ def maker_of(response: Response) -> str:
     headers = response.headers
     if _TOKEN_FILTER_TEXT in response.body:
         return TOKEN_FILTER
-    if "x-openstack-request-id" in headers:
+    if request_id_of(response):
         return SERVICE
     html = headers.get("content-type", "").lower().startswith("text/html")
     if (
@@ -119,6 +127,20 @@ def maker_of(response: Response) -> str:
     if "server" in headers or html:
         return WEB_SERVER
     return UNKNOWN
+
+
+def request_id_of(response: Response) -> str:
+    """Return the service's own id of the request, or an empty string: anything else in that header is none."""
+    told = response.headers.get("x-openstack-request-id", "")
+    return told if _REQUEST_ID.fullmatch(told) else ""
+
+
+def json_of(response: Response) -> Any:
+    """Return the JSON body of an answer; None if it is none, or one that no service makes."""
+    try:
+        return outside.read_json(response.body, BODY_LIMITS)
+    except outside.Unusable:
+        return None
 
 
 def judge_response(answer: Answer, response: Response) -> Judged:
@@ -151,18 +173,18 @@ def judge_response(answer: Answer, response: Response) -> Judged:
 
 
 def _is_marked(answer: Answer, response: Response) -> bool:
-    if not answer.mark:
-        return "x-openstack-request-id" in response.headers
-    try:
-        found = json.loads(response.body)
-    except ValueError:
+    if answer.issues_token and not response.headers.get("x-subject-token"):
         return False
-    return _has(found, answer.mark, answer.prefix)
+    if not answer.mark:
+        return bool(request_id_of(response))
+    return _has(json_of(response), answer.mark, answer.prefix)
 
 
 def _has(value: Any, mark: tuple[str, ...], prefix: str) -> bool:
     if not mark:
-        return not prefix or (isinstance(value, str) and value.startswith(prefix))
+        if isinstance(value, str):
+            return value != "" and value.startswith(prefix)
+        return not prefix and isinstance(value, list | dict)
     key, rest = mark[0], mark[1:]
     if key == "*":
         return isinstance(value, list) and any(_has(item, rest, prefix) for item in value)
@@ -170,5 +192,5 @@ def _has(value: Any, mark: tuple[str, ...], prefix: str) -> bool:
 
 
 def _excerpt(body: bytes) -> str:
-    text = " ".join(body[:300].decode("utf-8", "replace").split())
+    text = " ".join(outside.text_of(body[:300]).split())
     return text or "no body"

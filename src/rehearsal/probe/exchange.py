@@ -11,6 +11,7 @@ import errno
 import socket
 import ssl
 import struct
+import traceback
 from typing import TYPE_CHECKING
 
 from rehearsal.probe.loop import EXPIRED
@@ -120,6 +121,12 @@ def tls_broken_by(error: ssl.SSLError) -> Broken:
     if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
         return Broken(SampleClass.EOF_MIDBODY, "closed during TLS")
     return Broken(SampleClass.TLS_ALERT, f"TLS: {error.reason or error}")
+
+
+def own_fault(error: Exception) -> Broken:
+    """Return what a mistake of the prober's own makes of a sample: nothing is proved. The traceback goes to its log."""
+    traceback.print_exception(error, limit=-8)
+    return Broken(SampleClass.LOCAL_FAULT, f"the prober's own mistake: {type(error).__name__}; see logs/prober.log")
 
 
 def stopped() -> Broken:

@@ -350,7 +350,8 @@ class Prober:
             self._stop(self.recording.failure)
         if self._control is not None and self._control.poll() is not None and not self._stopping:
             self.recording.event(ProberBlind(now_ns - SECOND_NS, now_ns, "the local control had died"))
-            self._declare_control(self._control_started())
+            with contextlib.suppress(OSError, ValueError):  # it did not even start: still blind, tried at the next beat
+                self._declare_control(self._control_started())
         self._next_beat_ns = max(self._next_beat_ns + SECOND_NS, now_ns)
         self._loop.call_at(self._next_beat_ns, self._beat)
 

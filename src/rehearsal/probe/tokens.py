@@ -11,6 +11,8 @@ from rehearsal.sampleclass import SampleClass
 
 _KNOWN_SHAPE = "gAAAAA"  # redaction knows fernet tokens by shape; remembering each fresh one would make it slow
 
+_MOST_CHARACTERS = 16_384  # what a web server takes as the head of a request
+
 
 class Tokens:
     """Named tokens, and named credentials with which keystone issues new ones."""
@@ -20,8 +22,8 @@ class Tokens:
         self._credentials: dict[str, bytes] = {}
 
     def set(self, name: str, token: str) -> None:
-        """Keep a token, which must never be written. An empty or malformed one is ignored."""
-        if token and token.isascii() and token.isprintable():
+        """Keep a token, which must never be written. An empty, malformed or absurdly long one is ignored."""
+        if 0 < len(token) <= _MOST_CHARACTERS and token.isascii() and token.isprintable():
             if not token.startswith(_KNOWN_SHAPE):
                 remember(token)
             self._tokens[name] = token

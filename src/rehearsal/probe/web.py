@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from rehearsal import lengths
 from rehearsal.probe.answers import judge_response
+from rehearsal.probe.answers import request_id_of
 from rehearsal.probe.exchange import Broken
 from rehearsal.probe.exchange import Connection
 from rehearsal.probe.exchange import asking
@@ -20,6 +21,7 @@ from rehearsal.probe.exchange import broken_by
 from rehearsal.probe.exchange import connecting
 from rehearsal.probe.exchange import hearing
 from rehearsal.probe.exchange import open_socket
+from rehearsal.probe.exchange import own_fault
 from rehearsal.probe.exchange import shaking_hands
 from rehearsal.probe.exchange import tls_broken_by
 from rehearsal.probe.spec import web_settings
@@ -95,7 +97,7 @@ def connected(
                 raise broken_by(error, SampleClass.RST_ON_CONNECT) from None
             yield from shaking_hands(connection.sock, sample.sent_ns + where.tls_ns)
             sample.phase("tls")
-    except Broken:
+    except BaseException:
         connection.close(loop)
         raise
     return connection
@@ -113,7 +115,7 @@ class WebProbe:
         self._where = web_settings(spec)
         self._tls = tls_terms(self._where.cafile) if self._where.tls else None
         self._idle: list[Connection] = []
-        self._good_body = b""
+        self._good: tuple[int, bytes] | None = None  # status and body of the last answer with the service's mark
 
     def tick(self, seq: int, due_ns: int) -> None:
         """Send a sample, whatever became of the earlier ones."""
@@ -173,9 +175,12 @@ class WebProbe:
         except Broken as broken:
             self._record_broken(sample, broken, connection, kept)
             return broken.sample_class if broken.sample_class not in _UNTOLD else None
+        except Exception as error:  # noqa: BLE001 - one answer must not end the prober: this sample proves nothing
+            self._record_broken(sample, own_fault(error), connection, None)
+            return None
         done_ns = monotonic_ns()
         answered = connection
-        self._loop.later(lambda: self._record_answer(sample, response, answered, done_ns))
+        self._loop.later(lambda: self._take_answer(sample, response, answered, done_ns))
         return None
 
     def _request(self, sample: Sample) -> bytes:
@@ -240,6 +245,12 @@ class WebProbe:
                 sample.flags |= BLIND
         self._record(sample, done_ns, sample_class, broken.message)
 
+    def _take_answer(self, sample: Sample, response: Response, connection: Connection, done_ns: int) -> None:
+        try:
+            self._record_answer(sample, response, connection, done_ns)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._record_broken(sample, own_fault(error), connection, None)
+
     def _record_answer(self, sample: Sample, response: Response, connection: Connection, done_ns: int) -> None:
         where = self._where
         if connection.retransmitted():
@@ -249,13 +260,13 @@ class WebProbe:
             self._idle.append(connection)
         else:
             connection.close(self._loop)
-        if response.status in where.answer.statuses and response.body == self._good_body:
+        if self._good == (response.status, response.body) and not where.answer.issues_token:
             sample_class, maker, message = SampleClass.OK, "", ""
         else:
             judged = judge_response(where.answer, response)
             sample_class, maker, message = judged.sample_class, judged.maker, judged.message
-            if sample_class is SampleClass.OK:
-                self._good_body = response.body
+            if sample_class is SampleClass.OK and where.answer.mark and response.status in where.answer.statuses:
+                self._good = response.status, response.body
         if sample_class is SampleClass.OK and where.answer.issues_token:
             self._tokens.set(where.issues, response.headers.get("x-subject-token", ""))
         took_ns = done_ns - sample.sent_ns
@@ -271,7 +282,7 @@ class WebProbe:
             message,
             status=response.status,
             maker=maker,
-            request_id=response.headers.get("x-openstack-request-id", ""),
+            request_id=request_id_of(response),
         )
 
     def _was_stalled_before_asking(self, sample: Sample) -> bool:

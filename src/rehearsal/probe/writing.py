@@ -18,10 +18,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from rehearsal import lengths
+from rehearsal import outside
+from rehearsal.probe.answers import json_of
 from rehearsal.probe.answers import judge_response
+from rehearsal.probe.answers import request_id_of
 from rehearsal.probe.exchange import Broken
 from rehearsal.probe.exchange import asking
 from rehearsal.probe.exchange import hearing
+from rehearsal.probe.exchange import own_fault
 from rehearsal.probe.loop import READ
 from rehearsal.probe.loop import STOPPED
 from rehearsal.probe.spec import SECOND_NS
@@ -60,7 +64,7 @@ EACH_NS = 20 * SECOND_NS
 _POLL_NS = SECOND_NS
 _STALL_NS = SECOND_NS
 _RANK = {CountsAs.GOOD: 0, CountsAs.DEGRADED: 1, CountsAs.UNKNOWN: 2, CountsAs.PROBER_FAULT: 2, CountsAs.DOWN: 3}
-_ID = re.compile(r"[A-Za-z0-9._-]{1,100}")
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 def write_probe(  # noqa: PLR0913 - all by keyword
@@ -194,6 +198,10 @@ class WriteProbe:
                 sample_class = SampleClass.TIMEOUT_TTFB
             self._take(round_, what, request_id, sample_class, broken.message)
             return None
+        except Exception as error:  # noqa: BLE001 - one answer must not end the prober: this round proves nothing
+            fault = own_fault(error)
+            self._take(round_, what, request_id, fault.sample_class, fault.message)
+            return None
         finally:
             if connection is not None:
                 if connection.retransmitted():
@@ -208,7 +216,7 @@ class WriteProbe:
             own_ns = self._loop.stalled_between(now_ns, done_ns)
             if round_.sample_class is SampleClass.OK and took_ns - own_ns <= self.spec.soft_ns:
                 round_.flags |= BLIND
-        returned = response.headers.get("x-openstack-request-id", "")
+        returned = request_id_of(response)
         self._take(round_, what, request_id, sample_class, message, response.status, judged.maker, returned)
         return response if judged.sample_class is SampleClass.OK else None
 
@@ -256,7 +264,7 @@ class WriteProbe:
             if answer is None:
                 return
             round_.told.pop()
-            seen = str(_found(answer, settling.status))
+            seen = outside.text_of(str(_found(answer, settling.status)), 40)
             if seen == settling.wanted:
                 return
             if seen == settling.failed:
@@ -317,10 +325,7 @@ _NOT_MADE = frozenset(
 
 def _found(response: Response, path: tuple[str, ...]) -> Any:
     """Return what stands at a path in a JSON body; None if there is nothing."""
-    try:
-        value = json.loads(response.body)
-    except ValueError:
-        return None
+    value = json_of(response)
     for key in path:
         value = value.get(key) if isinstance(value, dict) else None
     return value

@@ -1,6 +1,7 @@
 """One attempt at a run: what was ordered, what is known of the cloud and of earlier attempts, and the recording of it.
 
-What was recorded is the only state: a resumed run reads it back (`past`) and repeats nothing that was finished.
+What was recorded is the only state: a resumed run reads it back (`past`) and repeats nothing that was finished. What cannot
+be recorded (a full disk) ends neither a step's command nor the clean-up; nothing new is begun, and the run cannot pass.
 """
 
 from __future__ import annotations
@@ -39,6 +40,10 @@ if TYPE_CHECKING:
     from rehearsal.target.model import Target
 
 
+NOT_RECORDED = "recording"
+"""RunEnded.reason of a run whose recording has a hole."""
+
+
 class Stopped(Exception):  # noqa: N818 - the run stopped as it should
     """The run stops here. `reason` as in RunEnded; `sentence` for people; the first of `next_commands` continues."""
 
@@ -62,6 +67,7 @@ class Attempt:
         self.orders = orders
         self.past = read_past(run) if run.runner_journal.exists() else Past()
         self.listeners: list[Callable[[Event], object]] = []
+        self.not_recorded = ""  # why the first event that could not be written was not
         self._journal = Journal(run.runner_journal)
 
     def begin(self) -> None:
@@ -99,10 +105,34 @@ class Attempt:
             )
 
     def record(self, event: Event) -> None:
-        """Write one event of the runner."""
-        self._journal.write(event)
+        """Write one event of the runner. If it cannot be written that is said once, and `must_record` then stops the run."""
+        try:
+            self._journal.write(event)
+        except OSError as error:
+            self._lose(str(error))
         for listener in self.listeners:
             listener(event)
+
+    def _lose(self, why: str) -> None:
+        if not self.not_recorded:
+            self.not_recorded = why
+            say(
+                f"error: {self._journal.path} cannot be written: {why}. What happens now is not recorded; the run cannot pass."
+            )
+
+    def must_record(self) -> None:
+        """Raise Stopped if something could not be recorded: nothing more is begun that nobody could prove."""
+        if self.not_recorded:
+            raise self.unrecorded()
+
+    def unrecorded(self) -> Stopped:
+        """Return the end of a run whose recording has a hole."""
+        return Stopped(
+            NOT_RECORDED,
+            f"The run could not be recorded completely in {self.run.path}: {self.not_recorded}. Nothing more was begun. "
+            "Make room there, and go on.",
+            (self.resume_command,),
+        )
 
     def note(self, level: str, text: str) -> None:
         """Record and show something that the reader of the report should know."""
@@ -122,9 +152,14 @@ class Attempt:
         self.record(PhaseEnded(name, Outcome.OK))
 
     def end(self, stopped: Stopped | None) -> None:
-        """Record how it ended; nothing is recorded after that."""
+        """Record how it ended; nothing is recorded after that. A recording with a hole has not finished."""
+        if stopped is None and self.not_recorded:
+            stopped = self.unrecorded()
         self.record(RunEnded(stopped.reason if stopped else "finished", stopped.sentence if stopped else ""))
-        self._journal.close()
+        try:
+            self._journal.close()
+        except OSError as error:
+            self._lose(str(error))
 
     @property
     def resume_command(self) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import logging
+import sys
 import traceback
 from typing import TYPE_CHECKING
 from typing import Any
@@ -40,8 +41,6 @@ from rehearsal.verdict import Outcome
 from rehearsal.witness import Witness
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from rehearsal.plan import PlanSpec
     from rehearsal.runner.interrupts import Interrupts
     from rehearsal.runner.orders import Orders
@@ -71,9 +70,10 @@ class Course:
         stopped: Stopped | None = None
         again = (self.attempt.resume_command,)
         _log_libraries(self.attempt.run)
-        self.attempt.begin()
         try:
+            self.attempt.begin()
             self._forward()
+            self.attempt.must_record()
         except Stopped as stop:
             stopped = stop
         except Interrupted as interrupt:
@@ -81,14 +81,16 @@ class Course:
         except NotConfirmed as refusal:
             stopped = Stopped("hold", str(refusal), again)
         except Exception as error:  # noqa: BLE001 - whatever it is, canaries must go and the end must be recorded
-            path = self._keep_traceback()
-            stopped = Stopped("error", f"{type(error).__name__}: {error} (traceback in {path}).", again)
+            stopped = Stopped("error", f"{type(error).__name__}: {error} ({self._keep_traceback()}).", again)
         with self.interrupts.held():
             self._wind_up(stopped)
+        if self.attempt.not_recorded and stopped is None:
+            stopped = self.attempt.unrecorded()
         return stopped
 
     def _forward(self) -> None:
         attempt, without = self.attempt, self.attempt.orders.without
+        attempt.must_record()
         self._calibrate()
         self._watch_hosts()
         self._connect()
@@ -194,8 +196,7 @@ class Course:
                 work()
             except Exception as error:  # noqa: BLE001 - the others must still be done
                 outcome = Outcome.UNKNOWN
-                path = attempt.run.relative(self._keep_traceback())
-                attempt.note("error", f"Clean-up: {type(error).__name__}: {error} (traceback in {path})")
+                attempt.note("error", f"Clean-up: {type(error).__name__}: {error} ({self._keep_traceback()})")
         attempt.record(PhaseEnded("clean-up", outcome))
         attempt.end(stopped)
 
@@ -214,23 +215,34 @@ class Course:
         if cost := self.witness.stop():
             say(cost)
 
-    def _keep_traceback(self) -> Path:
-        """Tracebacks are for a file, not for the operator's terminal."""
+    def _keep_traceback(self) -> str:
+        """Tracebacks are for a file, not for the operator's terminal; return in words which."""
         path = self.attempt.run.logs / "runner-error.log"
-        with path.open("a") as log:
-            log.write(shown(traceback.format_exc()) + "\n")
-        return path
+        try:
+            with path.open("a") as log:
+                log.write(shown(traceback.format_exc()) + "\n")
+        except OSError as error:
+            return f"no traceback: {error}"
+        return f"traceback in {path}"
 
 
 def _log_libraries(run: RunDirectory) -> None:
     """What libraries have to say belongs into a file, not between the lines of the run."""
-    keeper = logging.FileHandler(run.logs / "libraries.log", delay=True)
+    keeper = _Keeper(run.logs / "libraries.log", delay=True)
     keeper.setFormatter(_Redacting("%(asctime)s %(name)s %(levelname)s %(message)s"))
     root = logging.getLogger()
     for old in [each for each in root.handlers if isinstance(each, logging.FileHandler)]:
         root.removeHandler(old)
         old.close()
     root.addHandler(keeper)
+
+
+class _Keeper(logging.FileHandler):
+    """A full disk is told by the run itself; logging's own traceback would only hide that."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        if not isinstance(sys.exception(), OSError):
+            super().handleError(record)
 
 
 class _Redacting(logging.Formatter):

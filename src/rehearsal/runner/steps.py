@@ -99,7 +99,10 @@ def follow(files: StepFiles, process: subprocess.Popen[bytes], meanwhile: Callab
     """
     with closing(_Tail(files.log, files.step)) as tail:
         _follow(files, process, tail, meanwhile)
-    return read_end(files)
+    end = read_end(files)
+    if end.rc is None and not files.end.exists() and process.returncode == 0:
+        return StepEnd(0, "its end could not be written down")  # the shell around it ends so only after a 0
+    return end
 
 
 def _follow(files: StepFiles, process: subprocess.Popen[bytes], tail: _Tail, meanwhile: Callable[[], object]) -> None:

@@ -3,12 +3,17 @@
 The command's output goes line by line, with times and without secrets, into the log; its exit code goes into the end
 file. So both are kept even if the runner dies in the middle of a step, and a resumed run can wait for the end and know it.
 
+Whatever becomes of the log (a full disk), the command's output is read to its end: it must not die of a pipe that nobody
+reads. What could not be logged is counted, and the end says so.
+
 Signals: SIGINT and SIGTERM are passed on to the command's process group; a second SIGTERM becomes SIGKILL.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import errno
 import json
 import os
 import select
@@ -21,6 +26,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
+from typing import Self
 
 from rehearsal import redact
 from rehearsal.output import Output
@@ -52,11 +58,43 @@ def main(arguments: list[str] | None = None) -> int:
     redact.remember(*json.loads(os.environ.pop(HIDE_VARIABLE, "[]")))
     redact.remember_environment(os.environ)
     write_json(options.pid, identity(os.getpid()))
-    with options.log.open("ab", buffering=0) as log:
+    _reserve(options.end)
+    with Log(options.log) as log:
         command = options.command[1:] if options.command[:1] == ["--"] else options.command
         end = _run(command, log, options.timeout, options.umask)
-    write_json(options.end, end)
+    with contextlib.suppress(OSError):  # the exit code says it, too
+        write_json(options.end, end)
     return int(end["rc"]) if end["rc"] is not None else 1
+
+
+class Log:
+    """The log of one command: lines that cannot be written are counted, and each new one is tried again."""
+
+    def __init__(self, path: Path) -> None:
+        self.lost = 0
+        self.why = ""
+        self._file = path.open("ab", buffering=0)
+        self._cut = False  # the last line was written in part
+
+    def write(self, line: bytes) -> None:
+        """Append a line if the disk takes it."""
+        whole = (b"\n" if self._cut else b"") + line
+        try:
+            written = self._file.write(whole) or 0
+        except OSError as error:
+            self.lost += 1
+            self.why = str(error)
+            return
+        self._cut = written < len(whole)
+        if self._cut:
+            self.lost += 1
+            self.why = self.why or "only a part of one could be written"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
 
 
 def identity(pid: int) -> dict[str, Any]:
@@ -84,13 +122,24 @@ def utc_offset() -> str:
 
 
 def write_json(path: Path, data: dict[str, Any]) -> None:
-    """Write a small file so that a reader sees all of it or nothing."""
+    """Write a small file so that a reader sees all of it or nothing. Space that was reserved for it is used. Raises OSError."""
     part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(data) + "\n")
+    text = (json.dumps(data) + "\n").encode()
+    with part.open("r+b" if part.exists() else "wb", buffering=0) as file:
+        if file.write(text) != len(text):
+            raise OSError(errno.ENOSPC, "only a part could be written")
+        file.truncate()
     part.replace(path)
 
 
-def _run(command: list[str], log: Any, timeout_s: float, umask: int) -> dict[str, Any]:
+def _reserve(path: Path) -> None:
+    """Take room for the end now, so that a disk which fills up meanwhile cannot hide how the command ended. Raises OSError."""
+    with path.with_name(path.name + ".part").open("wb", buffering=0) as file:
+        file.write(b" " * 4096)
+        os.fsync(file.fileno())
+
+
+def _run(command: list[str], log: Log, timeout_s: float, umask: int) -> dict[str, Any]:
     try:
         process = subprocess.Popen(
             command,
@@ -124,6 +173,8 @@ def _run(command: list[str], log: Any, timeout_s: float, umask: int) -> dict[str
         note = f"it was killed by {signal.Signals(-rc).name}"
     if note:
         _log(log, note)
+    if log.lost:
+        note = "; ".join(filter(None, [note, f"{log.lost} lines of its output could not be written: {log.why}"]))
     return {"rc": None if timed_out or asked else rc if rc >= 0 else 128 - rc, "note": note, "t": time.monotonic_ns()}
 
 
@@ -134,7 +185,7 @@ def _signal_group(pid: int, number: signal.Signals) -> None:
         return
 
 
-def _copy(process: subprocess.Popen[bytes], log: Any, deadline: float) -> bool:
+def _copy(process: subprocess.Popen[bytes], log: Log, deadline: float) -> bool:
     """Copy the output until the command has ended and the pipe is drained; return whether the time limit was hit."""
     assert process.stdout is not None
     fd = process.stdout.fileno()
@@ -159,7 +210,7 @@ def _copy(process: subprocess.Popen[bytes], log: Any, deadline: float) -> bool:
     return hits > 0
 
 
-def _log(log: Any, line: str) -> None:
+def _log(log: Log, line: str) -> None:
     moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
     log.write(f"{moment}Z {line}\n".encode())
 

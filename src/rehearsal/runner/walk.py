@@ -48,6 +48,7 @@ class Walk:
     def along(self, chosen: tuple[StepSpec, ...]) -> None:
         """Carry out the steps in order. Raises Stopped, NotConfirmed, Interrupted."""
         for number, step in enumerate(chosen, start=1):
+            self.attempt.must_record()
             if self.attempt.past.step_done(step.id):
                 self._pass_by(step)
             else:
@@ -99,21 +100,26 @@ class Walk:
                 step.id, step.title, list(step.services), list(step.command), number, attempt.run.relative(files.log)
             )
         )
+        attempt.must_record()
         began = time.monotonic()
         try:
-            process = commands.start(step, files, attempt.target, attempt.environment, attempt.plan)
-            end = commands.follow(files, process, self.watch.look_after)
+            end = self._started(step, files)
         except Interrupted as interrupt:
             attempt.record(StepEnded(step.id, number, None, f"interrupted ({interrupt.name})"))
             raise
-        except OSError as error:
-            end = commands.StepEnd(127, f"it cannot be started: {error}")
         attempt.record(StepEnded(step.id, number, end.rc, end.note))
         took = time.monotonic() - began
         say(
             f"step {step.id}: exit code {'not seen' if end.rc is None else end.rc} after {lengths.lasted(took)} {end.note}".rstrip()
         )
         return end
+
+    def _started(self, step: StepSpec, files: commands.StepFiles) -> commands.StepEnd:
+        try:
+            process = commands.start(step, files, self.attempt.target, self.attempt.environment, self.attempt.plan)
+        except OSError as error:
+            return commands.StepEnd(127, f"it cannot be started: {error}")
+        return commands.follow(files, process, self.watch.look_after)
 
     def _finish_old(self, step: StepSpec) -> commands.StepEnd | None:
         """Wait for what an earlier runner started and did not see end. None: the step must be carried out (again)."""

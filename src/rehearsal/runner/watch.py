@@ -1,6 +1,7 @@
 """What is watched during a run: the prober with its probes, declared from the target and from the canaries.
 
-The prober is another process. If it dies the run goes on, but from then on nothing is proven, and a note says when.
+The prober is another process. If it dies the run goes on: the prober is started again, a bounded number of times, and its
+probes go on under their names. What happened meanwhile is not known, and a note says when that was.
 """
 
 from __future__ import annotations
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
     from rehearsal.target.model import Target
 
 _QUIET_S = 20.0
+MOST_RESTARTS = 5
+"""A prober that dies more often than this in one attempt has a cause that starting it again does not end."""
+_RESTART_AFTER_S = (0.0, 1.0, 10.0, 30.0, 60.0)
 
 
 class Watch:
@@ -62,7 +66,12 @@ class Watch:
         self._canary_probes: dict[str, list[ProbeSpec]] = {}
         self._api_probes: list[ProbeSpec] = []
         self._focus: frozenset[str] = frozenset()
-        self._reported_dead = False
+        self._close: set[str] = set()
+        self._allowed: list[str] = []
+        self._tokens: dict[str, str] = {}  # in memory only, for a prober that must be started again
+        self._credentials: dict[str, Any] = {}
+        self._deaths = 0
+        self._restart_at_s: float | None = None
 
     def start(self, target: Target, connection: Any, services: Sequence[str], backends: Backends) -> None:
         """Start the prober and declare every API probe. Raises ProberError if it cannot be started.
@@ -73,9 +82,8 @@ class Watch:
             self.note("warning", reason)
         specs = declared.api_probes(target, services, self._rates)
         past = declared.backend_probes(target, backends.servers, self._rates)
-        self._prober = Prober.start(
-            self._run.path, self._run.logs / "prober.log", allowed=declared.networks_of([*specs, *past])
-        )
+        self._allowed = declared.networks_of([*specs, *past])
+        self._prober = self._started()
         project_id = self._hand_over_tokens(connection)
         if project_id:
             specs = declared.api_probes(target, services, self._rates, project_id=project_id)
@@ -85,39 +93,56 @@ class Watch:
             f"{load_of_specs(self._api_probes)}"
         )
 
+    def _started(self) -> Prober:
+        return Prober.start(self._run.path, self._run.logs / "prober.log", allowed=self._allowed)
+
     def focus(self, services: Iterable[str]) -> None:
         """Sample these services as fast as the rates of the focus say, all others as usual."""
-        wanted = frozenset(services)
+        before, self._focus = self._focus, frozenset(services)
         for spec in self._api_probes:
-            hz = declared.focused(spec, self._rates)
-            if hz is not None and (spec.service in wanted) != (spec.service in self._focus):
-                self._change_period(spec, period_ns(hz) if spec.service in wanted else spec.period_ns)
-        self._focus = wanted
+            changes = (spec.service in self._focus) != (spec.service in before)
+            if changes and declared.focused(spec, self._rates) is not None:
+                self._change_period(spec)
 
-    def _change_period(self, spec: ProbeSpec, period_ns: int) -> None:
+    def _period_now(self, spec: ProbeSpec) -> int:
+        """Return how often (ns) a probe looks at present: closer in the focus and in a migration."""
+        hz = None
+        if not spec.canary and spec.service in self._focus:
+            hz = declared.focused(spec, self._rates)
+        elif spec.canary in self._close and spec.canary:
+            hz = self._rates.get(f"{MIGRATION}{spec.lane}")
+        return spec.period_ns if hz is None else period_ns(hz)
+
+    def _change_period(self, spec: ProbeSpec) -> None:
         if self._prober is None:
             return
         try:
-            self._prober.period(spec.probe, period_ns)
+            self._prober.period(spec.probe, self._period_now(spec))
         except ProberError as error:
             self.note("warning", f"Probe {spec.name} keeps its period: {error}")
 
     def _hand_over_tokens(self, connection: Any) -> str:
         """Give the prober a token issued before the run, and what it needs to let keystone issue fresh ones."""
-        assert self._prober is not None
         if connection is None:
             return ""
         try:
-            self._prober.token(KEPT, connection.session.get_token())
-            self._prober.token(FRESH, connection.session.get_token())
+            self._hand_over(KEPT, connection.session.get_token())
+            self._hand_over(FRESH, connection.session.get_token())
             project_id = str(connection.session.get_project_id() or "")
         except CLOUD_ERRORS as error:
             self.note("warning", f"No token for authenticated reads: {sentence(error)}; those probes prove nothing.")
             return ""
         auth = credentials_of(connection)
         if auth:
-            self._prober.credentials(FRESH, auth)
+            self._credentials = auth
+            if self._prober is not None:
+                self._prober.credentials(FRESH, auth)
         return project_id
+
+    def _hand_over(self, name: str, token: str) -> None:
+        self._tokens[name] = token
+        if self._prober is not None:
+            self._prober.token(name, token)
 
     def _renumbered(self, specs: Iterable[ProbeSpec]) -> list[ProbeSpec]:
         """Give a probe the number that its name had in an earlier attempt, so that its samples stay one series."""
@@ -128,7 +153,8 @@ class Watch:
         return numbered
 
     def _declare(self, spec: ProbeSpec) -> bool:
-        assert self._prober is not None
+        if self._prober is None:
+            return False
         try:
             self._prober.declare(spec)
         except ProberError as error:
@@ -142,13 +168,19 @@ class Watch:
             return
         for each in canaries:
             specs = self._renumbered(declared.canary_probes(each, self._rates))
-            try:
-                for address in dict.fromkeys(str(spec.settings["address"]) for spec in specs):
-                    self._prober.allow(address, f"canary {each.name}")
-            except ProberError as error:
-                self.note("error", f"Canary {each.name} may not be probed: {error}")
-                continue
-            self._canary_probes[each.name] = [spec for spec in specs if self._declare(spec)]
+            self._canary_probes[each.name] = self._reached(each.name, specs)
+
+    def _reached(self, canary: str, specs: Sequence[ProbeSpec]) -> list[ProbeSpec]:
+        """Let the addresses of a canary be probed, declare its probes, and return those that were not refused."""
+        if self._prober is None:
+            return []
+        try:
+            for address in dict.fromkeys(str(spec.settings["address"]) for spec in specs):
+                self._prober.allow(address, f"canary {canary}")
+        except ProberError as error:
+            self.note("error", f"Canary {canary} may not be probed: {error}")
+            return []
+        return [spec for spec in specs if self._declare(spec)]
 
     def write(self, target: Target, services: Iterable[str], author: Author) -> None:
         """Declare the write lane, which writes as this author; it ends before the canaries' project is removed."""
@@ -163,7 +195,7 @@ class Watch:
         if self._prober is None:
             return False
         try:
-            self._prober.token(declared.WRITER, author.issue())
+            self._hand_over(declared.WRITER, author.issue())
         except (ProberError, *CLOUD_ERRORS) as error:
             self.note("warning", f"No new token for writing through the APIs: {sentence(error)}")
             return False
@@ -186,16 +218,68 @@ class Watch:
 
     def closer(self, canary: str, *, close: bool) -> None:
         """Sample a canary's ICMP probes as the rates say for migrations, or as usual again."""
+        before = canary in self._close
+        (self._close.add if close else self._close.discard)(canary)
+        if close == before:
+            return
         for spec in self._canary_probes.get(canary, []):
-            hz = self._rates.get(f"{MIGRATION}{spec.lane}")
-            if hz is not None:
-                self._change_period(spec, period_ns(hz) if close else spec.period_ns)
+            if f"{MIGRATION}{spec.lane}" in self._rates:
+                self._change_period(spec)
 
     def look_after(self) -> None:
-        """Note once if the prober died."""
-        if self._prober is not None and not self._prober.alive() and not self._reported_dead:
-            self._reported_dead = True
-            self.note("error", "The prober died: from here on nothing is measured. See logs/prober.log.")
+        """Start the prober again if it died; after MOST_RESTARTS times it stays dead, and the run goes on without it."""
+        if self._prober is not None and not self._prober.alive():
+            code = self._prober.stop()
+            self._prober = None
+            self._deaths += 1
+            how = f"The prober died (exit code {code}; see logs/prober.log)"
+            if self._deaths > MOST_RESTARTS:
+                self.note("error", f"{how} for the {self._deaths}th time: from here on nothing is measured.")
+                return
+            self.note("error", f"{how}: nothing is measured until it is started again.")
+            self._restart_at_s = time.monotonic() + _RESTART_AFTER_S[self._deaths - 1]
+        if self._restart_at_s is not None and time.monotonic() >= self._restart_at_s:
+            self._restart_at_s = None
+            self._restart()
+
+    def _restart(self) -> None:
+        try:
+            self._prober = self._started()
+            for name, token in self._tokens.items():
+                self._prober.token(name, token)
+            if self._credentials:
+                self._prober.credentials(FRESH, self._credentials)
+        except ProberError as error:
+            if self._prober is not None:
+                self._prober.stop(0)
+                self._prober = None
+            self._deaths += 1
+            if self._deaths > MOST_RESTARTS:
+                self.note("error", f"The prober cannot be started again: {error}: from here on nothing is measured.")
+                return
+            self.note("error", f"The prober cannot be started again yet: {error}")
+            self._restart_at_s = time.monotonic() + _RESTART_AFTER_S[self._deaths - 1]
+            return
+        self._api_probes = [spec for spec in self._api_probes if self._declare_again(spec)]
+        for canary, specs in self._canary_probes.items():
+            if canary:
+                self._canary_probes[canary] = [
+                    spec for spec in self._reached(canary, specs) if self._closer_again(spec)
+                ]
+            else:
+                self._canary_probes[canary] = [spec for spec in specs if self._declare(spec)]
+        count = len(self._api_probes) + sum(map(len, self._canary_probes.values()))
+        self.note(
+            "warning", f"The prober was started again: {count} probes go on. What happened meanwhile is not known."
+        )
+
+    def _declare_again(self, spec: ProbeSpec) -> bool:
+        return self._declare(spec) and self._closer_again(spec)
+
+    def _closer_again(self, spec: ProbeSpec) -> bool:
+        if self._period_now(spec) != spec.period_ns:
+            self._change_period(spec)
+        return True
 
     def wait(self, seconds: float) -> None:
         """Let time pass, and look after the prober meanwhile."""
@@ -210,6 +294,7 @@ class Watch:
 
     def stop(self) -> None:
         """Let the prober drain and end."""
+        self._restart_at_s = None
         if self._prober is not None:
             code = self._prober.stop()
             self._prober = None

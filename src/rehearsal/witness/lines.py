@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from typing import Any
 
 from rehearsal import events
+from rehearsal import outside
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 LONGEST_LINE_BYTES = 8 * 1024 * 1024
+_LIMITS = outside.Limits(total_bytes=LONGEST_LINE_BYTES, depth=6, text=4096)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +55,10 @@ Said = events.Event | Pong | Hello | Bye | Strange
 def read_line(host: str, line: bytes) -> Said:
     """Return what one line of a host means; Strange if it is nothing that this version knows."""
     try:
-        data = json.loads(line)
+        data = outside.read_json(line, _LIMITS)
         return _READERS[data["k"]](host, data)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return Strange(line[:200].decode(errors="replace").strip())
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return Strange(outside.text_of(line, 200).strip())
 
 
 def _whole(value: Any) -> int:

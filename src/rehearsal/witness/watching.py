@@ -45,6 +45,8 @@ NOTED_AFTER_S = 30.0
 AT_ONCE = 16
 """So many hosts are connected to at the same time."""
 END_S = 5.0
+MOST_LINES, LINES_S = 20_000, 10.0
+"""A host that says more lines than this in that time is no witness: it is given up for a while, like one that is deaf."""
 
 
 @dataclass
@@ -56,6 +58,8 @@ class _Line:
     process: subprocess.Popen[bytes] | None = None
     connecting: bool = False
     said: bytes = b""
+    counted: int = 0  # lines since `counted_since`
+    counted_since: float = 0.0
     complained: bytes = b""
     opened_ns: int = 0
     heard_ns: int = 0  # 0: never
@@ -238,11 +242,25 @@ class Witness:
                 self._lost(line, self._complaint(line) or "the connection ended")
             return
         line.heard_ns = time.monotonic_ns()
+        self._hear_lines(line, part)
+
+    def _hear_lines(self, line: _Line, part: bytes) -> None:
         *whole, line.said = (line.said + part).split(b"\n")
+        if self._says_too_much(line, len(whole)):
+            self._lost(line, f"it says more than {MOST_LINES} lines in {LINES_S:.0f} s")
+            return
         for each in whole:
             self._take(line, each)
         if len(line.said) > lines.LONGEST_LINE_BYTES:
             self._lost(line, "what it says cannot be read")
+
+    @staticmethod
+    def _says_too_much(line: _Line, more: int) -> bool:
+        now = time.monotonic()
+        if now - line.counted_since > LINES_S:
+            line.counted, line.counted_since = 0, now
+        line.counted += more
+        return line.counted > MOST_LINES
 
     @staticmethod
     def _complaint(line: _Line) -> str:
