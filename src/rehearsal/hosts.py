@@ -26,6 +26,17 @@ LOOK_TIMEOUT_S = 90.0
 AT_ONCE = 16
 
 
+def way_to(host: Host) -> list[str]:
+    """Return ssh's options for one host: the name under which its key is kept, and its own user, port and jump host."""
+    return [
+        "-o",
+        f"HostKeyAlias={host.name}",
+        *(["-l", host.user] if host.user else []),
+        *(["-p", str(host.port)] if host.port else []),
+        *(["-J", host.jump] if host.jump else []),
+    ]
+
+
 class Ssh:
     """OpenSSH to the hosts of one target. Connections are shared and stay open for a minute, so that looking is cheap."""
 
@@ -44,7 +55,7 @@ class Ssh:
     def run(self, host: Host, command: str, timeout_s: float = LOOK_TIMEOUT_S) -> subprocess.CompletedProcess[str]:
         """Run a shell command on a host. Raises subprocess.TimeoutExpired or OSError if ssh itself cannot go on."""
         return subprocess.run(
-            ["ssh", "-F", str(self.config), "-o", f"HostKeyAlias={host.name}", host.address, command],
+            ["ssh", "-F", str(self.config), *way_to(host), "--", host.address, command],
             capture_output=True,
             text=True,
             timeout=timeout_s,
@@ -54,8 +65,8 @@ class Ssh:
 
     def alone(self, host: Host, command: str) -> list[str]:
         """Return the command line that runs a shell command on a host over a connection that is shared with nobody."""
-        own = ["-T", "-o", "ControlMaster=no", "-o", "ControlPath=none", "-o", f"HostKeyAlias={host.name}"]
-        return ["ssh", "-F", str(self.config), *own, host.address, command]
+        own = ["-T", "-o", "ControlMaster=no", "-o", "ControlPath=none", *way_to(host)]
+        return ["ssh", "-F", str(self.config), *own, "--", host.address, command]
 
     def close(self) -> None:
         """End the shared connections and forget the files."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from rehearsal.expected import expected_containers
 from rehearsal.plan.shapes import PLACEHOLDER
 from rehearsal.plan.shapes import BudgetSpec
 from rehearsal.plan.shapes import Mistake
@@ -90,7 +92,12 @@ def _unfit(plan: PlanSpec, target: Target, variables: dict[str, str]) -> list[Mi
             )
         if any("{namespace_file}" in part for part in step.command) and not target.namespace_file:
             found.append(
-                Mistake(file, 0, f"Step {step.id} needs the file that sets docker_namespace.", "See `rehearse target`.")
+                Mistake(
+                    file,
+                    0,
+                    f"Step {step.id} sets docker_namespace, and environments/kolla/configuration.yml is not there, or encrypted.",
+                    "Set docker_namespace in a file of its own: environments/kolla/configuration.yml or inventory/group_vars/all/.",
+                )
             )
     return found
 
@@ -107,6 +114,29 @@ def _filled(step: StepSpec, values: dict[str, str]) -> StepSpec:
             "hosts": [fill(part) for part in step.hosts],
         }
     )
+
+
+def left_alone(plan: PlanSpec, target: Target) -> dict[str, list[str]]:
+    """Return the containers that the release after the plan expects and that no step gives its tag, with their hosts."""
+    replaced = {
+        (container, host)
+        for step in plan.steps
+        if step.retag
+        for container in step.containers
+        for host in _where(step, target)
+    }
+    release = replace(target.release, openstack=plan.to_release)
+    found: dict[str, list[str]] = {}
+    for each in expected_containers(target, release):
+        if (each.container, each.host) not in replaced:
+            found.setdefault(each.container, []).append(each.host)
+    return found
+
+
+def _where(step: StepSpec, target: Target) -> set[str]:
+    if not step.hosts:
+        return {host.name for host in target.hosts}
+    return {host for name in step.hosts for host in (target.groups.get(name) or (name,))}
 
 
 def budget(plan: PlanSpec, step: StepSpec, service: str) -> BudgetSpec | None:

@@ -32,11 +32,17 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A host of the inventory. `address` is where SSH reaches it; `groups` are all groups it is in, sorted."""
+    """A host of the inventory. `address` is where SSH reaches it; `groups` are all groups it is in, sorted.
+
+    `user`, `port` and `jump` are of its SSH connection; empty or 0: as for every host.
+    """
 
     name: str
     address: str
     groups: tuple[str, ...]
+    user: str = ""
+    port: int = 0
+    jump: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +99,7 @@ class Target:
     release: Release
     enabled: dict[str, bool] = field(default_factory=dict)
     namespace_file: str = ""
+    left_out: tuple[str, ...] = ()  # hosts of the inventory that are no part of the cloud; nobody looks at them
     problems: tuple[Problem, ...] = ()
 
     @property
@@ -134,7 +141,8 @@ class Target:
     def from_dict(cls, data: dict[str, Any]) -> Self:
         """Rebuild a target from `to_dict`; unknown keys are ignored, so that older recordings stay readable."""
         known = _known(cls, data)
-        known["hosts"] = tuple(Host(h["name"], h["address"], tuple(h["groups"])) for h in data.get("hosts", ()))
+        known["hosts"] = tuple(Host(**{**_known(Host, h), "groups": tuple(h["groups"])}) for h in data.get("hosts", ()))
+        known["left_out"] = tuple(data.get("left_out", ()))
         known["groups"] = {name: tuple(members) for name, members in data.get("groups", {}).items()}
         known["vips"] = tuple(Vip(**_known(Vip, vip)) for vip in data.get("vips", ()))
         known["endpoints"] = tuple(Endpoint(**_known(Endpoint, e)) for e in data.get("endpoints", ()))
