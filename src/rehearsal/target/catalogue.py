@@ -37,7 +37,7 @@ def from_keystone(cloud: Cloud, problems: list[Problem]) -> tuple[Endpoint, ...]
         KeyError, AttributeError,
     )  # fmt: skip
     try:
-        region = clouds.region_of(cloud)
+        region = clouds.region_of(cloud, validate=True)
         region.config["api_timeout"] = _ASK_TIMEOUT_S
         session = region.get_session()
         catalogue = session.auth.get_access(session).service_catalog.catalog

@@ -96,6 +96,10 @@ def _clouds_of(path: Path | None, options: Options, problems: list[Problem]) -> 
     data = read_yaml(path, problems, vault="error") if path else {}
     if any(problem.severity == "error" for problem in problems[before:]):
         return {}
+    if path is None:
+        files.entries(options.configuration / "environments" / "openstack", problems)
+        if len(problems) > before:
+            return {}
     if path is None or not _exists(path):
         where = str(path or options.configuration / "environments" / "openstack" / "clouds.yml")
         problems.append(Problem("clouds.yaml is missing.", where, "Give it with --clouds FILE or in REHEARSE_CLOUDS."))
@@ -136,7 +140,7 @@ def _checked(cloud: Cloud, entry: dict[str, Any], options: Options, problems: li
     return replace(cloud, secure_file=str(secure_file or ""), cacert=cacert, auth_url=auth_url, region=region)
 
 
-def region_of(cloud: Cloud) -> Any:
+def region_of(cloud: Cloud, *, validate: bool = False) -> Any:
     """Return the cloud as openstacksdk reads it from exactly these files: profiles, secure.yaml, the first region.
 
     Raises whatever openstacksdk raises for files that it cannot use.
@@ -148,7 +152,9 @@ def region_of(cloud: Cloud) -> Any:
         secure_files=[cloud.secure_file] if cloud.secure_file else [],
         load_envvars=False,
     )
-    return config.get_one(cloud=cloud.name, validate=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what it will change in itself is no part of our output
+        return config.get_one(cloud=cloud.name, validate=validate)
 
 
 def _settings(cloud: Cloud, problems: list[Problem]) -> dict[str, Any] | None:
@@ -156,9 +162,7 @@ def _settings(cloud: Cloud, problems: list[Problem]) -> dict[str, Any] | None:
     from openstack import exceptions  # noqa: PLC0415
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what it will change in itself is no part of our output
-            settings = region_of(cloud).config
+        settings = region_of(cloud).config
     except (exceptions.SDKException, yaml.YAMLError, OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         # What PyYAML says quotes the file, and there are passwords in it.
         said = "" if isinstance(error, yaml.YAMLError) else f": {' '.join(str(error).split())[:200]}"

@@ -126,7 +126,7 @@ def _address(host: str, variables: Variables, problems: list[Problem], where: st
     before = len(problems)
     text = _value(host, variables, name, problems, where)
     if not text:
-        if len(problems) == before:
+        if len(problems) == before and not variables.hidden:
             sentence = f"Host {host} has no ansible_host; its name is used as its address."
             problems.append(Problem(sentence, where, "Set ansible_host.", severity="warning"))
         return host
@@ -216,11 +216,14 @@ def _settings(words: list[str]) -> Iterator[tuple[str, str]]:
         if word in _BARE:
             continue
         flag, value = word[:2], word[2:]
-        if flag in _LETTERS and not value:
+        if flag not in _LETTERS:
+            yield word, ""
+            continue
+        if not value:
             if not waiting:
                 raise _RefusedError(f"{flag} has no value")
             value = waiting.pop(0)
-        yield _option(value) if flag == "-o" else (_LETTERS.get(flag, word), value)
+        yield _option(value) if flag == "-o" else (_LETTERS[flag], value)
 
 
 def _option(text: str) -> tuple[str, str]:

@@ -284,12 +284,12 @@ def _vips(kolla: Variables, root: Path, problems: list[Problem]) -> tuple[Vip, .
     internal = _vip_address(kolla, "kolla_internal_vip_address", file, problems)
     external = _vip_address(kolla, "kolla_external_vip_address", file, problems) or internal
     if not internal:
-        if len(problems) == before and file not in kolla.hidden:
-            told = f" in any file that can be read ({kolla.hidden[0]} is encrypted)" if kolla.hidden else ""
+        if kolla.hidden and not any(each.severity == "error" for each in problems):
+            sentence = f"kolla_internal_vip_address is in no file that can be read ({kolla.hidden[0]} cannot be)."
+            problems.append(Problem(sentence, file, "Set it there, or give a decrypted copy: --configuration DIR."))
+        if len(problems) == before and not kolla.hidden:
             problems.append(
-                Problem(
-                    f"kolla_internal_vip_address is not set{told}.", file, "Set it to the internal VIP of the cloud."
-                )
+                Problem("kolla_internal_vip_address is not set.", file, "Set it to the internal VIP of the cloud.")
             )
         return ()
     internal_name = _vip_name(kolla, "kolla_internal_fqdn", internal, problems)

@@ -18,18 +18,16 @@ MOST_BYTES = 64 * 2**20
 
 
 def read_text(path: Path, problems: list[Problem]) -> str | None:
-    """Return a regular file's text without its byte order mark; None if it is absent, or cannot be read (a problem)."""
+    """Return a regular file's text; None if it is absent, or cannot be read (a problem)."""
     try:
-        text = _read(path)
+        return _read(path)
     except FileNotFoundError:
         return None
     except UnicodeDecodeError as error:
-        why, remedy = f"byte {error.start + 1} is no UTF-8", "Save it as UTF-8 text."
+        why = f"byte {error.start + 1} is no UTF-8"
+        problems.append(Problem(f"{path.name} cannot be read: {why}.", str(path), "Save it as UTF-8 text."))
     except (OSError, ValueError) as error:
-        why, remedy = reason(path, error), _remedy(error)
-    else:
-        return text
-    problems.append(Problem(f"{path.name or path} cannot be read: {why}.", str(path), remedy))
+        problems.append(_problem(path, "read", error))
     return None
 
 
@@ -57,24 +55,20 @@ def without_mark(text: str) -> str:
     return text.removeprefix("\ufeff")
 
 
-def reason(path: Path, error: Exception) -> str:
-    """Return why a path cannot be used, in words; a directory that this user may not enter is named."""
+def _problem(path: Path, what: str, error: Exception) -> Problem:
+    """Return what is wrong with a path. A directory that this user may not enter is one problem, however much lies in it."""
     if isinstance(error, PermissionError):
-        closed = next((str(each) for each in reversed(path.parents) if not _may_enter(each)), "")
-        return f"this user may not enter {closed}" if closed else "this user may not read it"
-    if isinstance(error, OSError):
-        return (error.strerror or type(error).__name__).lower()
-    return str(error)
+        closed = next((each for each in reversed(path.parents) if not _may_enter(each)), None)
+        remedy = "Give this user access to it, or run this as the operator's user."
+        if closed is not None:
+            return Problem(f"This user may not enter {closed}.", str(closed), remedy)
+        return Problem(f"{path.name} cannot be {what}: this user may not read it.", str(path), remedy)
+    why = (error.strerror or type(error).__name__).lower() if isinstance(error, OSError) else str(error)
+    return Problem(f"{path.name or path} cannot be {what}: {why}.", str(path), "Put what is meant there.")
 
 
 def _may_enter(directory: Path) -> bool:
     return os.access(directory, os.X_OK) or not os.path.lexists(directory)
-
-
-def _remedy(error: Exception) -> str:
-    if isinstance(error, PermissionError):
-        return "Give this user access to it, or run this as the operator's user."
-    return "Put a plain text file there."
 
 
 def entries(directory: Path, problems: list[Problem]) -> list[Path]:
@@ -84,9 +78,7 @@ def entries(directory: Path, problems: list[Problem]) -> list[Path]:
     except FileNotFoundError:
         return []
     except (OSError, ValueError) as error:
-        problems.append(
-            Problem(f"{directory.name} cannot be listed: {reason(directory, error)}.", str(directory), _remedy(error))
-        )
+        problems.append(_problem(directory, "listed", error))
         return []
 
 
@@ -97,7 +89,7 @@ def kind(path: Path, problems: list[Problem]) -> str:
     except (FileNotFoundError, NotADirectoryError):
         return ""
     except (OSError, ValueError) as error:
-        problems.append(Problem(f"{path.name} cannot be looked at: {reason(path, error)}.", str(path), _remedy(error)))
+        problems.append(_problem(path, "looked at", error))
         return ""
     if stat.S_ISREG(mode):
         return "file"

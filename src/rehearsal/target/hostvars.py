@@ -108,8 +108,11 @@ class HostVariables:
         place = f"{folder}/{name}"
         if place not in self._groups:
             variables = Variables(problems=self._problems)
+            before = len(self._problems)
             for path in self._paths(self._directory / folder, name, moved=folder == "group_vars"):
                 variables.layer(path)
+            if len(self._problems) > before and not variables.hidden and not variables.values:
+                variables.hidden.append(str(self._directory / folder))
             self._groups[place] = variables
         return self._groups[place]
 

@@ -293,6 +293,7 @@ def read(directory: Path) -> Inventory:
         )
     _merge(merged, [("50-defaults", default_groups()), *parsed])
     _check_children(merged)
+    _check_lost(merged, parsed)
     return merged
 
 
@@ -365,6 +366,28 @@ def _merge(merged: Inventory, parts: list[tuple[str, Inventory]]) -> None:
             known.hosts = list(dict.fromkeys(known.hosts + group.hosts))
             known.children = list(dict.fromkeys(known.children + group.children))
             known.files = list(dict.fromkeys(known.files + group.files))
+
+
+def _check_lost(merged: Inventory, parts: list[tuple[str, Inventory]]) -> None:
+    """A host whose only groups were replaced is gone for OSISM, though its file is there and Ansible alone would have it."""
+    known = set(merged.hosts())
+    for file, part in parts:
+        lost = [host for host in part.hosts() if host not in known]
+        groups = sorted(name for name, group in part.groups.items() if set(group.hosts) & set(lost))
+        for host in lost:
+            merged.host_variables.pop(host, None)
+        if lost:
+            more = f" and {len(lost) - 10} more" if len(lost) > 10 else ""
+            merged.problems.append(
+                Problem(
+                    f"{', '.join(lost[:10])}{more} of {file} {'is' if len(lost) == 1 else 'are'} left out: another file "
+                    f"({', '.join(_REPLACING)}) has {', '.join(f'[{each}]' for each in groups)} too, and OSISM's reconciler "
+                    "lets it replace that group of every other file.",
+                    part.host_files.get(lost[0], file),
+                    f"Put the hosts into {groups[0]} there, or into a group of their own that is its child.",
+                    severity="warning",
+                )
+            )
 
 
 def _check_children(merged: Inventory) -> None:

@@ -69,17 +69,21 @@ def compare(repository: Iterable[str], reconciled: Iterable[str], file: str) -> 
     for hosts, sentence, remedy in (
         (
             sorted(mine - theirs),
-            "are in the repository, but the manager's containers do not know them",
+            "in the repository, but the manager's containers do not know them",
             "Run `osism sync inventory`.",
         ),
         (
             sorted(theirs - mine),
-            "are known to the manager's containers only, not to the repository; they are part of the cloud",
+            "known to the manager's containers only, not to the repository, and part of the cloud",
             "Nothing to do if they come from NetBox; if they were removed, run `osism sync inventory`.",
         ),
     ):
         if hosts:
             more = f" and {len(hosts) - _MOST_NAMED} more" if len(hosts) > _MOST_NAMED else ""
             named = ", ".join(hosts[:_MOST_NAMED])
-            problems.append(Problem(f"{named}{more} {sentence}.", file, remedy, severity="warning"))
+            problems.append(
+                Problem(
+                    f"{named}{more} {'is' if len(hosts) == 1 else 'are'} {sentence}.", file, remedy, severity="warning"
+                )
+            )
     return problems

@@ -178,7 +178,7 @@ def _tell_default(osism: str, openstack: str, images: str, hidden: list[str], pr
     stable = re.match(r"\d", osism)
     problems.append(
         Problem(
-            f"docker_namespace is not set{f' in any file that can be read ({hidden[0]} is encrypted)' if hidden else ''}; "
+            f"docker_namespace is not set{f' in any file that can be read ({hidden[0]} cannot be)' if hidden else ''}; "
             f"the default of OSISM {osism or '(unset)'} is taken: {images}.",
             NAMESPACE_HOME,
             f"Set docker_namespace: {wanted} there, as the release notes say."

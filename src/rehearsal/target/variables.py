@@ -73,7 +73,7 @@ _FastLoader.add_multi_constructor("!", lambda _loader, _suffix, _node: None)
 
 @dataclass(slots=True)
 class Variables:
-    """Variables with the file that set each of them last, the problems met on the way, and the files that a vault hides."""
+    """Variables with the file that set each of them last, the problems met on the way, and the files that cannot be read."""
 
     values: dict[str, Any] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
@@ -85,7 +85,8 @@ class Variables:
         """Put the variables of one file over those that are there. `vault`: the severity if it is encrypted as a whole."""
         before = len(self.problems)
         data = read_yaml(path, self.problems, required=required, vault=vault)
-        if any("is encrypted" in problem.sentence for problem in self.problems[before:]):
+        told = [each for each in self.problems[before:] if not each.sentence.endswith("is missing.")]
+        if any("is encrypted" in each.sentence or (each.severity == "error" and not data) for each in told):
             self.hidden.append(str(path))
         self.put(data, str(path))
 
