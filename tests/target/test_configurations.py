@@ -127,6 +127,14 @@ def test_a_host_that_the_reconciler_drops_is_told(tmp_path):
     assert "node-9 of 40-more is left out" in told(target)
 
 
+def test_a_group_that_the_reconciler_takes_from_a_host_is_told(tmp_path):
+    """A host that 20-roles has in another group is still a host, but no compute; nothing is said of what stays the same."""
+    target = found(tmp_path, {"inventory/40-more": "[compute]\ncontrol-0\n[control]\ncontrol-0\n"})
+    assert "control-0 of 40-more is not in [compute]" in told(target)
+    assert "control-0" not in target.groups["compute"]
+    assert "control-0" in target.groups["control"]
+
+
 # The manager's own inventory.
 
 RECONCILED = """\
@@ -616,8 +624,9 @@ def test_no_error_of_yaml_quotes_the_file(tmp_path, capsys, password):
     )
     main(["target", *as_arguments(options)])
     out = capsys.readouterr()
-    assert "secure.yml" in out.err
+    assert "secure.yml:4" in out.err
     assert "Xq7" not in out.out + out.err
+    assert out.err.count("error:") == 1
 
 
 @pytest.mark.parametrize(

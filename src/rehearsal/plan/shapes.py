@@ -130,7 +130,8 @@ class Mistake:
     remedy: str
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.sentence} {self.remedy}"
+        where = f"{self.file}:{self.line}" if self.line else self.file
+        return f"{where}: {self.sentence} {self.remedy}"
 
 
 class PlanError(Exception):

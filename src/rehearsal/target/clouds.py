@@ -114,6 +114,7 @@ def _clouds_of(path: Path | None, options: Options, problems: list[Problem]) -> 
 def _checked(cloud: Cloud, entry: dict[str, Any], options: Options, problems: list[Problem]) -> Cloud:
     """Return the cloud with what openstacksdk makes of its files, and put what is missing among the problems."""
     name, file = cloud.name, cloud.clouds_file
+    before = len(problems)
     secure_file, secret_known = _find_secure(options, Path(file), name, entry, problems)
     cloud = replace(cloud, secure_file=str(secure_file or "") if secret_known else "")
     settings = _settings(cloud, problems if secret_known else [])
@@ -126,7 +127,8 @@ def _checked(cloud: Cloud, entry: dict[str, Any], options: Options, problems: li
     _check_regions(cloud, entry, settings, problems)
     if not auth_url:
         problems.append(Problem(f"Cloud {name} has no auth_url.", file, "Add auth: auth_url."))
-    if not secret_known and not has_secret(settings):
+    told = any(problem.severity == "error" for problem in problems[before:])  # why secure.yaml has none to give
+    if not secret_known and not told and not has_secret(settings):
         problems.append(
             Problem(
                 f"Neither clouds.yaml nor a readable secure.yaml has the password of cloud {name}.",

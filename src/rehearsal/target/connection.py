@@ -42,6 +42,8 @@ _OURS = frozenset(
 """What rehearse decides itself for its own connections, or what makes no difference to a look at a host."""
 _BARE = frozenset("-C -q -T -t -tt -A -a -4 -6 -v -vv -vvv -x -n -k".split())  # noqa: SIM905 - short
 _LETTERS = {"-o": "", "-J": "proxyjump", "-p": "port", "-l": "user", "-i": "identityfile"}
+CONTAINERS = "the manager's containers, /ansible/inventory/hosts.yml"
+"""The file of what the reconciled inventory says."""
 _JUMP_REMEDY = "Write -J HOST (or -o ProxyJump=HOST) instead."
 
 
@@ -110,12 +112,17 @@ def _value(host: str, variables: Variables, name: str, problems: list[Problem], 
     obstacle = variables.obstacle(name)
     if not obstacle:
         return variables.text(name)
+    is_address = name in {"ansible_host", "ansible_ssh_host"}
+    file = variables.file(name) or where
+    asked = file == CONTAINERS
     problems.append(
         Problem(
-            f"{name} of host {host} {obstacle}.",
-            variables.file(name) or where,
-            "Write the plain value, or run this where the manager's containers can be asked (without --files-only).",
-            severity="warning" if name in {"ansible_host", "ansible_ssh_host"} else "error",
+            f"{name} of host {host} {obstacle}{'; its name is used as its address' if is_address else ''}.",
+            file,
+            "Write the plain value in host_vars."
+            if asked
+            else "Write the plain value, or run this where the manager's containers can be asked (without --files-only).",
+            severity="warning" if is_address else "error",
         )
     )
     return ""

@@ -369,21 +369,33 @@ def _merge(merged: Inventory, parts: list[tuple[str, Inventory]]) -> None:
 
 
 def _check_lost(merged: Inventory, parts: list[tuple[str, Inventory]]) -> None:
-    """A host whose only groups were replaced is gone for OSISM, though its file is there and Ansible alone would have it."""
+    """Tell which hosts a replaced group loses for OSISM, though their file is there and Ansible alone would have them."""
     known = set(merged.hosts())
     for file, part in parts:
-        lost = [host for host in part.hosts() if host not in known]
-        groups = sorted(name for name, group in part.groups.items() if set(group.hosts) & set(lost))
-        for host in lost:
-            merged.host_variables.pop(host, None)
-        if lost:
-            more = f" and {len(lost) - 10} more" if len(lost) > 10 else ""
+        lost: dict[tuple[str, ...], list[str]] = {}
+        for host in part.hosts():
+            groups = tuple(
+                sorted(
+                    name
+                    for name, group in part.groups.items()
+                    if host in group.hosts and host not in merged.groups[name].hosts
+                )
+            )
+            if groups:
+                lost.setdefault(groups, []).append(host)
+        for groups, hosts in lost.items():
+            gone = [host for host in hosts if host not in known]
+            for host in gone:
+                merged.host_variables.pop(host, None)
+            more = f" and {len(hosts) - 10} more" if len(hosts) > 10 else ""
+            named = ", ".join(f"[{each}]" for each in groups)
+            what = "left out" if gone else f"not in {named}"
             merged.problems.append(
                 Problem(
-                    f"{', '.join(lost[:10])}{more} of {file} {'is' if len(lost) == 1 else 'are'} left out: another file "
-                    f"({', '.join(_REPLACING)}) has {', '.join(f'[{each}]' for each in groups)} too, and OSISM's reconciler "
+                    f"{', '.join(hosts[:10])}{more} of {file} {'is' if len(hosts) == 1 else 'are'} {what}: another file "
+                    f"({', '.join(_REPLACING)}) has {named} too, and OSISM's reconciler "
                     "lets it replace that group of every other file.",
-                    part.host_files.get(lost[0], file),
+                    part.host_files.get(hosts[0], file),
                     f"Put the hosts into {groups[0]} there, or into a group of their own that is its child.",
                     severity="warning",
                 )

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
+from rehearsal.target.connection import CONTAINERS
 from rehearsal.target.inventory import Inventory
 from rehearsal.target.inventory import parse_data
 from rehearsal.target.model import Problem
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 _CONTAINERS = ("osismclient", "kolla-ansible", "osism-ansible")
 _PATH = "/ansible/inventory/hosts.yml"
-SOURCE = f"the manager's containers, {_PATH}"
+SOURCE = CONTAINERS
 _ASK_TIMEOUT_S = 30
 _MOST_NAMED = 10
 

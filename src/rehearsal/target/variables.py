@@ -177,13 +177,10 @@ def parse_yaml(text: str, file: str, problems: list[Problem]) -> Any:
         loader = _Loader(text)
         data = loader.get_single_data()
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
+        ended = re.search("end of stream|stream end", error.problem or "")  # what was begun and not ended is wrong where it begins
+        mark = (error.context_mark if ended else None) or error.problem_mark or error.context_mark
         where = f"{file}:{mark.line + 1}" if mark else file
-        problems.append(
-            Problem(
-                f"It is no valid YAML: {without_values(error.problem or 'unreadable')}.", where, "Correct the line."
-            )
-        )
+        problems.append(Problem(*_told(error.problem or "unreadable", error.context or "", where)))
         return None
     except (yaml.YAMLError, ValueError, TypeError, RecursionError, OverflowError, AttributeError) as error:
         # What PyYAML says of a bad value quotes it, and it may be a password.
@@ -203,6 +200,17 @@ def parse_yaml(text: str, file: str, problems: list[Problem]) -> Any:
             )
         )
     return data
+
+
+def _told(problem: str, context: str, where: str) -> tuple[str, str, str]:
+    """Return sentence, place and remedy for a complaint of PyYAML, without what it quotes."""
+    sign = next((sign for word, sign in (("alias", "*"), ("constructor for the tag", "!")) if word in problem), "")
+    if sign:
+        return f"A value that begins with {sign} is not in quotes, and so no valid YAML.", where, "Put it in quotes."
+    said = without_values(problem).removesuffix(", but found")
+    if said == "expected":  # all the rest of it was quoted
+        said = without_values(context).replace("while parsing", "it ends within") if context else said
+    return f"It is no valid YAML: {said}.", where, "Correct the line."
 
 
 def parse_large(text: str) -> Any:
