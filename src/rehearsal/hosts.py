@@ -28,13 +28,7 @@ AT_ONCE = 16
 
 def way_to(host: Host) -> list[str]:
     """Return ssh's options for one host: the name under which its key is kept, and its own user, port and jump host."""
-    return [
-        "-o",
-        f"HostKeyAlias={host.name}",
-        *(["-l", host.user] if host.user else []),
-        *(["-p", str(host.port)] if host.port else []),
-        *(["-J", host.jump] if host.jump else []),
-    ]
+    return ["-o", f"HostKeyAlias={host.name}", *(["-l", host.user] if host.user else []), *host.detour]
 
 
 class Ssh:

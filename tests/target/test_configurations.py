@@ -260,6 +260,18 @@ def test_connection_variables_are_honoured(tmp_path, variables, way):
         assert not value or str(value) == words[words.index(flag) + 1]
 
 
+def test_the_plans_own_ssh_takes_the_same_way(tmp_path):
+    """A step that logs in on each host does so as its variables say, and as before where they say nothing."""
+    from rehearsal import plan as plans
+
+    target, _ = host_with(tmp_path, ansible_user="admin", ansible_port=2222, ansible_ssh_common_args="-J jump@bastion")
+    steps = {each.id: each for each in plans.expand(plans.load_plan(plans.find("version-upgrade")), target).steps}
+    own, usual = steps["clean-up-compute-0"].command, steps["clean-up-compute-1"].command
+    assert ["-p", "2222", "-J", "jump@bastion", "admin@192.0.2.44", "docker"] == own[own.index("-p") :][:6]
+    assert "dragon@127.0.0.12" == usual[usual.index("docker") - 1]
+    assert not {"-p", "-J", "{ssh_options}", ""} & set(usual)
+
+
 COMMANDS = [
     {"ansible_host": "-oProxyCommand=touch /tmp/x"},
     {"ansible_host": "$(id)"},

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rehearsal.expected import expected_containers
 from rehearsal.plan.shapes import PLACEHOLDER
+from rehearsal.plan.shapes import SSH_OPTIONS
 from rehearsal.plan.shapes import BudgetSpec
 from rehearsal.plan.shapes import Mistake
 from rehearsal.plan.shapes import PlanError
@@ -44,7 +46,9 @@ def expand(plan: PlanSpec, target: Target, variables: dict[str, str] | None = No
             continue
         hosts = target.in_group(step.for_each)
         for number, host in enumerate(hosts):
-            one = _filled(step, {**values, "host": host.name, "address": host.address})
+            user = host.user or target.operator_user
+            own = {**values, "operator_user": user, "host": host.name, "address": host.address}
+            one = _filled(step, {**own, "ssh_options": shlex.join(host.detour)}, host.detour)
             occasion = {"first": number == 0, "last": number == len(hosts) - 1, "each": True}[step.migrate_after]
             safe = re.sub(r"[^a-z0-9-]+", "-", host.name.lower()).strip("-")
             steps.append(
@@ -102,7 +106,7 @@ def _unfit(plan: PlanSpec, target: Target, variables: dict[str, str]) -> list[Mi
     return found
 
 
-def _filled(step: StepSpec, values: dict[str, str]) -> StepSpec:
+def _filled(step: StepSpec, values: dict[str, str], ssh_options: tuple[str, ...] = ()) -> StepSpec:
     def fill(text: str) -> str:
         return PLACEHOLDER.sub(lambda found: values.get(found[1], found[0]), text)
 
@@ -110,7 +114,9 @@ def _filled(step: StepSpec, values: dict[str, str]) -> StepSpec:
         update={
             "title": fill(step.title),
             "hold": fill(step.hold),
-            "command": [fill(part) for part in step.command],
+            "command": [
+                word for part in step.command for word in (ssh_options if part == SSH_OPTIONS else (fill(part),))
+            ],
             "hosts": [fill(part) for part in step.hosts],
         }
     )

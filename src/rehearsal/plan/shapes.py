@@ -15,7 +15,9 @@ CANARIES = "canaries"
 GATES = ("preflight", "inflight", "postflight")
 PLACEHOLDER = re.compile(r"(?<!\{)\{([a-z_]+)\}(?!\})")
 NAMES_FROM_TARGET = ("configuration", "namespace_file", "operator_user", "operator_key")
-NAMES_FROM_HOST = ("host", "address")
+NAMES_FROM_HOST = ("host", "address", "ssh_options")
+SSH_OPTIONS = "{ssh_options}"
+"""As a word of its own in a command: ssh's options for the host's own port and jump host, or no word at all."""
 NAMES_FROM_PLAN = ("from_release", "to_release")
 
 

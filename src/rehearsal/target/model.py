@@ -44,6 +44,12 @@ class Host:
     port: int = 0
     jump: str = ""
 
+    @property
+    def detour(self) -> tuple[str, ...]:
+        """The options of ssh for the host's own port and jump host; none where it has none."""
+        port, jump = ("-p", str(self.port)) if self.port else (), ("-J", self.jump) if self.jump else ()
+        return (*port, *jump)
+
 
 @dataclass(frozen=True, slots=True)
 class Vip:
