@@ -177,7 +177,8 @@ def parse_yaml(text: str, file: str, problems: list[Problem]) -> Any:
         loader = _Loader(text)
         data = loader.get_single_data()
     except yaml.MarkedYAMLError as error:
-        ended = re.search("end of stream|stream end", error.problem or "")  # what was begun and not ended is wrong where it begins
+        # What was begun and not ended is wrong where it begins.
+        ended = re.search("end of stream|stream end", error.problem or "")
         mark = (error.context_mark if ended else None) or error.problem_mark or error.context_mark
         where = f"{file}:{mark.line + 1}" if mark else file
         problems.append(Problem(*_told(error.problem or "unreadable", error.context or "", where)))
