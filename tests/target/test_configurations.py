@@ -73,6 +73,8 @@ def test_an_address_may_come_from_a_group(tmp_path):
         ("[b]\nn\n[b:vars]\nx=9\n", {"all": 1}, 1),  # a file of `all` comes over a line in the inventory
         ("[b]\nn x=7\n", {"b": 2}, 7),
         ("[b]\nn\n[b:vars]\nx=9\n[all:vars]\nx=8\n", {}, 9),
+        ("n\n[b]\nn\n", {"b": 1, "ungrouped": 2}, 1),  # in a group, so not ungrouped
+        ("[all]\nn\n", {"ungrouped": 2}, 2),
     ],
 )
 def test_the_order_of_groups_is_ansibles(tmp_path, inventory, group_vars, winner):

@@ -42,7 +42,10 @@ class HostVariables:
         self._members = {name: list(inventory.members(name)) for name in inventory.groups}
 
     def groups_of(self, host: str) -> list[str]:
-        """Return the groups that a host is in, directly or not, in the order in which their variables count; never `all`."""
+        """Return the groups that a host is in, directly or not, in the order in which their variables count; never `all`.
+
+        A host is `ungrouped` if it is in no other group, wherever it is written, and only then.
+        """
         found: dict[str, None] = {}
         waiting = list(self._of.get(host, ()))
         while waiting:
@@ -50,10 +53,12 @@ class HostVariables:
             if name not in found and name != "all":
                 found[name] = None
                 waiting.extend(self._parents.get(name, ()))
-        return sorted(found, key=lambda name: (self._depth(name), self._priority(name), name))
+        found.pop("ungrouped", None)
+        return sorted(found or ("ungrouped",), key=lambda name: (self._depth(name), self._priority(name), name))
 
     def _priority(self, name: str) -> int:
-        value = self._inventory.groups[name].variables.get("ansible_group_priority", 1)
+        group = self._inventory.groups.get(name)
+        value = group.variables.get("ansible_group_priority", 1) if group else 1
         try:
             return int(value)
         except (TypeError, ValueError, OverflowError):
