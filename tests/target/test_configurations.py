@@ -486,6 +486,33 @@ def test_plan_says_which_containers_no_step_replaces(tmp_path, capsys):
     assert "nova_api" not in left
 
 
+@pytest.mark.parametrize(
+    "value", ["\\e]0;x\\a", "a\\nb", "\\u202eab", "https://admin:Xq7-not-a-real-secret@192.0.2.1/"]
+)
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("environments/kolla/configuration.yml", "docker_namespace"),
+        ("environments/kolla/configuration.yml", "docker_registry_kolla"),
+        ("environments/kolla/configuration.yml", "kolla_internal_fqdn"),
+        ("environments/manager/configuration.yml", "manager_version"),
+        ("environments/configuration.yml", "operator_user"),
+        ("inventory/host_vars/compute-0.yml", "ansible_host"),
+        ("inventory/host_vars/compute-0.yml", "ansible_ssh_common_args"),
+    ],
+)
+def test_what_a_file_says_neither_rules_the_terminal_nor_tells_a_password(tmp_path, capsys, file, name, value):
+    """A value with escapes is refused by name; a password in a URL is redacted where the URL is quoted."""
+    options = make_repository(tmp_path, {file: f'{FILES[file]}{name}: "{value}"\n'})
+    main(["target", *as_arguments(options)])
+    out = capsys.readouterr()
+    said = out.out + out.err
+    assert "\x1b" not in said
+    assert "\u202e" not in said
+    assert value.startswith("https") or name in out.err
+    assert "Xq7" not in out.err
+
+
 # Files that cannot be read.
 
 

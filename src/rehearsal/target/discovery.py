@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rehearsal.redact import redact_text
 from rehearsal.target import catalogue
 from rehearsal.target import clouds
 from rehearsal.target import connection
@@ -20,6 +22,7 @@ from rehearsal.target.model import Target
 from rehearsal.target.model import Vip
 from rehearsal.target.releases import read_release
 from rehearsal.target.variables import Variables
+from rehearsal.target.variables import printable
 from rehearsal.target.variables import truth
 
 if TYPE_CHECKING:
@@ -107,7 +110,13 @@ def discover(options: Options) -> Target:
 
 
 def _unique(problems: list[Problem]) -> tuple[Problem, ...]:
-    return tuple(dict.fromkeys(problems))
+    """Return each problem once, fit for a terminal: what a file says may hold escapes, and a URL a password."""
+    return tuple(
+        dict.fromkeys(
+            replace(each, sentence=redact_text(printable(each.sentence)), file=printable(each.file))
+            for each in problems
+        )
+    )
 
 
 def _part_of_the_cloud(known: inventory.Inventory) -> tuple[tuple[str, ...], tuple[str, ...]]:

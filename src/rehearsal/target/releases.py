@@ -118,7 +118,8 @@ def read_release(
 
 
 def _text(value: Any) -> str:
-    return "" if value is None else str(value).strip()
+    text = "" if value is None else str(value).strip()
+    return text if text.isprintable() else ""
 
 
 def _check_agreement(osism: str, openstack: str, source: str, problems: list[Problem]) -> None:

@@ -109,7 +109,8 @@ class Variables:
     def text(self, name: str, extra: Mapping[str, Any] | None = None) -> str:
         """Return the value of a variable as text; empty if it is unset or not known here."""
         value = self.resolve(name, extra)
-        return "" if value is None or isinstance(value, dict | list) else str(value).strip()
+        text = "" if value is None or isinstance(value, dict | list) else str(value).strip()
+        return text if text.isprintable() else ""
 
     def obstacle(self, name: str, extra: Mapping[str, Any] | None = None) -> str:
         """Return why a variable that is set has no value here, as the rest of a sentence; empty if it has, or is not set."""
@@ -121,7 +122,9 @@ class Variables:
         known = self.resolve(name, extra)
         if known is None:
             return f"is {_shortened(value)!r}, which cannot be worked out here"
-        return "is a list or a mapping, not a value" if isinstance(known, dict | list) else ""
+        if isinstance(known, dict | list):
+            return "is a list or a mapping, not a value"
+        return "" if str(known).strip().isprintable() else f"is {_shortened(known)!r}, which has characters of no text"
 
     def file(self, name: str) -> str:
         """Return the file that set a variable, or an empty string."""
@@ -131,6 +134,11 @@ class Variables:
         """Return a variable as a yes or no, in any of Ansible's spellings."""
         value = self.resolve(name)
         return default if value is None else truth(value)
+
+
+def printable(text: str) -> str:
+    """Return a text with everything that a terminal would obey replaced."""
+    return text if text.isprintable() else "".join(each if each.isprintable() else "?" for each in text)
 
 
 def _shortened(value: Any) -> str:
