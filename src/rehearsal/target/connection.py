@@ -122,7 +122,7 @@ def _value(host: str, variables: Variables, name: str, problems: list[Problem], 
             "Write the plain value in host_vars."
             if asked
             else "Write the plain value, or run this where the manager's containers can be asked (without --files-only).",
-            severity="warning" if is_address else "error",
+            severity="warning" if is_address and variables.resolve(name) is None else "error",
         )
     )
     return ""

@@ -185,8 +185,7 @@ def parse_yaml(text: str, file: str, problems: list[Problem]) -> Any:
         loader = _Loader(text)
         data = loader.get_single_data()
     except yaml.MarkedYAMLError as error:
-        # What was begun and not ended is wrong where it begins.
-        ended = re.search("end of stream|stream end", error.problem or "")
+        ended = "end of stream" in (error.problem or "")  # a quote that was not closed is wrong where it begins
         mark = (error.context_mark if ended else None) or error.problem_mark or error.context_mark
         where = f"{file}:{mark.line + 1}" if mark else file
         problems.append(Problem(*_told(error.problem or "unreadable", error.context or "", where)))
