@@ -274,7 +274,7 @@ def test_hosts_whose_names_differ_only_by_what_an_id_loses(tmp_path_factory, ste
     tmp_path = tmp_path_factory.mktemp("plan")
     names = [f"{stem}{one}x", f"{stem}{other}x".upper() if shout else f"{stem}{other}x"]
     spec = read(tmp_path, PLAN)
-    hosts = [types.SimpleNamespace(name=name, address="192.0.2.1") for name in names]
+    hosts = [types.SimpleNamespace(name=name, address="192.0.2.1", user="", detour=()) for name in names]
     fake = types.SimpleNamespace(
         in_group=lambda _: hosts, release=types.SimpleNamespace(openstack="2024.2"), configuration="/c", namespace_file="/n",
         operator_user="dragon", operator_key="/k",

@@ -27,6 +27,11 @@ LOOK_TIMEOUT_S = 90.0
 AT_ONCE = 16
 
 
+def way_to(host: Host) -> list[str]:
+    """Return ssh's options for one host: the name under which its key is kept, and its own user, port and jump host."""
+    return ["-o", f"HostKeyAlias={host.name}", *(["-l", host.user] if host.user else []), *host.detour]
+
+
 class Ssh:
     """OpenSSH to the hosts of one target. Connections are shared and stay open for a minute, so that looking is cheap."""
 
@@ -47,13 +52,13 @@ class Ssh:
 
         What the host says is bounded; bytes that are no UTF-8 become U+FFFD.
         """
-        argv = ["ssh", "-F", str(self.config), "-o", f"HostKeyAlias={host.name}", host.address, command]
+        argv = ["ssh", "-F", str(self.config), *way_to(host), "--", host.address, command]
         return outside.run(argv, timeout_s=timeout_s)
 
     def alone(self, host: Host, command: str) -> list[str]:
         """Return the command line that runs a shell command on a host over a connection that is shared with nobody."""
-        own = ["-T", "-o", "ControlMaster=no", "-o", "ControlPath=none", "-o", f"HostKeyAlias={host.name}"]
-        return ["ssh", "-F", str(self.config), *own, host.address, command]
+        own = ["-T", "-o", "ControlMaster=no", "-o", "ControlPath=none", *way_to(host)]
+        return ["ssh", "-F", str(self.config), *own, "--", host.address, command]
 
     def close(self) -> None:
         """End the shared connections and forget the files."""

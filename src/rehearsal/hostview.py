@@ -25,10 +25,12 @@ from rehearsal.observe_host import DOCKER_DEAD
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from collections.abc import Iterable
     from collections.abc import Mapping
     from pathlib import Path
 
     from rehearsal.events import HostFacts
+    from rehearsal.target.model import Host
 
 LOOK_TIMEOUT_S = 60
 AT_ONCE = 16
@@ -240,14 +242,19 @@ def look_at_all(hosts: Mapping[str, Callable[[str], Any]], computes: Mapping[str
         return {name: future.result() for name, future in futures.items()}
 
 
-def write_ssh_config(path: Path, user: str, key: str, addresses: Mapping[str, str] | None = None) -> None:
+def write_ssh_config(path: Path, user: str, key: str, hosts: Iterable[Host] = ()) -> None:
     """Write the ssh_config through which hosts are looked at: never asks, gives up on a silent host after 15 s.
 
-    `addresses` makes hosts known by name, with their keys kept under that name: an address may have had another host before.
+    `hosts` are known by name, with their keys kept under that name: an address may have had another host before.
     """
     lines = []
-    for name, address in sorted((addresses or {}).items()):
-        lines += [f"Host {name}", f"  HostName {address}", f"  HostKeyAlias {name}"]
+    for host in sorted(hosts, key=lambda each: each.name):
+        address = (host.address or host.name).replace("%", "%%")  # the zone of an IPv6 address is no token of ssh
+        lines += [f"Host {host.name}", f"  HostName {address}", f"  HostKeyAlias {host.name}"]
+        lines += [f"  User {host.user}"] if host.user else []
+        lines += [f"  Port {host.port}"] if host.port else []
+        lines += [f"  ProxyJump {host.jump}"] if host.jump else []
+    named = bool(lines)
     lines += [
         "Host *",
         "  BatchMode yes",
@@ -257,7 +264,9 @@ def write_ssh_config(path: Path, user: str, key: str, addresses: Mapping[str, st
         "  LogLevel ERROR",
         "  StrictHostKeyChecking accept-new",
     ]
-    lines += [f"  UserKnownHostsFile {path.with_name('known_hosts')} ~/.ssh/known_hosts"] if addresses else []
+    lines += [f"  UserKnownHostsFile {path.with_name('known_hosts')} ~/.ssh/known_hosts"] if named else []
     lines += [f"  User {user}"] if user else []
-    lines += [f"  IdentityFile {key}", "  IdentitiesOnly yes"] if key else []
+    quoted = key.replace("%", "%%")
+    quoted = f'"{quoted}"' if " " in quoted else quoted
+    lines += [f"  IdentityFile {quoted}", "  IdentitiesOnly yes"] if key else []
     path.write_text("\n".join(lines) + "\n")

@@ -15,6 +15,7 @@ from rehearsal import events
 from rehearsal import hostview
 from rehearsal import observe_host
 from rehearsal.expectation import NotObserved
+from rehearsal.target import Host
 
 ANSWER = {
     "containers": [
@@ -225,7 +226,7 @@ def test_hosts_are_looked_at_side_by_side():
 
 def test_the_ssh_configuration_knows_hosts_by_name(tmp_path):
     """A host's key is kept under its name, because an address may have belonged to another host before."""
-    hostview.write_ssh_config(tmp_path / "config", "dragon", "/key", {"control-0": "10.0.0.10"})
+    hostview.write_ssh_config(tmp_path / "config", "dragon", "/key", [Host("control-0", "10.0.0.10", ())])
     text = (tmp_path / "config").read_text()
     assert "Host control-0\n  HostName 10.0.0.10\n  HostKeyAlias control-0\n" in text
     assert "  User dragon\n  IdentityFile /key\n" in text

@@ -103,6 +103,6 @@ def test_any_text_is_an_inventory_or_none(text):
 def test_hosts_that_only_one_side_knows():
     """A host that only the repository or only the containers know is named, with what to type."""
     problems = reconciled.compare(["a", "b"], ["b", "c"], "inventory")
-    assert ["a are", "c are"] == [problem.sentence[:5] for problem in problems]
+    assert ["a is ", "c is "] == [problem.sentence[:5] for problem in problems]
     assert all("osism sync inventory" in problem.remedy for problem in problems)
     assert [] == reconciled.compare(["a"], ["a"], "inventory")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import textwrap
 from typing import TYPE_CHECKING
 from typing import Any
 
@@ -76,7 +77,16 @@ def target_lines(target: Target) -> list[str]:
     ]
     for host in target.hosts:
         roles = [group for group in own if group in host.groups]
-        lines.append(f"  {host.name:<{width}}  {host.address:<15}  {', '.join(roles)} ({len(host.groups)} groups)")
+        own_way = [
+            *([f"user {host.user}"] if host.user else []),
+            *([f"port {host.port}"] if host.port else []),
+            *([f"through {host.jump}"] if host.jump else []),
+        ]
+        way = f"; {', '.join(own_way)}" if own_way else ""
+        lines.append(f"  {host.name:<{width}}  {host.address:<15}  {', '.join(roles)} ({len(host.groups)} groups){way}")
+    if target.left_out:
+        more = f" and {len(target.left_out) - 20} more" if len(target.left_out) > 20 else ""
+        lines += ["", f"not part of the cloud, and not looked at: {', '.join(target.left_out[:20])}{more}"]
     lines += ["", "virtual addresses"]
     lines += [
         f"  {vip.kind:<8}  {vip.address:<15}  {vip.name}{'' if vip.tls else '  (without TLS)'}" for vip in target.vips
@@ -95,8 +105,30 @@ def show_plan(options: argparse.Namespace) -> int:
         return 0
     target = usage.usable_target(options)
     spec = usage.plan_of(options, target)
-    show("\n".join([*plan_lines(spec), *probing_lines(spec, target, usage.rates_from(options))]))
+    told = [*plan_lines(spec), *left_lines(spec, target), *probing_lines(spec, target, usage.rates_from(options))]
+    show("\n".join(told))
     return 0
+
+
+def left_lines(plan: PlanSpec, target: Target) -> list[str]:
+    """Return which expected containers no step replaces, as lines for people: the post-flight suite wants the new tag of each."""
+    left = plans.left_alone(plan, target)
+    if not left:
+        return []
+    by_hosts: dict[tuple[str, ...], list[str]] = {}
+    for container, hosts in sorted(left.items()):
+        by_hosts.setdefault(tuple(hosts), []).append(container)
+    lines = [
+        f"NO STEP REPLACES {len(left)} kinds of the containers that OpenStack {plan.to_release} expects here.",
+        "  The post-flight suite wants the new tag of each and fails for them. Add steps to the plan, or upgrade them after it:",
+    ]
+    for names, containers in sorted(by_hosts.items()):
+        where = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+        lines += textwrap.wrap(
+            f"on {where}: {', '.join(containers)}", 118, initial_indent="  ", subsequent_indent="    ",
+            break_on_hyphens=False, break_long_words=False,
+        )  # fmt: skip
+    return [*lines, ""]
 
 
 def probing_lines(

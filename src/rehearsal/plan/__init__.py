@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from rehearsal.plan.expansion import budget
 from rehearsal.plan.expansion import expand
+from rehearsal.plan.expansion import left_alone
 from rehearsal.plan.reading import bundled
 from rehearsal.plan.reading import find
 from rehearsal.plan.reading import load_plan
@@ -32,6 +33,7 @@ __all__ = [
     "bundled",
     "expand",
     "find",
+    "left_alone",
     "load_plan",
     "sha256",
 ]

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from rehearsal.expected import expected_containers
 from rehearsal.plan.reading import line_of_step
 from rehearsal.plan.reading import plainly
 from rehearsal.plan.reading import unwritable
 from rehearsal.plan.shapes import LONGEST_ID
 from rehearsal.plan.shapes import PLACEHOLDER
+from rehearsal.plan.shapes import SSH_OPTIONS
 from rehearsal.plan.shapes import BudgetSpec
 from rehearsal.plan.shapes import Mistake
 from rehearsal.plan.shapes import PlanError
@@ -54,7 +58,9 @@ def expand(
             continue
         hosts = target.in_group(step.for_each)
         for number, host in enumerate(hosts):
-            one = _filled(step, {**values, "host": host.name, "address": host.address})
+            user = host.user or target.operator_user
+            own = {**values, "operator_user": user, "host": host.name, "address": host.address}
+            one = _filled(step, {**own, "ssh_options": shlex.join(host.detour)}, host.detour)
             occasion = {"first": number == 0, "last": number == len(hosts) - 1, "each": True}[step.migrate_after]
             made_of.append(place)
             steps.append(
@@ -144,12 +150,17 @@ def _unfit(plan: PlanSpec, target: Target, variables: dict[str, str]) -> list[Mi
             )
         if any("{namespace_file}" in part for part in step.command) and not target.namespace_file:
             found.append(
-                Mistake(file, 0, f"Step {step.id} needs the file that sets docker_namespace.", "See `rehearse target`.")
+                Mistake(
+                    file,
+                    0,
+                    f"Step {step.id} sets docker_namespace, and environments/kolla/configuration.yml is not there, or encrypted.",
+                    "Set docker_namespace in a file of its own: environments/kolla/configuration.yml or inventory/group_vars/all/.",
+                )
             )
     return found
 
 
-def _filled(step: StepSpec, values: dict[str, str]) -> StepSpec:
+def _filled(step: StepSpec, values: dict[str, str], ssh_options: tuple[str, ...] = ()) -> StepSpec:
     def fill(text: str) -> str:
         return PLACEHOLDER.sub(lambda found: values.get(found[1], found[0]), text)
 
@@ -157,10 +168,35 @@ def _filled(step: StepSpec, values: dict[str, str]) -> StepSpec:
         update={
             "title": fill(step.title),
             "hold": fill(step.hold),
-            "command": [fill(part) for part in step.command],
+            "command": [
+                word for part in step.command for word in (ssh_options if part == SSH_OPTIONS else (fill(part),))
+            ],
             "hosts": [fill(part) for part in step.hosts],
         }
     )
+
+
+def left_alone(plan: PlanSpec, target: Target) -> dict[str, list[str]]:
+    """Return the containers that the release after the plan expects and that no step gives its tag, with their hosts."""
+    replaced = {
+        (container, host)
+        for step in plan.steps
+        if step.retag
+        for container in step.containers
+        for host in _where(step, target)
+    }
+    release = replace(target.release, openstack=plan.to_release)
+    found: dict[str, list[str]] = {}
+    for each in expected_containers(target, release):
+        if (each.container, each.host) not in replaced:
+            found.setdefault(each.container, []).append(each.host)
+    return found
+
+
+def _where(step: StepSpec, target: Target) -> set[str]:
+    if not step.hosts:
+        return {host.name for host in target.hosts}
+    return {host for name in step.hosts for host in (target.groups.get(name) or (name,))}
 
 
 def budget(plan: PlanSpec, step: StepSpec, service: str) -> BudgetSpec | None:

@@ -17,7 +17,9 @@ CANARIES = "canaries"
 GATES = ("preflight", "inflight", "postflight")
 PLACEHOLDER = re.compile(r"(?<!\{)\{([a-z_]+)\}(?!\})")
 NAMES_FROM_TARGET = ("configuration", "namespace_file", "operator_user", "operator_key")
-NAMES_FROM_HOST = ("host", "address")
+NAMES_FROM_HOST = ("host", "address", "ssh_options")
+SSH_OPTIONS = "{ssh_options}"
+"""As a word of its own in a command: ssh's options for the host's own port and jump host, or no word at all."""
 NAMES_FROM_PLAN = ("from_release", "to_release")
 RESERVED_IDS = {"before": "what came before the first step", "after": "what came after the last step"}
 """Ids that no step may have, and what the report calls so."""
@@ -154,7 +156,8 @@ class Mistake:
     remedy: str
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.sentence} {self.remedy}"
+        where = f"{self.file}:{self.line}" if self.line else self.file
+        return f"{where}: {self.sentence} {self.remedy}"
 
 
 class PlanError(Exception):

@@ -12,12 +12,20 @@ if TYPE_CHECKING:
 _FAMILIES = {socket.AF_INET: 4, socket.AF_INET6: 6}
 
 
+def host_of(url: str) -> str:
+    """Return the host that a URL names; empty if it names none, or is no URL."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+
+
 def addresses_of(target: Target, url: str) -> tuple[str, ...]:
     """Return the numeric addresses behind an endpoint, one of each family at most, IPv4 first; none if nothing resolves.
 
     What the configuration says about a VIP comes before what its name resolves to.
     """
-    host = urlsplit(url).hostname or ""
+    host = host_of(url)
     found: dict[int, str] = {}
     for vip in target.vips:
         if host in {vip.name, vip.address}:

@@ -2,43 +2,56 @@
 
 from __future__ import annotations
 
-import dataclasses
+import os
 from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
 
 from rehearsal import expected
+from rehearsal.redact import redact_text
 from rehearsal.target import catalogue
 from rehearsal.target import clouds
+from rehearsal.target import connection
+from rehearsal.target import files
 from rehearsal.target import inventory
 from rehearsal.target import reconciled
 from rehearsal.target import secrets
 from rehearsal.target import trusted
+from rehearsal.target.hostvars import HostVariables
 from rehearsal.target.model import Host
 from rehearsal.target.model import Problem
 from rehearsal.target.model import Target
 from rehearsal.target.model import Vip
 from rehearsal.target.releases import read_release
 from rehearsal.target.variables import Variables
+from rehearsal.target.variables import printable
 from rehearsal.target.variables import truth
 
 if TYPE_CHECKING:
+    from rehearsal.target.model import Release
     from rehearsal.target.options import Options
 
 DEFAULT_USER = "dragon"
 NEEDED_GROUPS = ("manager", "control", "compute")
 _DOUBT_REMEDY = "Write its value as it is; what is not known is neither passed nor failed."
+_GENERIC_TOO = ("control", "compute", "network", "storage", "monitoring", "manager")
 _SYSTEM_CA = "/etc/ssl/certs/ca-certificates.crt"
 
 
 @dataclass(frozen=True, slots=True)
 class _Repository:
-    """The repository's variables by the layer in which OSISM and kolla read them."""
+    """The variables by the layer in which OSISM and kolla read them.
 
-    generic: Variables
+    `environments` are extra variables for everything, `kolla` what counts for kolla's plays, `written` the same as the
+    repository alone has it: the file to edit is there, also where the manager's containers were asked.
+    """
+
+    environments: Variables
     manager: Variables
     kolla: Variables
+    written: Variables
 
 
 def discover(options: Options) -> Target:
@@ -47,25 +60,26 @@ def discover(options: Options) -> Target:
     root = options.configuration
     read = inventory.read(root / "inventory")
     problems += read.problems
-    repository = _read_repository(root)
-    for variables in (repository.generic, repository.manager, repository.kolla):
-        problems += variables.problems
     effective = reconciled.ask() if options.containers else None
     if effective is not None:
+        problems += effective.problems
         problems += reconciled.compare(read.hosts(), effective.hosts(), str(root / "inventory"))
-    hosts = _hosts(root, read, effective or read, problems)
-    groups = {name: (effective or read).members(name) for name in sorted((effective or read).groups)}
-    for group in NEEDED_GROUPS:
-        if read.groups and not groups.get(group):
-            problems.append(
-                Problem(
-                    f"Group {group} has no host.", str(root / "inventory" / "20-roles"), f"Give [{group}] its hosts."
-                )
-            )
+    known = effective or read
+    own = HostVariables(read, root / "inventory", str(root / "inventory"), problems)
+    of_hosts = own if effective is None else HostVariables(effective, None, reconciled.SOURCE, problems)
+    names, left_out = _part_of_the_cloud(known)
+    groups = {name: known.members(name) for name in sorted(known.groups)}
+    _check_groups(groups, names, root, problems)
+    repository = _read_repository(root, of_hosts, own, _spokesman(groups, names))
+    for variables in (repository.environments, repository.manager, repository.written):
+        problems += variables.problems
+    operator_user = _operator_user(repository, root, problems)
+    hosts = _hosts(root, names, groups, _Layers(of_hosts, repository.environments, operator_user), problems)
     vips = _vips(repository.kolla, root, problems)
     release = read_release(
         repository.manager, repository.kolla, options.interface, problems, containers=options.containers
     )
+    _check_namespaces(hosts, of_hosts, repository, release, problems)
     cloud = clouds.find_cloud(options, problems)
     secrets.remember_secrets(*secrets.files_of(root), cloud.clouds_file, cloud.secure_file)
     enabled = {
@@ -77,16 +91,17 @@ def discover(options: Options) -> Target:
     settings = _settings(
         repository.kolla, enabled, {**release.versions, "openstack_version": release.openstack, "groups": groups}
     )
-    endpoints = catalogue.from_keystone(cloud, problems) if options.online and cloud.auth_url else ()
-    if not endpoints:
+    if not options.online:
         endpoints = catalogue.from_ports(vips, enabled)
+    else:
+        endpoints = catalogue.from_keystone(cloud, problems) if cloud.auth_url else ()
     target = Target(
         configuration=str(root),
         cloud=cloud.name,
         clouds_file=cloud.clouds_file,
         secure_file=cloud.secure_file,
         cacert=cloud.cacert or _cacert(repository.kolla),
-        operator_user=str(repository.generic.resolve("operator_user") or DEFAULT_USER),
+        operator_user=operator_user,
         operator_key=_operator_key(options, problems),
         hosts=hosts,
         groups={name: members for name, members in groups.items() if members},
@@ -95,16 +110,19 @@ def discover(options: Options) -> Target:
         release=release,
         enabled=enabled,
         settings=settings,
-        namespace_file=repository.kolla.file("docker_namespace"),
+        namespace_file=_namespace_file(repository, root),
+        left_out=left_out,
         auth_url=cloud.auth_url,
         api_ports=trusted.ports_of({name: repository.kolla.resolve(name) for name in repository.kolla.values}),
         allowed_endpoints=trusted.checked(options.allowed_endpoints, problems),
     )
     # What comes from keystone is not the configuration: a token goes only to addresses that the operator wrote down.
     endpoints = trusted.sorted_out(endpoints, trusted.trust_of(target), problems)
+    if options.online:
+        catalogue.check_against_vips(endpoints, vips, target.allowed_endpoints, problems)
     where = str(root / "environments" / "kolla" / "configuration.yml")
     told = [Problem(each, where, _DOUBT_REMEDY, severity="warning") for each in expected.doubts(target)]
-    return dataclasses.replace(target, endpoints=endpoints, problems=_unique([*problems, *told]))
+    return replace(target, endpoints=endpoints, problems=_unique([*problems, *told]))
 
 
 def _settings(kolla: Variables, enabled: dict[str, bool], extra: dict[str, Any]) -> dict[str, bool | int | str | None]:
@@ -123,98 +141,224 @@ def _settings(kolla: Variables, enabled: dict[str, bool], extra: dict[str, Any])
 
 
 def _unique(problems: list[Problem]) -> tuple[Problem, ...]:
-    return tuple(dict.fromkeys(problems))
+    """Return each problem once, fit for a terminal: what a file says may hold escapes, and a URL a password."""
+    return tuple(
+        dict.fromkeys(
+            replace(each, sentence=redact_text(printable(each.sentence)), file=printable(each.file))
+            for each in problems
+        )
+    )
 
 
-def _read_repository(root: Path) -> _Repository:
-    environments = root / "environments"
-    generic = Variables()
-    group_vars = root / "inventory" / "group_vars"
-    for path in _all_files(group_vars):
-        generic.layer(path)
-    generic.layer(environments / "configuration.yml")
-    manager = Variables()
-    manager.layer(environments / "manager" / "configuration.yml", required=True)
-    kolla = Variables(dict(generic.values), dict(generic.files))
-    kolla.layer(environments / "kolla" / "images.yml")
-    kolla.layer(environments / "kolla" / "configuration.yml", required=True)
-    return _Repository(generic, manager, kolla)
+def _part_of_the_cloud(known: inventory.Inventory) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the hosts that OSISM runs the cloud on, and the others: switches, spare servers and the like.
+
+    Part of the cloud is what is in a group that OSISM's own inventory knows; `ungrouped` and a site's own groups are not.
+    """
+    brought = inventory.default_groups().groups
+    ours = {*brought, *(child for group in brought.values() for child in group.children)}
+    inside = {host for group in ours for host in known.members(group)}
+    hosts = known.hosts()
+    return tuple(host for host in hosts if host in inside), tuple(host for host in hosts if host not in inside)
 
 
-def _all_files(group_vars: Path) -> list[Path]:
-    """Return the variable files that apply to all hosts: `all.yml`, or everything in `all/`, in Ansible's order."""
-    single = [group_vars / name for name in ("all", "all.yml", "all.yaml") if (group_vars / name).is_file()]
-    many = sorted((group_vars / "all").glob("*.y*ml")) if (group_vars / "all").is_dir() else []
-    return single + many
+def _check_groups(
+    groups: dict[str, tuple[str, ...]], names: tuple[str, ...], root: Path, problems: list[Problem]
+) -> None:
+    roles = str(root / "inventory" / "20-roles")
+    if not names:
+        if not any(problem.severity == "error" for problem in problems):
+            problems.append(
+                Problem(
+                    "The inventory has no host of the cloud.", roles,
+                    "Give the groups their hosts; where they come from NetBox, run this where the manager's containers can be "
+                    "asked (without --files-only).",
+                )
+            )  # fmt: skip
+        return
+    problems.extend(
+        Problem(f"Group {group} has no host.", roles, f"Give [{group}] its hosts.")
+        for group in NEEDED_GROUPS
+        if not groups.get(group)
+    )
+    strangers = sorted(
+        {host for group in _GENERIC_TOO for host in groups.get(group, ())} - {*groups.get("generic", ())}
+    )
+    if strangers:
+        more = f" and {len(strangers) - 10} more" if len(strangers) > 10 else ""
+        problems.append(
+            Problem(
+                f"{', '.join(strangers[:10])}{more} {'is' if len(strangers) == 1 else 'are'} not in group generic; "
+                "OSISM runs common (cron, kolla_toolbox, fluentd) and much else on generic only.",
+                roles,
+                "Put the host into [generic] too.",
+                severity="warning",
+            )
+        )
 
 
-def _host_files(root: Path, name: str) -> list[Path]:
-    directory = root / "inventory" / "host_vars"
-    single = [
-        directory / f"{name}{suffix}" for suffix in (".yml", ".yaml") if (directory / f"{name}{suffix}").is_file()
-    ]
-    many = sorted((directory / name).rglob("*.y*ml")) if (directory / name).is_dir() else []
-    return single + many
+def _spokesman(groups: dict[str, tuple[str, ...]], names: tuple[str, ...]) -> str:
+    """Return the host whose variables stand for the cloud where one value is wanted: the first control node."""
+    candidates = (host for group in ("control", "manager", "generic") for host in groups.get(group, ()))
+    return next((host for host in candidates if host in names), next(iter(names), ""))
+
+
+def _read_repository(root: Path, of_hosts: HostVariables, own: HostVariables, host: str) -> _Repository:
+    environments = Variables()
+    environments.layer(root / "environments" / "configuration.yml")
+    manager = Variables(dict(environments.values), dict(environments.files), hidden=list(environments.hidden))
+    manager.layer(root / "environments" / "manager" / "configuration.yml", required=True, vault="error")
+    extra = Variables(dict(environments.values), dict(environments.files), hidden=list(environments.hidden))
+    extra.layer(root / "environments" / "kolla" / "images.yml")
+    extra.layer(root / "environments" / "kolla" / "configuration.yml", required=True, vault="error")
+    kolla, written = (each.of(host) if host else each.of_all() for each in (of_hosts, own))
+    for variables in (kolla, written):
+        variables.over(extra)
+    written.problems = extra.problems
+    return _Repository(environments, manager, kolla, written)
+
+
+def _operator_user(repository: _Repository, root: Path, problems: list[Problem]) -> str:
+    kolla = repository.kolla
+    file = kolla.file("operator_user") or str(root / "environments" / "configuration.yml")
+    if obstacle := kolla.obstacle("operator_user"):
+        problems.append(Problem(f"operator_user {obstacle}.", file, "Write the name of the operator's user."))
+    return connection.user_or_default(kolla.text("operator_user"), DEFAULT_USER, file, problems)
+
+
+def _namespace_file(repository: _Repository, root: Path) -> str:
+    """Return the file in which a plan sets docker_namespace; empty if there is none that could be edited.
+
+    Where nobody sets it, or not in YAML, that is kolla's own configuration: what stands there comes over the rest.
+    """
+    home = root / "environments" / "kolla" / "configuration.yml"
+    file = repository.written.file("docker_namespace")
+    if file and Path(file).suffix in {".yml", ".yaml"} and Path(file).name != "images.yml":
+        return file
+    return "" if str(home) in repository.written.hidden or not files.is_file(home) else str(home)
+
+
+def _check_namespaces(
+    hosts: tuple[Host, ...], of_hosts: HostVariables, repository: _Repository, release: Release, problems: list[Problem]
+) -> None:
+    """One namespace is expected for all hosts; a host that has another one is told."""
+    if "environments" in Path(repository.kolla.file("docker_namespace")).parts[-3:]:
+        return  # an extra variable: it is the same for all
+    extra = {"openstack_version": release.openstack}
+    others: dict[str, list[str]] = {}
+    for host in hosts:
+        found = of_hosts.of(host.name).text("docker_namespace", extra)
+        if found and found != release.namespace:
+            others.setdefault(found, []).append(host.name)
+    for found, names in sorted(others.items()):
+        problems.append(
+            Problem(
+                f"docker_namespace is {found} on {', '.join(names[:10])}, and {release.namespace} elsewhere.",
+                of_hosts.of(names[0]).file("docker_namespace"),
+                "Set it once for all hosts: rehearse expects all images in one namespace.",
+                severity="warning",
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Layers:
+    """What a host's connection is worked out from."""
+
+    of_hosts: HostVariables
+    environments: Variables
+    operator_user: str
 
 
 def _hosts(
-    root: Path, read: inventory.Inventory, effective: inventory.Inventory, problems: list[Problem]
+    root: Path, names: tuple[str, ...], groups: dict[str, tuple[str, ...]], layers: _Layers, problems: list[Problem]
 ) -> tuple[Host, ...]:
     membership: dict[str, list[str]] = {}
-    for group in sorted(effective.groups):
-        for name in effective.members(group):
+    for group, members in groups.items():
+        for name in members:
             membership.setdefault(name, []).append(group)
     hosts: list[Host] = []
-    addresses: dict[str, str] = {}
-    for name in read.hosts():
-        variables = Variables()
-        for path in _host_files(root, name):
-            variables.layer(path)
-        problems += variables.problems
-        given: dict[str, Any] = dict(read.host_variables.get(name, {}))
-        address = variables.resolve("ansible_host", given) or given.get("ansible_host") or ""
-        if not address:
+    holders: dict[str, str] = {}
+    for name in names:
+        variables = layers.of_hosts.of(name)
+        variables.over(layers.environments)
+        where = str(root / "inventory" / "host_vars" / f"{name}.yml")
+        user = "" if variables.text("operator_user") in {"", layers.operator_user} else variables.text("operator_user")
+        found = connection.connection_of(name, variables, "", problems, where)
+        user = found.user or connection.user_or_default(user, "", where, problems)
+        holder = holders.setdefault(f"{found.address} {found.port} {found.jump}", name)
+        if holder != name:
             problems.append(
                 Problem(
-                    f"Host {name} has no ansible_host; its name is used as its address.",
-                    str(root / "inventory" / "host_vars" / f"{name}.yml"),
-                    "Set ansible_host.",
-                    severity="warning",
-                )
-            )
-        elif address in addresses:
-            problems.append(
-                Problem(
-                    f"Hosts {addresses[address]} and {name} have the same address {address}.",
+                    f"Hosts {holder} and {name} have the same address {found.address}.",
                     str(root / "inventory" / "host_vars"),
                     "Correct ansible_host of one of them.",
                 )
             )
-        addresses[address or name] = name
-        hosts.append(Host(name, str(address or name), tuple(membership.get(name, ()))))
+        own_user = "" if user == layers.operator_user else user
+        hosts.append(Host(name, found.address, tuple(membership.get(name, ())), own_user, found.port, found.jump))
     return tuple(hosts)
 
 
 def _vips(kolla: Variables, root: Path, problems: list[Problem]) -> tuple[Vip, ...]:
     file = str(root / "environments" / "kolla" / "configuration.yml")
-    internal = str(kolla.resolve("kolla_internal_vip_address") or "")
-    external = str(kolla.resolve("kolla_external_vip_address") or internal)
+    before = len(problems)
+    internal = _vip_address(kolla, "kolla_internal_vip_address", file, problems)
+    external = _vip_address(kolla, "kolla_external_vip_address", file, problems) or internal
     if not internal:
-        problems.append(
-            Problem("kolla_internal_vip_address is not set.", file, "Set it to the internal VIP of the cloud.")
-        )
+        if kolla.hidden and not any(each.severity == "error" for each in problems):
+            sentence = f"kolla_internal_vip_address is in no file that can be read ({kolla.hidden[0]} cannot be)."
+            problems.append(Problem(sentence, file, "Set it there, or give a decrypted copy: --configuration DIR."))
+        if len(problems) == before and not kolla.hidden:
+            problems.append(
+                Problem("kolla_internal_vip_address is not set.", file, "Set it to the internal VIP of the cloud.")
+            )
         return ()
-    internal_name = str(kolla.resolve("kolla_internal_fqdn") or internal)
-    external_name = str(kolla.resolve("kolla_external_fqdn") or (internal_name if external == internal else external))
+    internal_name = _vip_name(kolla, "kolla_internal_fqdn", internal, problems)
+    external_name = _vip_name(
+        kolla, "kolla_external_fqdn", internal_name if external == internal else external, problems
+    )
+    flags = {"kolla_enable_tls_internal": False, "kolla_enable_tls_external": True}
+    for name, default in flags.items():
+        if obstacle := kolla.obstacle(name):
+            problems.append(Problem(f"{name} {obstacle}.", kolla.file(name) or file, "Write yes or no."))
+        flags[name] = kolla.flag(name, default=default)
     return (
-        Vip("internal", internal, internal_name, kolla.flag("kolla_enable_tls_internal", default=False)),
-        Vip("external", external, external_name, kolla.flag("kolla_enable_tls_external", default=True)),
+        Vip("internal", internal, internal_name, flags["kolla_enable_tls_internal"]),
+        Vip("external", external, external_name, flags["kolla_enable_tls_external"]),
     )
 
 
+def _vip_address(kolla: Variables, name: str, file: str, problems: list[Problem]) -> str:
+    text, obstacle = kolla.text(name), kolla.obstacle(name)
+    address = connection.address_of(text)
+    if obstacle or (text and not address):
+        problems.append(
+            Problem(
+                f"{name} {obstacle or f'is {text[:80]!r}, which is no IP address'}.",
+                kolla.file(name) or file,
+                "Write the address as it is.",
+            )
+        )
+    return address
+
+
+def _vip_name(kolla: Variables, name: str, address: str, problems: list[Problem]) -> str:
+    text, obstacle = kolla.text(name), kolla.obstacle(name)
+    bare = connection.address_of(text) or text
+    if obstacle or (text and not connection.is_host_name(bare)):
+        problems.append(
+            Problem(
+                f"{name} {obstacle or f'is {text[:80]!r}, which is no name of a host'}.", kolla.file(name),
+                "Write the name as it is.",
+            )
+        )  # fmt: skip
+        return address
+    return bare or address
+
+
 def _cacert(kolla: Variables) -> str:
-    named = str(kolla.resolve("openstack_cacert") or "")
-    return next((path for path in (named, _SYSTEM_CA) if path and Path(path).is_file()), "")
+    return next((path for path in (kolla.text("openstack_cacert"), _SYSTEM_CA) if path and files.is_file(path)), "")
 
 
 def _operator_key(options: Options, problems: list[Problem]) -> str:
@@ -231,11 +375,8 @@ def _operator_key(options: Options, problems: list[Problem]) -> str:
             Path(f"/home/{DEFAULT_USER}/.ssh/id_rsa"),
         ]
     for path in candidates:
-        try:
-            with path.open("rb"):
-                return str(path)
-        except OSError:
-            continue
+        if files.is_file(path) and os.access(path, os.R_OK):
+            return str(path)
     problems.append(
         Problem(
             "The operator's SSH key was not found or cannot be read.",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+from rehearsal.target import files
+
 _ASK_S = 10.0
 
 
@@ -15,10 +17,7 @@ def public_key_of(private: str) -> str:
     """
     if not private:
         return ""
-    try:
-        beside = Path(f"{private}.pub").read_text().strip()
-    except (OSError, UnicodeDecodeError):
-        beside = ""
+    beside = (files.peek(Path(f"{private}.pub")) or "").strip()
     if _is_public(beside):
         return beside
     try:

@@ -34,11 +34,23 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A host of the inventory. `address` is where SSH reaches it; `groups` are all groups it is in, sorted."""
+    """A host of the inventory. `address` is where SSH reaches it; `groups` are all groups it is in, sorted.
+
+    `user`, `port` and `jump` are of its SSH connection; empty or 0: as for every host.
+    """
 
     name: str
     address: str
     groups: tuple[str, ...]
+    user: str = ""
+    port: int = 0
+    jump: str = ""
+
+    @property
+    def detour(self) -> tuple[str, ...]:
+        """The options of ssh for the host's own port and jump host; none where it has none."""
+        port, jump = ("-p", str(self.port)) if self.port else (), ("-J", self.jump) if self.jump else ()
+        return (*port, *jump)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +115,7 @@ class Target:
     auth_url: str = ""  # as clouds.yaml has it
     api_ports: tuple[int, ...] = ()  # of APIs, where the configuration sets them
     allowed_endpoints: tuple[str, ...] = ()  # where the operator lets tokens go besides (see `trusted`)
+    left_out: tuple[str, ...] = ()  # hosts of the inventory that are no part of the cloud; nobody looks at them
     problems: tuple[Problem, ...] = ()
 
     @property
@@ -144,7 +157,8 @@ class Target:
     def from_dict(cls, data: dict[str, Any]) -> Self:
         """Rebuild a target from `to_dict`; unknown keys are ignored, so that older recordings stay readable."""
         known = _known(cls, data)
-        known["hosts"] = tuple(Host(h["name"], h["address"], tuple(h["groups"])) for h in data.get("hosts", ()))
+        known["hosts"] = tuple(Host(**{**_known(Host, h), "groups": tuple(h["groups"])}) for h in data.get("hosts", ()))
+        known["left_out"] = tuple(data.get("left_out", ()))
         known["groups"] = {name: tuple(members) for name, members in data.get("groups", {}).items()}
         known["vips"] = tuple(Vip(**_known(Vip, vip)) for vip in data.get("vips", ()))
         known["endpoints"] = tuple(Endpoint(**_known(Endpoint, e)) for e in data.get("endpoints", ()))

@@ -26,6 +26,7 @@ class Options:
     configuration: Path = DEFAULT_CONFIGURATION
     interface: Path = DEFAULT_INTERFACE
     clouds: Path | None = None
+    secure: Path | None = None
     os_cloud: str = ""
     key: Path | None = None
     online: bool = True
@@ -73,6 +74,7 @@ def from_arguments(arguments: argparse.Namespace, environ: Mapping[str, str] = o
         configuration=Path(arguments.configuration).absolute() if arguments.configuration else base.configuration,
         interface=Path(arguments.interface).absolute() if arguments.interface else base.interface,
         clouds=Path(arguments.clouds).absolute() if arguments.clouds else base.clouds,
+        secure=base.secure,
         os_cloud=arguments.os_cloud or base.os_cloud,
         key=Path(arguments.key).absolute() if arguments.key else base.key,
         online=base.online and not arguments.offline,
@@ -92,6 +94,7 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Options:
         configuration=path("REHEARSE_CONFIGURATION") or DEFAULT_CONFIGURATION,
         interface=path("REHEARSE_INTERFACE") or DEFAULT_INTERFACE,
         clouds=path("REHEARSE_CLOUDS", "OS_CLIENT_CONFIG_FILE"),
+        secure=path("REHEARSE_SECURE", "OS_CLIENT_SECURE_FILE"),
         os_cloud=environ.get("OS_CLOUD", ""),
         key=path("REHEARSE_KEY"),
         online=environ.get("REHEARSE_OFFLINE", "") == "",
@@ -108,6 +111,8 @@ def as_environment(options: Options) -> dict[str, str]:
     }
     if options.clouds:
         environment["REHEARSE_CLOUDS"] = str(options.clouds)
+    if options.secure:
+        environment["REHEARSE_SECURE"] = str(options.secure)
     if options.os_cloud:
         environment["OS_CLOUD"] = options.os_cloud
     if options.key:

@@ -1,7 +1,8 @@
 """The inventory as the manager's containers have it: what `osism apply` really uses, if it can be asked.
 
-It is asked because the repository alone does not know what OSISM's images add, nor whether it was reconciled since it was
-changed. Nothing is lost if it cannot be asked: the repository's files over OSISM's defaults stand in for it.
+Where it can be had it is the truth, for hosts and for their variables: the repository alone does not know what NetBox and
+OSISM's images add, nor whether it was reconciled since it was changed. Nothing is lost if it cannot be asked: the
+repository's files over OSISM's defaults stand in for it.
 """
 
 from __future__ import annotations
@@ -9,20 +10,21 @@ from __future__ import annotations
 import shutil
 import subprocess
 from typing import TYPE_CHECKING
-from typing import Any
 
-import yaml
-
-from rehearsal.target.inventory import Group
+from rehearsal.target.connection import CONTAINERS
 from rehearsal.target.inventory import Inventory
+from rehearsal.target.inventory import parse_data
 from rehearsal.target.model import Problem
+from rehearsal.target.variables import parse_large
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _CONTAINERS = ("osismclient", "kolla-ansible", "osism-ansible")
 _PATH = "/ansible/inventory/hosts.yml"
+SOURCE = CONTAINERS
 _ASK_TIMEOUT_S = 30
+_MOST_NAMED = 10
 
 
 def ask() -> Inventory | None:
@@ -50,52 +52,39 @@ def ask() -> Inventory | None:
 
 
 def parse(text: str) -> Inventory | None:
-    """Read an Ansible YAML inventory: its groups, children and hosts. None if it is none."""
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    try:
-        data = yaml.load(text, Loader=_tolerant(loader))  # noqa: S506 - a safe loader that ignores unknown tags
-    except (yaml.YAMLError, ValueError, RecursionError):
-        return None
+    """Read an Ansible YAML inventory: its groups, children, hosts and variables. None if it is none."""
+    data = parse_large(text)
     if not isinstance(data, dict) or not isinstance(data.get("all"), dict):
         return None
-    inventory = Inventory()
-    _read_group(inventory, "all", data["all"])
-    inventory.groups.pop("all", None)
+    inventory = parse_data({"all": data["all"]}, SOURCE)
+    everything = inventory.groups.get("all")
+    if everything is not None and not everything.variables and not everything.hosts:
+        del inventory.groups["all"]
     return inventory if inventory.hosts() else None
-
-
-def _tolerant(loader: Any) -> Any:
-    class Tolerant(loader):  # type: ignore[misc]
-        """`!vault` and other tags of Ansible stand for values that are not needed here."""
-
-    Tolerant.add_multi_constructor("!", lambda _loader, _suffix, _node: None)
-    return Tolerant
-
-
-def _read_group(inventory: Inventory, name: str, content: Any) -> None:
-    group = inventory.groups.setdefault(name, Group(files=[_PATH]))
-    if not isinstance(content, dict):
-        return
-    hosts = content.get("hosts")
-    if isinstance(hosts, dict):
-        group.hosts = list(dict.fromkeys([*group.hosts, *map(str, hosts)]))
-    children = content.get("children")
-    if isinstance(children, dict):
-        group.children = list(dict.fromkeys([*group.children, *map(str, children)]))
-        for child, inner in children.items():
-            _read_group(inventory, str(child), inner)
 
 
 def compare(repository: Iterable[str], reconciled: Iterable[str], file: str) -> list[Problem]:
     """Return a problem if the repository and the manager's containers do not know the same hosts."""
     mine, theirs = set(repository), set(reconciled)
     problems = []
-    for hosts, sentence in (
-        (sorted(mine - theirs), "are in the repository, but the manager's containers do not know them"),
-        (sorted(theirs - mine), "are known to the manager's containers, but the repository does not have them"),
+    for hosts, sentence, remedy in (
+        (
+            sorted(mine - theirs),
+            "in the repository, but the manager's containers do not know them",
+            "Run `osism sync inventory`.",
+        ),
+        (
+            sorted(theirs - mine),
+            "known to the manager's containers only, not to the repository, and part of the cloud",
+            "Nothing to do if they come from NetBox; if they were removed, run `osism sync inventory`.",
+        ),
     ):
         if hosts:
+            more = f" and {len(hosts) - _MOST_NAMED} more" if len(hosts) > _MOST_NAMED else ""
+            named = ", ".join(hosts[:_MOST_NAMED])
             problems.append(
-                Problem(f"{', '.join(hosts)} {sentence}.", file, "Run `osism sync inventory`.", severity="warning")
+                Problem(
+                    f"{named}{more} {'is' if len(hosts) == 1 else 'are'} {sentence}.", file, remedy, severity="warning"
+                )
             )
     return problems

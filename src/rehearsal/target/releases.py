@@ -12,10 +12,10 @@ import subprocess
 from typing import TYPE_CHECKING
 from typing import Any
 
-import yaml
-
+from rehearsal.target import files
 from rehearsal.target.model import Problem
 from rehearsal.target.model import Release
+from rehearsal.target.variables import parse_yaml
 from rehearsal.target.variables import read_yaml
 
 if TYPE_CHECKING:
@@ -23,23 +23,29 @@ if TYPE_CHECKING:
 
     from rehearsal.target.variables import Variables
 
+NAMESPACE_HOME = "environments/kolla/configuration.yml"
+"""Where OSISM's release notes have docker_namespace set: what stands there is an extra variable, and comes over the rest."""
 VERSIONS = "versions/kolla-ansible.yml"
 _ASK_TIMEOUT_S = 20
-_OPENSTACK_OF_OSISM = {"7": "2023.2", "8": "2024.1", "9": "2024.2", "10": "2025.1"}
+_OPENSTACK_OF_OSISM = {"7": "2023.2", "8": "2024.1", "9": "2024.2", "10": "2025.1", "11": "2026.1"}
+_FIRST_WITH_NAMESPACE = 9
+_FIRST_WITH_OWN_REGISTRY = (9, 4)
+"""Since osism/defaults v0.20250927.0 images come from registry.osism.tech/kolla, before from quay.io/osism."""
 _FIRST_WITH_OWN_NAMESPACE = 10
 
 
 def read_versions(interface: Path, problems: list[Problem], *, containers: bool = True) -> tuple[dict[str, Any], str]:
     """Return the versions file's content and where it was found: the interface directory, or the containers that have it."""
     path = interface / VERSIONS
-    if path.exists():
-        return read_yaml(path, problems), str(path)
+    before = len(problems)
+    if files.kind(path, problems) or len(problems) > before:
+        return (read_yaml(path, problems), str(path)) if len(problems) == before else ({}, str(path))
     for container in ("osismclient", "kolla-ansible") if containers else ():
         text = _from_container(container)
         if text:
             where = f"{container}:/interface/{VERSIONS}"
-            data = yaml.safe_load(text)
-            return (data if isinstance(data, dict) else {}), where
+            data = parse_yaml(text, where, problems)
+            return ({str(key): value for key, value in data.items()} if isinstance(data, dict) else {}), where
     problems.append(
         Problem(
             "The versions of the cloud's images are not known: neither the file nor a running kolla-ansible container has them.",
@@ -63,7 +69,7 @@ def _from_container(container: str) -> str:
             check=False,
             stdin=subprocess.DEVNULL,
         )
-    except (OSError, subprocess.TimeoutExpired):
+    except (OSError, subprocess.TimeoutExpired, UnicodeDecodeError):
         return ""
     return done.stdout if done.returncode == 0 else ""
 
@@ -73,8 +79,14 @@ def read_release(
 ) -> Release:
     """Return the claimed release, and put what is missing or contradicts itself among the problems."""
     versions, source = read_versions(interface, problems, containers=containers)
-    osism = _text(manager.resolve("manager_version"))
-    if not osism:
+    osism = manager.text("manager_version")
+    if obstacle := manager.obstacle("manager_version"):
+        problems.append(
+            Problem(
+                f"manager_version {obstacle}.", manager.file("manager_version"), "Write the OSISM release as it is."
+            )
+        )
+    elif not osism and not manager.hidden:
         problems.append(
             Problem(
                 "manager_version is not set.",
@@ -93,20 +105,10 @@ def read_release(
                 severity="warning" if openstack else "error",
             )
         )
+    elif osism:
+        _check_agreement(osism, openstack, source, problems)
     _check_pins(manager, osism, problems)
-    registry = _text(kolla.resolve("docker_registry_kolla")) or "registry.osism.tech"
-    namespace = _text(kolla.resolve("docker_namespace", {"openstack_version": openstack}))
-    if not namespace:
-        namespace = "kolla"
-        problems.append(
-            Problem(
-                "docker_namespace is not set; OSISM's default `kolla` is assumed.",
-                "inventory/group_vars/all/kolla.yml",
-                "Set docker_namespace as the release notes of the OSISM release say.",
-                severity="warning",
-            )
-        )
-    _check_namespace(osism, openstack, namespace, kolla.file("docker_namespace"), problems)
+    registry, namespace = _where_images_lie(kolla, osism, openstack, problems)
     tags = {
         name: _text(value)
         for name, value in versions.items()
@@ -116,7 +118,76 @@ def read_release(
 
 
 def _text(value: Any) -> str:
-    return "" if value is None else str(value).strip()
+    text = "" if value is None else str(value).strip()
+    return text if text.isprintable() else ""
+
+
+def _check_agreement(osism: str, openstack: str, source: str, problems: list[Problem]) -> None:
+    """The repository names an OSISM release, the manager's containers an OpenStack release: do they belong together."""
+    meant = _OPENSTACK_OF_OSISM.get(osism.split(".", maxsplit=1)[0], "") if re.match(r"\d+\.", osism) else ""
+    if meant and openstack != meant:
+        problems.append(
+            Problem(
+                f"The repository says manager_version {osism}, which comes with OpenStack {meant}, "
+                f"but the manager has the versions of OpenStack {openstack}.",
+                source or "environments/manager/configuration.yml",
+                "If the manager was not updated yet, the plan does it; else correct manager_version.",
+                severity="warning",
+            )
+        )
+
+
+def _where_images_lie(kolla: Variables, osism: str, openstack: str, problems: list[Problem]) -> tuple[str, str]:
+    """Return registry and namespace of the images: as configured, else as this OSISM release has them by default."""
+    usual = _defaults(osism)
+    extra = {"openstack_version": openstack}
+    found = []
+    for name, default in zip(("docker_registry_kolla", "docker_namespace"), usual, strict=True):
+        if obstacle := kolla.obstacle(name, extra):
+            problems.append(
+                Problem(
+                    f"{name} {obstacle}.",
+                    kolla.file(name),
+                    "Write it as it is, or run this where the manager's containers can be asked (without --files-only).",
+                )
+            )
+        found.append(kolla.text(name, extra) or default)
+    registry, namespace = found
+    if kolla.values.get("docker_namespace") is None:
+        _tell_default(osism, openstack, f"{registry}/{namespace}", kolla.hidden, problems)
+    else:
+        _check_namespace(osism, openstack, namespace, kolla.file("docker_namespace"), problems)
+    return registry, namespace
+
+
+def _version(osism: str) -> tuple[int, ...]:
+    """Return what orders OSISM's releases; `latest` and whatever else is no number comes last."""
+    parts = re.match(r"(\d{1,4})\.(\d{1,4})", osism)
+    return (int(parts[1]), int(parts[2])) if parts else (9999,)
+
+
+def _defaults(osism: str) -> tuple[str, str]:
+    """Return registry and namespace where nobody sets them (osism/defaults, all/099-kolla.yml)."""
+    return ("quay.io", "osism") if _version(osism) < _FIRST_WITH_OWN_REGISTRY else ("registry.osism.tech", "kolla")
+
+
+def _tell_default(osism: str, openstack: str, images: str, hidden: list[str], problems: list[Problem]) -> None:
+    """Before OSISM 9 nobody had to set a namespace; since then the release notes tell every operator to."""
+    if _version(osism) < (_FIRST_WITH_NAMESPACE,) and not hidden:
+        return
+    wanted = f"kolla/release/{openstack}" if _version(osism) >= (_FIRST_WITH_OWN_NAMESPACE,) else "kolla/release"
+    stable = re.match(r"\d", osism)
+    problems.append(
+        Problem(
+            f"docker_namespace is not set{f' in any file that can be read ({hidden[0]} cannot be)' if hidden else ''}; "
+            f"the default of OSISM {osism or '(unset)'} is taken: {images}.",
+            NAMESPACE_HOME,
+            f"Set docker_namespace: {wanted} there, as the release notes say."
+            if stable
+            else "Nothing to do if the images come from there.",
+            severity="warning",
+        )
+    )
 
 
 def _check_pins(manager: Variables, osism: str, problems: list[Problem]) -> None:
@@ -140,12 +211,14 @@ def _check_namespace(osism: str, openstack: str, namespace: str, file: str, prob
     major = re.match(r"(\d+)\.", osism)
     if not major or not namespace.startswith("kolla"):
         return  # `latest`, or a site's own mirror: nothing can be said
+    if int(major[1]) < _FIRST_WITH_NAMESPACE:
+        return
     expected = f"kolla/release/{openstack}" if int(major[1]) >= _FIRST_WITH_OWN_NAMESPACE else "kolla/release"
     if namespace != expected:
         problems.append(
             Problem(
                 f"docker_namespace is {namespace}, but images of OSISM {osism} with OpenStack {openstack} lie in {expected}.",
-                file or "inventory/group_vars/all/kolla.yml",
+                file or NAMESPACE_HOME,
                 f"Set docker_namespace: {expected}, then run `osism sync inventory`.",
                 severity="warning",
             )

@@ -9,13 +9,14 @@ from typing import Any
 import yaml
 
 from rehearsal import redact
-from rehearsal.target.variables import read_yaml
+from rehearsal.target import files
+from rehearsal.target.variables import parse_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _FILES_MOST = 200
-_BYTES_MOST = 4 << 20
+_LONGEST = 4 << 20
 _PATTERNS = ("environments/secrets*.y*ml", "environments/*/secrets*.y*ml", "environments/*/configuration*.y*ml",
              "environments/configuration*.y*ml", "inventory/group_vars/**/*.y*ml", "inventory/host_vars/**/*.y*ml")  # fmt: skip
 _NO_SECRETS = ("_user", "username", "_username", "_uuid", "fsid", "public_key", "_host", "_url", "_port", "_enabled")
@@ -27,48 +28,49 @@ def files_of(configuration: Path) -> list[str]:
     return [str(path) for path in found][:_FILES_MOST]
 
 
-def remember_secrets(*files: str) -> None:
+def remember_secrets(*paths: str) -> None:
     """Make every secret in these YAML files disappear from whatever is written from now on.
 
     Of a `secrets.yml` these are all values, of another file those whose names say so. What cannot be read, or is shut in a
     vault, is passed over: it cannot be told by this process either.
     """
-    for file in filter(None, files):
+    for file in filter(None, paths):
         path = Path(file)
-        if _is_small_file(path):
+        text = files.without_mark(files.peek(path) or "")
+        if len(text) <= _LONGEST:
             every = path.name.startswith("secrets")
-            for data in (read_yaml(path, []), _as_written(path)):
+            for data in (parse_yaml(text, file, []), _as_written(text)):
                 redact.remember(*_secrets(data, every=every))
 
 
-def _is_small_file(path: Path) -> bool:
+def _as_written(text: str) -> Any:
+    """Return a YAML text with every value as it is written: a password of digits is a number else, and 0123 is 83."""
     try:
-        return path.is_file() and path.stat().st_size <= _BYTES_MOST
-    except OSError:
-        return False
-
-
-def _as_written(path: Path) -> Any:
-    """Return the data with every scalar as it stands there: a password of digits is a number to YAML."""
-    try:
-        return yaml.load(path.read_text(), Loader=yaml.BaseLoader)  # noqa: S506 - makes texts, lists and mappings only
-    except (OSError, ValueError, RecursionError, yaml.YAMLError):
+        return yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506 - makes texts, lists and mappings only
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError, OverflowError, AttributeError):
         return None
 
 
-def _secrets(value: Any, key: str = "", *, every: bool) -> Iterator[str]:
-    if isinstance(value, dict):
-        for name, item in value.items():
-            yield from _secrets(item, str(name), every=every)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _secrets(item, key, every=every)
-    elif (
-        isinstance(value, str | int | float)
-        and not isinstance(value, bool)
-        and _is_secret(str(value), key, every=every)
-    ):
-        yield str(value)
+def _secrets(value: Any, *, every: bool) -> Iterator[str]:
+    """Yield the secrets below a value, each part of it once: aliases may lead round in circles."""
+    waiting: list[tuple[str, Any]] = [("", value)]
+    seen: set[tuple[str, int]] = set()
+    while waiting:
+        key, item = waiting.pop()
+        if isinstance(item, dict | list):
+            if (key, id(item)) not in seen:
+                seen.add((key, id(item)))
+                waiting += (
+                    [(str(name), each) for name, each in item.items()]
+                    if isinstance(item, dict)
+                    else [(key, each) for each in item]
+                )
+        elif (
+            isinstance(item, str | int | float)
+            and not isinstance(item, bool)
+            and _is_secret(str(item), key, every=every)
+        ):
+            yield str(item)
 
 
 def _is_secret(value: str, key: str, *, every: bool) -> bool:
