@@ -22,6 +22,7 @@ from rehearsal.report import render
 from rehearsal.results import Budget
 from rehearsal.results import Length
 from rehearsal.results import Loss
+from rehearsal.stretch import step
 from rehearsal.verdict import Outcome
 from tests.report import made
 
@@ -101,7 +102,7 @@ def test_a_loss_has_one_text_in_the_suite_in_junit_and_on_the_page(longest, tota
     """The suite's claim, the case of a CI system and the cell of the matrix have the same digits for the same lengths."""
     assume(longest.certain_ns and total.certain_ns)
     budget = Budget(round(budget_s * S), None, None, "contract")
-    loss = Loss("nova", "nova", "down", 2, longest, total, 100, 3, 50, 0, budget, Outcome.FAIL, "why")
+    loss = Loss(step("nova"), "nova", "down", 2, longest, total, 100, 3, 50, 0, budget, Outcome.FAIL, "why")
     claim = losses.within_budget([loss], "nova", "nova", "down")
     cell = matrix.shown(loss)
     assert cell.longest is not None
@@ -118,7 +119,9 @@ def test_a_loss_has_one_text_in_the_suite_in_junit_and_on_the_page(longest, tota
 def test_an_upper_bound_is_never_rounded_down_on_the_page(tmp_path):
     """The whole rendered page shows 10.214 s possible as no less than that, wherever it names it."""
     length = Length(9_906_000_000, 10_050_000_000, 10_214_000_000)
-    loss = Loss("nova", "nova", "down", 1, length, length, 100, 3, 50, 0, None, Outcome.UNKNOWN, words.between(length))
+    loss = Loss(
+        step("nova"), "nova", "down", 1, length, length, 100, 3, 50, 0, None, Outcome.UNKNOWN, words.between(length)
+    )
     page = render(dataclasses.replace(made.empty(), matrix=[loss], services=["nova"]), tmp_path)
     assert "10.22" in page
     assert "10.21" not in page.replace("10.214", "")
