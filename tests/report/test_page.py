@@ -12,14 +12,22 @@ from html.parser import HTMLParser
 from xml.etree import ElementTree as ET
 
 import pytest
+from hypothesis import given
+from hypothesis import settings
+from hypothesis import strategies as st
 
 from rehearsal.judging import summary
 from rehearsal.report import headline
+from rehearsal.report import junit
+from rehearsal.report import matrix
 from rehearsal.report import render
 from rehearsal.report import windowlist
 from rehearsal.report.clock import Clock
 from rehearsal.results import AnswerTime
 from rehearsal.results import Length
+from rehearsal.stretch import BETWEEN
+from rehearsal.stretch import CONTROL
+from rehearsal.stretch import step
 from rehearsal.verdict import Outcome
 from tests.report import made
 
@@ -274,6 +282,52 @@ def test_losses_of_steps_and_services_that_nobody_planned_are_shown(tmp_path):
     page = render(results, tmp_path)
     assert "outside of steps" in page
     assert ">surprise<" in page
+
+
+@pytest.mark.parametrize(
+    ("where", "anchor", "shown"),
+    [
+        (CONTROL, "before-the-first-step", "before the first step"),
+        (BETWEEN, "outside-of-steps", "outside of steps"),
+        (step("unplanned"), "step-unplanned", "unplanned"),
+    ],
+)
+def test_every_row_of_the_matrix_has_an_id_and_says_what_it_is(tmp_path, where, anchor, shown):
+    results = replace(made.empty(), matrix=[made.loss(where, "nova")], services=["nova"])
+    (row,) = matrix.built(results).rows
+    assert (row.id, row.anchor, row.step) == (shown, anchor, None)
+    assert f'<tr id="{anchor}">' in render(results, tmp_path)
+
+
+STEP_NAMES = st.sampled_from(
+    ["before", "between", "control", "outside-of-steps", "before-the-first-step", "outside of steps",
+     "before the first step", "no-step", "step", "step-before", "matrix", "quality", "not-proven", "flows"]
+) | st.from_regex(r"[a-z0-9][a-z0-9-]{0,9}", fullmatch=True)  # fmt: skip
+
+
+@settings(max_examples=40, deadline=None)
+@given(planned=st.lists(STEP_NAMES, max_size=6, unique=True), unplanned=st.lists(STEP_NAMES, max_size=3, unique=True))
+def test_no_id_stands_twice_and_no_case_hides_another_whatever_steps_are_called(tmp_path_factory, planned, unplanned):
+    """Steps that are called as sections, as rows or as times outside of steps have a row, an id and a case of their own."""
+    one = made.full(bad=False).steps[0]
+    places = [*map(step, dict.fromkeys([*planned, *unplanned])), CONTROL, BETWEEN]
+    results = replace(
+        made.empty(),
+        steps=[replace(one, id=name) for name in planned],
+        matrix=[made.loss(where, "nova", samples=number + 1) for number, where in enumerate(places)],
+        services=["nova"],
+    )
+    rows = matrix.built(results).rows
+    assert [row.cells[0].down.loss.stretch for row in rows] == places
+    assert [row.step.id if row.step else None for row in rows] == planned + [None] * (len(places) - len(planned))
+    ids = Reader(render(results, tmp_path_factory.getbasetemp())).ids
+    assert len(set(ids)) == len(ids)
+    assert {row.anchor for row in rows} <= set(ids)
+    cases = [
+        (case.get("classname"), case.get("name"))
+        for case in ET.fromstring(junit.document(results).encode()).iter("testcase")
+    ]
+    assert len(set(cases)) == len(cases)
 
 
 def test_failures_stand_open_before_folded_passes(tmp_path):

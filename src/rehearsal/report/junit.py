@@ -44,7 +44,7 @@ def document(results: Results, rooms: Rooms | None = None) -> str:
     makers: dict[str, Callable[[], list[Case]]] = {
         "run": lambda: [_verdict(results)],
         "steps": lambda: _steps(results),
-        "downtime": lambda: _cells(results),
+        "downtime": lambda: _numbered(_cells(results)),
         "checks": lambda: _numbered(_checks(results.checks)),
         "migrations": lambda: _numbered(_migrations(results.migrations)),
         "canaries": lambda: _numbered(
@@ -101,7 +101,7 @@ def _cells(results: Results) -> list[Case]:
         detail = f"{lost}; {figures.count(loss.failed)} of {figures.count(loss.samples)} samples failed; budget {shown.budget} {shown.source}".strip()
         cases.append(
             Case(
-                f"downtime.{loss.step or loss.stretch.kind}",
+                f"downtime.{loss.step or loss.stretch.when}",  # words, which no step is called by
                 f"{loss.service} {loss.kind}",
                 loss.outcome,
                 loss.reason,
