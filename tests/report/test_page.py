@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from rehearsal.judging import grades
 from rehearsal.judging import summary
 from rehearsal.report import headline
 from rehearsal.report import junit
@@ -426,6 +427,7 @@ def test_the_first_screen_has_the_longest_downtime_of_every_service_and_its_grad
     )
     assert "2.06 s" in head.replace("\u00a0", " ")
     assert "nothing longer than" in head
+    assert f"<b>A</b> none of at least {grades.CLEAN_LEAST} samples failed" in head
 
 
 def test_an_empty_run_claims_nothing(tmp_path):
