@@ -97,20 +97,23 @@ def test_bounds_alone_are_rounded_to_their_own_side(ns, limit_ns):
         assert (high > limit_ns) == (ns > limit_ns)
 
 
-@given(longest=any_length(), total=any_length(), budget_s=st.sampled_from([0.5, 1.0, 5.0, 60.0, 3600.0]))
-def test_a_loss_has_one_text_in_the_suite_in_junit_and_on_the_page(longest, total, budget_s):
+@given(longest=any_length(), total=any_length(), floor_ns=NS, budget_s=st.sampled_from([0.5, 1.0, 5.0, 60.0, 3600.0]))
+def test_a_loss_has_one_text_in_the_suite_in_junit_and_on_the_page(longest, total, floor_ns, budget_s):
     """The suite's claim, the case of a CI system and the cell of the matrix have the same digits for the same lengths."""
     assume(longest.certain_ns and total.certain_ns)
     budget = Budget(round(budget_s * S), None, None, "contract")
-    loss = Loss(step("nova"), "nova", "down", 2, longest, total, 100, 3, 50, 0, budget, Outcome.FAIL, "why")
+    loss = Loss(step("nova"), "nova", "down", 2, longest, total, 100, 3, floor_ns, 0, budget, Outcome.FAIL, "why")
     claim = losses.within_budget([loss], "nova", "nova", "down")
     cell = matrix.shown(loss)
     assert cell.longest is not None
     assert cell.total is not None
     on_the_page = [*digits(cell.longest.span), *digits(cell.total.span)]
-    assert digits(claim.observed.removeprefix("down 2 times")) == on_the_page
+    lost, _, missing = claim.observed.removeprefix("down 2 times").partition(";")
+    assert digits(lost) == on_the_page
+    assert digits(missing) == digits(cell.floor)
     (case,) = junit._cells(dataclasses.replace(made.empty(), matrix=[loss]))
-    told = case.detail.partition(";")[0].replace("[", "").replace("]", "")
+    told, missing, *_ = case.detail.replace("[", "").replace("]", "").split(";")
+    assert digits(missing) == digits(cell.floor)
     assert digits(told) == [
         *digits(cell.longest.point), *digits(cell.longest.span), *digits(cell.total.point), *digits(cell.total.span)
     ]  # fmt: skip

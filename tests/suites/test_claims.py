@@ -702,6 +702,7 @@ def test_downtime_and_slow_answers(kind):
     over = judge([loss(kind, Outcome.FAIL)], "nova", "nova", kind)
     assert not over.holds
     assert "1.00 to 2.00 s" in over.observed
+    assert over.observed.endswith("; shorter ones than 0.001 s may be missing from this")
     assert "≤ 3 s (source: contract)" in over.expected
     for rows in ([], [loss(kind, Outcome.UNKNOWN)], [loss(kind, step="glance")]):
         with pytest.raises(NotObserved):

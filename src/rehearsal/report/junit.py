@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
+from rehearsal import lengths
 from rehearsal.report import figures
 from rehearsal.report import matrix
 from rehearsal.report.texts import plain
@@ -95,8 +96,11 @@ def _cells(results: Results) -> list[Case]:
     cases = []
     for loss in results.matrix:
         shown = matrix.shown(loss)
+        beyond = lengths.beyond(loss.floor_ns, loss.budget.longest_ns if loss.budget else None)
         lost = (
-            f"longest {shown.longest}, total {shown.total}" if shown.longest else f"nothing lost, floor {shown.floor}"
+            f"longest {shown.longest}, total {shown.total}{beyond}"
+            if shown.longest
+            else f"nothing lost, floor {shown.floor}"
         )
         detail = f"{lost}; {figures.count(loss.failed)} of {figures.count(loss.samples)} samples failed; budget {shown.budget} {shown.source}".strip()
         cases.append(
