@@ -22,6 +22,9 @@ from rehearsal.judging.sums import joined
 from rehearsal.judging.sums import summed
 from rehearsal.results_json import from_json
 from rehearsal.results_json import to_json
+from rehearsal.stretch import BETWEEN
+from rehearsal.stretch import CONTROL
+from rehearsal.stretch import step
 from rehearsal.verdict import Outcome
 from tests.report import made
 from tests.synthetic import Scenario
@@ -134,18 +137,29 @@ def test_blindness_is_summed_by_cause():
         ({"count": 1, "failed": 1}, "B"),
         ({"kind": "degraded", "count": 3, "failed": 9}, "A"),
         ({"outcome": Outcome.FAIL, "count": 1}, "C"),
+        ({"left_ns": 1}, "B"),  # what began before it may have gone on
+        ({"kind": "degraded", "left_ns": 1}, "A"),
         ({"outcome": Outcome.UNKNOWN}, ""),
-        ({"step": "before", "outcome": Outcome.FAIL}, "A"),
+        ({"stretch": CONTROL, "outcome": Outcome.FAIL}, "A"),
+        ({"stretch": BETWEEN, "outcome": Outcome.FAIL}, "A"),
+        ({"stretch": step("before"), "outcome": Outcome.FAIL}, "C"),  # a step of that name is a step
     ],
 )
 def test_grades(changes, grade):
-    cells = [
-        made.loss("a", "nova"),
-        made.loss("b", "nova", **changes) if "step" not in changes else made.loss(service="nova", **changes),
-    ]
+    cells = [made.loss("a", "nova"), made.loss("b", "nova", **changes)]
     found = grades.grades(cells, complete=True)
     assert found == {"nova": grade}
     assert grades.grades(cells, complete=False) == {"nova": "C" if grade == "C" else ""}
+
+
+@given(st.lists(st.integers(0, 200), min_size=1, max_size=5), st.integers(0, 1200))
+def test_the_best_grade_needs_enough_clean_samples_in_the_steps(samples, elsewhere):
+    """Rule of three: fewer than 300 cannot exclude that one request in a hundred fails. Only those of steps count."""
+    cells = [made.loss(f"step-{number}", "nova", samples=count) for number, count in enumerate(samples)]
+    beside = [made.loss(where, "nova", samples=elsewhere) for where in (CONTROL, BETWEEN)]
+    slow = [made.loss(cell.step, "nova", "degraded") for cell in cells]
+    expected = "A" if sum(samples) >= grades.CLEAN_LEAST == 300 else "B"
+    assert grades.grades([*cells, *beside, *slow], complete=True) == {"nova": expected}
 
 
 def test_the_worst_grade_is_that_of_the_run_and_one_that_is_missing_leaves_none():

@@ -22,6 +22,7 @@ from rehearsal.report import render
 from rehearsal.results import Budget
 from rehearsal.results import Length
 from rehearsal.results import Loss
+from rehearsal.stretch import step
 from rehearsal.verdict import Outcome
 from tests.report import made
 
@@ -96,20 +97,23 @@ def test_bounds_alone_are_rounded_to_their_own_side(ns, limit_ns):
         assert (high > limit_ns) == (ns > limit_ns)
 
 
-@given(longest=any_length(), total=any_length(), budget_s=st.sampled_from([0.5, 1.0, 5.0, 60.0, 3600.0]))
-def test_a_loss_has_one_text_in_the_suite_in_junit_and_on_the_page(longest, total, budget_s):
+@given(longest=any_length(), total=any_length(), floor_ns=NS, budget_s=st.sampled_from([0.5, 1.0, 5.0, 60.0, 3600.0]))
+def test_a_loss_has_one_text_in_the_suite_in_junit_and_on_the_page(longest, total, floor_ns, budget_s):
     """The suite's claim, the case of a CI system and the cell of the matrix have the same digits for the same lengths."""
     assume(longest.certain_ns and total.certain_ns)
     budget = Budget(round(budget_s * S), None, None, "contract")
-    loss = Loss("nova", "nova", "down", 2, longest, total, 100, 3, 50, 0, budget, Outcome.FAIL, "why")
+    loss = Loss(step("nova"), "nova", "down", 2, longest, total, 100, 3, floor_ns, 0, budget, Outcome.FAIL, "why")
     claim = losses.within_budget([loss], "nova", "nova", "down")
     cell = matrix.shown(loss)
     assert cell.longest is not None
     assert cell.total is not None
     on_the_page = [*digits(cell.longest.span), *digits(cell.total.span)]
-    assert digits(claim.observed.removeprefix("down 2 times")) == on_the_page
+    lost, _, missing = claim.observed.removeprefix("down 2 times").partition(";")
+    assert digits(lost) == on_the_page
+    assert digits(missing) == digits(cell.floor)
     (case,) = junit._cells(dataclasses.replace(made.empty(), matrix=[loss]))
-    told = case.detail.partition(";")[0].replace("[", "").replace("]", "")
+    told, missing, *_ = case.detail.replace("[", "").replace("]", "").split(";")
+    assert digits(missing) == digits(cell.floor)
     assert digits(told) == [
         *digits(cell.longest.point), *digits(cell.longest.span), *digits(cell.total.point), *digits(cell.total.span)
     ]  # fmt: skip
@@ -118,7 +122,9 @@ def test_a_loss_has_one_text_in_the_suite_in_junit_and_on_the_page(longest, tota
 def test_an_upper_bound_is_never_rounded_down_on_the_page(tmp_path):
     """The whole rendered page shows 10.214 s possible as no less than that, wherever it names it."""
     length = Length(9_906_000_000, 10_050_000_000, 10_214_000_000)
-    loss = Loss("nova", "nova", "down", 1, length, length, 100, 3, 50, 0, None, Outcome.UNKNOWN, words.between(length))
+    loss = Loss(
+        step("nova"), "nova", "down", 1, length, length, 100, 3, 50, 0, None, Outcome.UNKNOWN, words.between(length)
+    )
     page = render(dataclasses.replace(made.empty(), matrix=[loss], services=["nova"]), tmp_path)
     assert "10.22" in page
     assert "10.21" not in page.replace("10.214", "")

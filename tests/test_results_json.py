@@ -12,6 +12,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from rehearsal import results
+from rehearsal import stretch
+from rehearsal.results_json import SCHEMA
 from rehearsal.results_json import ResultsFileError
 from rehearsal.results_json import from_json
 from rehearsal.results_json import to_json
@@ -81,12 +83,46 @@ def test_fields_that_an_older_file_lacks_take_their_defaults():
 
 @pytest.mark.parametrize(
     "text",
-    ["", "[]", "{}", '{"schema": 99}', '{"schema": 1}', '{"schema": 1, "run": 1, "phases": [[1]]}'],
+    [
+        "",
+        "[]",
+        "{}",
+        '{"schema": 99}',
+        '{"schema": 1}',
+        f'{{"schema": {SCHEMA}}}',
+        f'{{"schema": {SCHEMA}, "run": 1, "phases": [[1]]}}',
+    ],
 )
 def test_a_file_that_does_not_fit_says_what_to_do(text):
     """One sentence with the command that writes it again."""
     with pytest.raises(ResultsFileError, match="rehearse report"):
         from_json(text)
+
+
+PLACES = (stretch.CONTROL, stretch.BETWEEN, stretch.step("before"), stretch.step(""), stretch.migration("before"))
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_place_in_the_run_comes_back_as_what_it_is(place):
+    """The time before the first step, the time between steps, and steps and migrations of any name stay apart."""
+    nothing = results.Length(0, 0, 0)
+    loss = results.Loss(place, "nova", "down", 0, nothing, nothing, 1, 0, 1, 0, None, results.Outcome.OK, "", left_ns=7)
+    made = dataclasses.replace(a_result(), matrix=[loss])
+    back = from_json(to_json(made))
+    assert back == made
+    assert [other for other in PLACES if other == back.matrix[0].stretch] == [place]
+
+
+def test_a_file_with_labels_for_places_is_not_guessed_at():
+    """The older schema had the word before for a step of that name and for the time before all steps: it is written again."""
+    data = json.loads(to_json(a_result()))
+    with pytest.raises(ResultsFileError, match="rehearse report"):
+        from_json(json.dumps(data | {"schema": 1}))
+    labelled = {"step": "before", "service": "nova", "kind": "down"}
+    with pytest.raises(ResultsFileError, match="rehearse report"):
+        from_json(json.dumps(data | {"matrix": [labelled]}))
+    with pytest.raises(ResultsFileError, match="rehearse report"):
+        from_json(json.dumps(data | {"matrix": [labelled | {"stretch": {"kind": "tomorrow", "name": ""}}]}))
 
 
 def test_every_part_is_a_dataclass_that_json_knows():

@@ -114,6 +114,11 @@ def at_most(ns: int, limit_ns: int | None = None) -> str:
     return _spelled(rounded(ns, decimals, "up"), decimals)
 
 
+def beyond(floor_ns: int | None, limit_ns: int | None = None) -> str:
+    """Say below which length (ns) a count or a total may lack something; empty where nobody knows."""
+    return "" if floor_ns is None else f"; shorter ones than {at_most(floor_ns, limit_ns)} may be missing from this"
+
+
 def about(ns: int) -> str:
     """Show an upper figure (ns) that is judged against nothing (a latency, a lag): milliseconds, rounded up."""
     if ns < 0:

@@ -29,6 +29,9 @@ from rehearsal.results import Step
 from rehearsal.results import Strip
 from rehearsal.results import Trial
 from rehearsal.results import Window
+from rehearsal.stretch import BETWEEN
+from rehearsal.stretch import Stretch
+from rehearsal.stretch import step as step_of
 from rehearsal.verdict import Outcome
 from rehearsal.verdict import against_budget
 
@@ -159,10 +162,15 @@ def empty(**changes: Any) -> Results:
     return replace(nothing, **changes)
 
 
-def loss(step: str, service: str, kind: str = "down", **changes: Any) -> Loss:
+def stretch_of(where: str | Stretch) -> Stretch:
+    """A step by its id, the time outside of steps by an empty word; any other place as it is."""
+    return where if isinstance(where, Stretch) else step_of(where) if where else BETWEEN
+
+
+def loss(where: str | Stretch, service: str, kind: str = "down", **changes: Any) -> Loss:
     """A clean cell."""
     clean = Loss(
-        step=step,
+        stretch=stretch_of(where),
         service=service,
         kind=kind,
         count=0,
@@ -291,7 +299,7 @@ def full(  # noqa: C901, PLR0912 - a whole run
                 1,
                 21,
                 {"HTTP_5XX_LB": 18, "REFUSED": 3},
-                "nova",
+                step_of("nova"),
                 "step",
                 ["nova_api on lab-control-0 restarted 0.31 s before"],
             )
@@ -591,7 +599,7 @@ def _probe(  # noqa: PLR0917
                         1,
                         size // period,
                         {"SLOW_OK" if kind == "degraded" else "HTTP_5XX_LB": size // period},
-                        step.id,
+                        step_of(step.id),
                         "step",
                         [f"{service}_api on lab-control-0 restarted at 06:31:07.2"],
                     )

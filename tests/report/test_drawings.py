@@ -137,7 +137,7 @@ def test_an_end_that_was_never_seen_reaches_to_the_edge_of_the_picture():
 
 def test_the_closeup_shows_what_users_lost_not_what_a_rare_witness_cannot_exclude():
     """A write once in 20 s that failed once may be out for 40 s; the lane that users have saw 7 s, as the matrix says."""
-    one = replace(made.full().windows[0], kind="down", step="glance", service="glance", canary="")
+    one = replace(made.full().windows[0], kind="down", stretch=made.stretch_of("glance"), service="glance", canary="")
     windows = [
         replace(one, lane="write", length=made.length(0, 20, 40)),
         replace(one, lane="vip-new", length=made.length(6.1, 7, 7.5)),
@@ -156,7 +156,9 @@ def test_the_closeup_shows_what_users_lost_not_what_a_rare_witness_cannot_exclud
 def test_the_closeup_says_what_the_matrix_says():
     """Asked every 5 s, 10 s may have been lost; asked often, 6 s were, and the service is judged by both together."""
     full = made.full()
-    one = replace(full.windows[0], kind="down", step="glance", service="glance", canary="", attribution="step")
+    one = replace(
+        full.windows[0], kind="down", stretch=made.stretch_of("glance"), service="glance", canary="", attribution="step"
+    )
     rare, often = (
         replace(one, lane="deep-fresh", length=made.length(4.99, 10, 15.03)),
         replace(one, lane="vip-new", length=made.length(4.95, 5.9, 6.2)),
@@ -178,7 +180,7 @@ def test_the_closeup_of_a_window_in_a_live_migration_shows_what_judged_it(tmp_pa
     move = replace(full.migrations[0], budget=Budget(5 * S, None, None, "contract"))
     other = replace(move, id="other", canary="somebody else")
     one = replace(
-        full.windows[0], kind="down", step="", service="canaries", canary=move.canary, lane="icmp",
+        full.windows[0], kind="down", stretch=made.stretch_of(""), service="canaries", canary=move.canary, lane="icmp",
         first_bad_ns=move.began_ns + S, last_bad_ns=move.began_ns + 2 * S, length=made.length(0.9, 1, 1.1),
     )  # fmt: skip
     windows = [replace(one, attribution="migration"), replace(one, attribution="between")]

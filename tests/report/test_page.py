@@ -12,13 +12,23 @@ from html.parser import HTMLParser
 from xml.etree import ElementTree as ET
 
 import pytest
+from hypothesis import given
+from hypothesis import settings
+from hypothesis import strategies as st
 
+from rehearsal.judging import grades
 from rehearsal.judging import summary
 from rehearsal.report import headline
+from rehearsal.report import junit
+from rehearsal.report import matrix
 from rehearsal.report import render
 from rehearsal.report import windowlist
 from rehearsal.report.clock import Clock
+from rehearsal.results import AnswerTime
 from rehearsal.results import Length
+from rehearsal.stretch import BETWEEN
+from rehearsal.stretch import CONTROL
+from rehearsal.stretch import step
 from rehearsal.verdict import Outcome
 from tests.report import made
 
@@ -165,7 +175,9 @@ def marked(value, path="r"):
     if dataclasses.is_dataclass(value):
         marks, fields = [], {}
         for field in dataclasses.fields(value):
-            if field.name in {"kind", "mode", "attribution", "stretch", "grades"}:
+            if field.name in {"kind", "mode", "attribution", "grades"} | (
+                {"stretch"} if isinstance(value, AnswerTime) else set()
+            ):
                 continue
             fields[field.name], found = marked(getattr(value, field.name), f"{path}.{field.name}")
             marks += found
@@ -273,6 +285,52 @@ def test_losses_of_steps_and_services_that_nobody_planned_are_shown(tmp_path):
     assert ">surprise<" in page
 
 
+@pytest.mark.parametrize(
+    ("where", "anchor", "shown"),
+    [
+        (CONTROL, "before-the-first-step", "before the first step"),
+        (BETWEEN, "outside-of-steps", "outside of steps"),
+        (step("unplanned"), "step-unplanned", "unplanned"),
+    ],
+)
+def test_every_row_of_the_matrix_has_an_id_and_says_what_it_is(tmp_path, where, anchor, shown):
+    results = replace(made.empty(), matrix=[made.loss(where, "nova")], services=["nova"])
+    (row,) = matrix.built(results).rows
+    assert (row.id, row.anchor, row.step) == (shown, anchor, None)
+    assert f'<tr id="{anchor}">' in render(results, tmp_path)
+
+
+STEP_NAMES = st.sampled_from(
+    ["before", "between", "control", "outside-of-steps", "before-the-first-step", "outside of steps",
+     "before the first step", "no-step", "step", "step-before", "matrix", "quality", "not-proven", "flows"]
+) | st.from_regex(r"[a-z0-9][a-z0-9-]{0,9}", fullmatch=True)  # fmt: skip
+
+
+@settings(max_examples=40, deadline=None)
+@given(planned=st.lists(STEP_NAMES, max_size=6, unique=True), unplanned=st.lists(STEP_NAMES, max_size=3, unique=True))
+def test_no_id_stands_twice_and_no_case_hides_another_whatever_steps_are_called(tmp_path_factory, planned, unplanned):
+    """Steps that are called as sections, as rows or as times outside of steps have a row, an id and a case of their own."""
+    one = made.full(bad=False).steps[0]
+    places = [*map(step, dict.fromkeys([*planned, *unplanned])), CONTROL, BETWEEN]
+    results = replace(
+        made.empty(),
+        steps=[replace(one, id=name) for name in planned],
+        matrix=[made.loss(where, "nova", samples=number + 1) for number, where in enumerate(places)],
+        services=["nova"],
+    )
+    rows = matrix.built(results).rows
+    assert [row.cells[0].down.loss.stretch for row in rows] == places
+    assert [row.step.id if row.step else None for row in rows] == planned + [None] * (len(places) - len(planned))
+    ids = Reader(render(results, tmp_path_factory.getbasetemp())).ids
+    assert len(set(ids)) == len(ids)
+    assert {row.anchor for row in rows} <= set(ids)
+    cases = [
+        (case.get("classname"), case.get("name"))
+        for case in ET.fromstring(junit.document(results).encode()).iter("testcase")
+    ]
+    assert len(set(cases)) == len(cases)
+
+
 def test_failures_stand_open_before_folded_passes(tmp_path):
     results = replace(
         made.empty(),
@@ -328,9 +386,9 @@ def test_what_the_list_of_windows_leaves_out_is_added_up_exactly(tmp_path):
 
 def test_the_longest_window_of_every_cell_is_listed():
     one = made.full().windows[0]
-    windows = [replace(one, probe=n, step=f"step-{n}", length=Length(1, 2, 3)) for n in range(30)] + [
-        replace(one, length=Length(10**9 + n, 10**9 + n, 10**9 + n)) for n in range(500)
-    ]
+    windows = [
+        replace(one, probe=n, stretch=made.stretch_of(f"step-{n}"), length=Length(1, 2, 3)) for n in range(30)
+    ] + [replace(one, length=Length(10**9 + n, 10**9 + n, 10**9 + n)) for n in range(500)]
     listing = windowlist.listed(replace(made.empty(), windows=windows))
     assert {row.step for row in listing.rows} == {f"step-{n}" for n in range(30)} | {one.step}
 
@@ -369,6 +427,7 @@ def test_the_first_screen_has_the_longest_downtime_of_every_service_and_its_grad
     )
     assert "2.06 s" in head.replace("\u00a0", " ")
     assert "nothing longer than" in head
+    assert f"<b>A</b> none of at least {grades.CLEAN_LEAST} samples failed" in head
 
 
 def test_an_empty_run_claims_nothing(tmp_path):
@@ -437,8 +496,8 @@ def test_the_sentence_and_the_figures_name_the_same_longest_outage():
     full = made.full(bad=False)
     one = replace(full.matrix[0], kind="down", count=1, outcome=Outcome.OK)
     matrix = [
-        replace(one, step="neutron", service="neutron", longest=made.length(3.93, 12.48, 16.2)),
-        replace(one, step="nova", service="nova", longest=made.length(0.57, 4.43, 19.51)),
+        replace(one, stretch=made.stretch_of("neutron"), service="neutron", longest=made.length(3.93, 12.48, 16.2)),
+        replace(one, stretch=made.stretch_of("nova"), service="nova", longest=made.length(0.57, 4.43, 19.51)),
     ]
     judged = summary.Judged(full.steps, full.checks, matrix, full.migrations, full.canaries, [], full.quality)
     sentence = summary.sentence(Outcome.OK, [], judged)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import html
+import re
 from xml.etree import ElementTree as ET
 
 import pytest
 
 from rehearsal.history import load
 from rehearsal.judge import judge
+from rehearsal.report import matrix
 from rehearsal.report import write
 from rehearsal.results_json import from_json
+from rehearsal.verdict import Outcome
 from tests.synthetic import Scenario
+from tests.synthetic import ScriptedStep
 from tests.synthetic import Trouble
 from tests.synthetic import write_run
 
@@ -53,3 +58,56 @@ def test_writing_again_gives_the_same_bytes(written):
     first = {path: path.read_bytes() for path in paths}
     write(run_dir, judge(load(run_dir)))
     assert {path: path.read_bytes() for path in paths} == first
+
+
+# --- a step is a step, whatever its name
+
+
+def text_of(markup):
+    """What a reader sees, with plain spaces."""
+    return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]*>", " ", markup))).strip()
+
+
+@pytest.mark.parametrize(
+    "name", ["before", "no-step", "outside-of-steps", "before-the-first-step", "between", "control"]
+)
+def test_a_step_that_is_called_as_the_time_outside_of_steps_is_judged_by_its_budget(tmp_path, name):
+    """9.92 s of outage over a budget of 1 s fail the step, its row, its case and the run, as in a step of any name."""
+    budget = {"longest_s": 1.0, "total_s": 1.0, "source": "plan"}
+    steps = (
+        ScriptedStep("keystone", 20, 25, ("keystone",)),
+        ScriptedStep(name, 30, 50, ("nova",), disturbs={"nova": budget}),
+    )
+    script = Scenario(
+        steps=steps, troubles=(Trouble("keystone", 12, 13), Trouble("nova", 35, 44.92)), duration_s=60, baseline_s=10,
+        lanes=("vip-new",), deep_hz=0, canaries=("canary-0",),
+    )  # fmt: skip
+    run_dir = write_run(tmp_path, script)
+    results = judge(load(run_dir))
+    write(run_dir, results)
+    assert results.outcome is Outcome.FAIL
+    (loss,) = [one for one in results.matrix if (one.step, one.service, one.kind) == (name, "nova", "down")]
+    assert (loss.outcome, loss.count) == (Outcome.FAIL, 1)
+    assert loss.longest.certain_ns <= 9_920_000_000 <= loss.longest.possible_ns
+    assert loss.budget.longest_ns == 1_000_000_000
+    assert {window.step for window in results.windows if window.service == "nova"} == {name}
+
+    page = (run_dir / "report.html").read_text(encoding="utf-8")
+    rows = {
+        anchor: text_of(row)
+        for anchor, row in re.findall(
+            r'<tr id="([^"]+)">(.*?)</tr>', page.partition('<section id="matrix"')[2], re.DOTALL
+        )
+    }
+    assert list(rows)[:2] == ["step-keystone", f"step-{name}"]
+    assert rows[f"step-{name}"].startswith(f"2 {name} ")
+    lost = matrix.shown(loss).longest
+    assert text_of(f"FAIL {lost.point} [{lost.span}] ≤ 1 s, total ≤ 1 s plan") in rows[f"step-{name}"]
+    assert rows["before-the-first-step"].startswith("before the first step ")
+    assert "FAIL" not in rows["before-the-first-step"]
+    assert f"nova during {name}" in text_of(page)
+
+    found = [(case.get("classname"), case.get("name")) for case in ET.parse(run_dir / "junit.xml").iter("testcase")]
+    assert len(set(found)) == len(found)
+    (case,) = ET.parse(run_dir / "junit.xml").iterfind(f".//testcase[@classname='downtime.{name}'][@name='nova down']")
+    assert case.find("failure") is not None

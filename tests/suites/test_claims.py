@@ -39,6 +39,9 @@ from rehearsal.probe.answers import SHALLOW
 from rehearsal.results import Budget
 from rehearsal.results import Length
 from rehearsal.results import Loss
+from rehearsal.stretch import BETWEEN
+from rehearsal.stretch import CONTROL
+from rehearsal.stretch import step as step_of
 from rehearsal.verdict import Outcome
 
 OLD = "registry.osism.tech/kolla/release/nova-api:30.0.1.20251130"
@@ -687,7 +690,7 @@ def test_step_healthy():
 def loss(kind="down", outcome=Outcome.OK, service="nova", step="nova", allowed=True):
     length = Length(1_000_000_000, 1_500_000_000, 2_000_000_000)
     budget = Budget(3_000_000_000, None, None, "contract") if allowed else None
-    return Loss(step, service, kind, 1, length, length, 100, 3, 50, 0, budget, outcome, "why")
+    return Loss(step_of(step), service, kind, 1, length, length, 100, 3, 50, 0, budget, outcome, "why")
 
 
 @pytest.mark.parametrize("kind", ["down", "degraded"])
@@ -699,6 +702,7 @@ def test_downtime_and_slow_answers(kind):
     over = judge([loss(kind, Outcome.FAIL)], "nova", "nova", kind)
     assert not over.holds
     assert "1.00 to 2.00 s" in over.observed
+    assert over.observed.endswith("; shorter ones than 0.001 s may be missing from this")
     assert "≤ 3 s (source: contract)" in over.expected
     for rows in ([], [loss(kind, Outcome.UNKNOWN)], [loss(kind, step="glance")]):
         with pytest.raises(NotObserved):
@@ -713,6 +717,17 @@ def test_an_outage_that_goes_on_is_known_as_such():
     assert not losses.is_open([loss()], "nova")
     assert not losses.is_open([going_on], "glance")
     assert not losses.is_open([dataclasses.replace(going_on, count=0)], "nova")
+    outside = [dataclasses.replace(going_on, stretch=where) for where in (CONTROL, BETWEEN)]
+    assert not any(losses.is_open(outside, step) for step in ("before", "control", "between"))
+
+
+@pytest.mark.parametrize("name", ["before", "control", "between"])
+def test_a_gate_asks_for_its_step_not_for_the_time_outside_of_steps(name):
+    """Whatever a step is called, what was lost in no step is neither held against it nor for it."""
+    outside = [dataclasses.replace(loss(), stretch=where) for where in (CONTROL, BETWEEN)]
+    with pytest.raises(NotObserved):
+        losses.within_budget(outside, name, "nova", "down")
+    assert not losses.within_budget([*outside, loss(outcome=Outcome.FAIL, step=name)], name, "nova", "down").holds
 
 
 # --- before and after

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from rehearsal import expected as expectations
+from rehearsal import lengths
 from rehearsal.expectation import Expectation
 from rehearsal.expectation import NotObserved
 from rehearsal.expectation import same
@@ -113,7 +114,7 @@ def healthy(view: HostView, wanted: ExpectedContainer, *, waited_s: float = 0.0,
         raise NotObserved(
             f"{wanted.host}: {wanted.container} was not checked since it was started at {found.started_at}"
         )
-    after = f" after {waited_s:.0f} s" if waited_s >= 1 else ""
+    after = f" after {lengths.lasted(waited_s)}" if waited_s >= 1 else ""
     return Expectation("healthy", f"{found.health}{after}{_said(found, api)}", holds=found.health == "healthy", **where)
 
 

@@ -26,9 +26,10 @@ def within_budget(losses: Iterable[Loss], step: str, service: str, kind: str) ->
         raise NotObserved(f"nothing was recorded about {service} being {_WORDS[kind]} during step {step}")
     if found.outcome is Outcome.UNKNOWN:
         raise NotObserved(f"{service} during step {step}: {found.reason}")
+    lost = f"{found.count} times, longest {_told(found.longest, found.budget)}, in total {_told(found.total, None)}"
     return Expectation(
         f"{_WORDS[kind]}: {allowed(found.budget)}",
-        f"{_WORDS[kind]} {found.count} times, longest {_told(found.longest, found.budget)}, in total {_told(found.total, None)}",
+        f"{_WORDS[kind]} {lost}{lengths.beyond(found.floor_ns, found.budget.longest_ns if found.budget else None)}",
         holds=found.outcome is Outcome.OK,
         service=service,
     )

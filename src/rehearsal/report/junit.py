@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
+from rehearsal import lengths
 from rehearsal.report import figures
 from rehearsal.report import matrix
 from rehearsal.report.texts import plain
@@ -44,7 +45,7 @@ def document(results: Results, rooms: Rooms | None = None) -> str:
     makers: dict[str, Callable[[], list[Case]]] = {
         "run": lambda: [_verdict(results)],
         "steps": lambda: _steps(results),
-        "downtime": lambda: _cells(results),
+        "downtime": lambda: _numbered(_cells(results)),
         "checks": lambda: _numbered(_checks(results.checks)),
         "migrations": lambda: _numbered(_migrations(results.migrations)),
         "canaries": lambda: _numbered(
@@ -95,13 +96,16 @@ def _cells(results: Results) -> list[Case]:
     cases = []
     for loss in results.matrix:
         shown = matrix.shown(loss)
+        beyond = lengths.beyond(loss.floor_ns, loss.budget.longest_ns if loss.budget else None)
         lost = (
-            f"longest {shown.longest}, total {shown.total}" if shown.longest else f"nothing lost, floor {shown.floor}"
+            f"longest {shown.longest}, total {shown.total}{beyond}"
+            if shown.longest
+            else f"nothing lost, floor {shown.floor}"
         )
         detail = f"{lost}; {figures.count(loss.failed)} of {figures.count(loss.samples)} samples failed; budget {shown.budget} {shown.source}".strip()
         cases.append(
             Case(
-                f"downtime.{loss.step or loss.stretch.kind}",
+                f"downtime.{loss.step or loss.stretch.when}",  # words, which no step is called by
                 f"{loss.service} {loss.kind}",
                 loss.outcome,
                 loss.reason,

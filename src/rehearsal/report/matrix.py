@@ -47,9 +47,13 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One step across all services. `step` is None for what happened in no step of the plan."""
+    """One step across all services. `step` is None for what happened in no step of the plan.
+
+    `anchor` is unique on the page: no section begins with `step-`, and what is no step has words for a name.
+    """
 
     id: str
+    anchor: str
     number: int | None
     step: Step | None
     cells: list[Cell]
@@ -155,6 +159,7 @@ def _row(
 ) -> Row:
     return Row(
         key.step or key.when,
+        f"step-{key.step}" if key.is_step else key.when.replace(" ", "-"),
         number,
         step,
         [_cell(cells.get((key, service, "down")), cells.get((key, service, "degraded"))) for service in services],

@@ -14,6 +14,7 @@ import yaml
 from markupsafe import Markup
 
 from rehearsal import fewruns
+from rehearsal.judging.grades import CLEAN_LEAST
 from rehearsal.report import answers
 from rehearsal.report import changes
 from rehearsal.report import checklist
@@ -155,6 +156,7 @@ def _mast(environment: jinja2.Environment, results: Results, shared: dict[str, A
             verdict=headline.verdict(results),
             facts=headline.facts(results, clock),
             matrix=matrix.built(results),
+            clean_least=CLEAN_LEAST,
         )
 
     text = rooms.ask("page: head", "the figures beside the verdict", made, None)
