@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rehearsal.probe.schedule import CATCH_UP
+from rehearsal.probe.schedule import LOOK_AGAIN_NS
 from rehearsal.probe.schedule import Schedule
 from rehearsal.probe.schedule import first_due_ns
 from rehearsal.probe.schedule import phase_ns
@@ -58,3 +59,22 @@ def test_trap_38_probes_with_equal_periods_do_not_beat_against_each_other(period
 def test_the_grid_is_fixed():
     """A probe that is declared again falls on the same grid."""
     assert (first_due_ns(5, 100, 12_345) - first_due_ns(5, 100, 99_999)) % 100 == 0
+
+
+@given(
+    probe=st.integers(0, 65535),
+    period_ns=PERIODS,
+    bad_ns=st.lists(NOWS, max_size=8),
+)
+def test_after_a_bad_sample_the_next_one_comes_soon(probe, period_ns, bad_ns):
+    """Never later than was due, at the latest after a second or a tenth of the period, and never more often than that."""
+    schedule = Schedule.starting(probe=probe, period_ns=period_ns, now_ns=0)
+    closest_ns = max(LOOK_AGAIN_NS, period_ns // 10)
+    for now_ns in sorted(bad_ns):
+        schedule.take(now_ns)
+        before_ns = schedule.due_ns
+        assert schedule.sooner(now_ns) == (schedule.due_ns < before_ns)
+        assert schedule.due_ns == min(before_ns, now_ns + closest_ns)
+        taken, _ = schedule.take(schedule.due_ns)
+        assert 1 == len(taken)
+        assert schedule.due_ns == taken[0][1] + period_ns

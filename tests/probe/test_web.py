@@ -11,7 +11,10 @@ from keystoneauth1 import noauth
 from keystoneauth1 import session
 
 from rehearsal.probe import web
+from rehearsal.probe.loop import Loop
+from rehearsal.probe.schedule import Schedule
 from rehearsal.probe.tokens import Tokens
+from rehearsal.probe.web import WebProbe
 from rehearsal.sampleclass import CountsAs
 from rehearsal.sampleclass import SampleClass
 from rehearsal.samples import FOLLOW_UP
@@ -24,6 +27,7 @@ from tests.probe.farside import certificates
 from tests.probe.farside import reset
 from tests.probe.farside import server_terms
 from tests.probe.taking import MS
+from tests.probe.taking import Kept
 from tests.probe.taking import take_web
 from tests.probe.taking import web_spec
 
@@ -495,3 +499,25 @@ def test_a_hostile_answer_is_that_samples_own_failure(far_side, name, lane):
     kept = take_web(web_spec(far_side(behave).url, lane=lane, deadline_ns=3000 * MS, period_ns=400 * MS), 3)
     assert 3 == len(kept.classes)
     assert 2 == kept.classes.count(SampleClass.OK)
+
+
+# --- after a failure -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.realtime
+@pytest.mark.parametrize(
+    ("first", "asked"), [(answer(500, "{}"), 2), (answer(200, NOVA_ROOT), 1)], ids=["failed", "good"]
+)
+def test_a_lane_with_a_long_period_looks_again_soon_after_a_failure(far_side, first, asked):
+    """Its outage then ends when the service answers again, not a period later; after a good sample it just goes on."""
+    replies = [first]
+    server = far_side(lambda *_: replies.pop() if replies else answer(200, NOVA_ROOT))
+    loop, kept = Loop(), Kept()
+    spec = web_spec(server.url, period_ns=10_000 * MS)
+    now_ns = time.monotonic_ns()
+    probe = WebProbe(spec, Schedule(spec.probe, spec.period_ns, now_ns), loop, kept, Tokens())
+    loop.add(probe)
+    loop.call_at(now_ns + 2_500 * MS, loop.end)
+    loop.run()
+    assert len(kept.rows) == asked
+    assert kept.classes[-1] is SampleClass.OK

@@ -82,6 +82,12 @@ class Loop:
         self._ticks = [entry for entry in self._ticks if entry[2] is not ticking]
         heapq.heapify(self._ticks)
 
+    def look_again(self, ticking: Ticking) -> None:
+        """Let it tick soon, because its last sample was not good (see `Schedule.sooner`)."""
+        if id(ticking) in self._ticking and ticking.schedule.sooner(monotonic_ns()):
+            self.remove(ticking)
+            self.add(ticking)
+
     def start(self, exchange: Exchange) -> None:
         """Run an exchange up to its first wait, and on from there when it can."""
         self._number += 1

@@ -1,5 +1,8 @@
 """How often each lane asks: what is usual, and what an operator may say instead. Pure; rates are in Hz.
 
+After a sample that was not good a lane with a long period looks again sooner (`Schedule.sooner`): how long an outage
+lasted is then known to a second or two at its end, and to a period at its beginning.
+
 A lane that is sampled faster on an occasion (`focus-`: the running step concerns its service; `migration-`: its guest
 moves) is never sampled slower then, unless somebody says so.
 """
@@ -57,6 +60,12 @@ USUAL = {
     "write": Rate(1 / 20, "something cheap is created and deleted in the canaries' project"),
     "focus-vip-new": Rate(10, "services of the running step: new connections to the public VIP"),
     "focus-vip-reused": Rate(20, "services of the running step: kept connections to the public VIP"),
+    "focus-internal-new": Rate(2, "services of the running step: new connections to the internal VIP"),
+    "focus-internal-reused": Rate(2, "services of the running step: kept connections to the internal VIP"),
+    "focus-deep": Rate(2, "services of the running step: authenticated reads, with a token from before the run"),
+    "focus-deep-fresh": Rate(2, "services of the running step: authenticated reads, with a fresh token"),
+    "focus-token-issue": Rate(0.5, "keystone issues a token, while a step concerns it"),
+    "focus-write": Rate(0.2, "services of the running step: something cheap is created and deleted"),
     "focus-backend-new": Rate(5, "services of the running step: each API server, new connections"),
     "focus-backend-reused": Rate(5, "services of the running step: each API server, kept connections"),
     "migration-icmp": Rate(100, "pings of a canary that is being migrated"),

@@ -12,6 +12,9 @@ from typing import Self
 _GOLDEN = 0x9E3779B97F4A7C15  # 2^64 / golden ratio: multiples spread evenly however many probes there are
 CATCH_UP = 5  # samples sent late at most, per probe, after a stall; older ones are dropped and counted
 
+LOOK_AGAIN_NS = 1_000_000_000
+"""After a sample that was not good the next one comes after this, or a tenth of the period, if that is longer."""
+
 
 def phase_ns(probe: int, period_ns: int) -> int:
     """Return the offset (ns) of a probe within its period."""
@@ -51,6 +54,16 @@ class Schedule:
         self.seq += count
         self.due_ns += count * self.period_ns
         return taken, dropped
+
+    def sooner(self, now_ns: int) -> bool:
+        """Look again soon, because a sample was not good: its outage ends when a sample is good again, not a period later.
+
+        Return whether that is earlier than what was due. A probe with a period of a second or less just goes on.
+        """
+        due_ns = now_ns + max(LOOK_AGAIN_NS, self.period_ns // 10)
+        earlier = due_ns < self.due_ns
+        self.due_ns = min(due_ns, self.due_ns)
+        return earlier
 
     def change(self, period_ns: int, now_ns: int) -> None:
         """Fire with another period from now on."""

@@ -304,6 +304,8 @@ class WebProbe:
         self._recording.sample(
             self.spec.probe, sample_class, sample.flags, sample.seq, sample.due_ns, sample.sent_ns, done_ns
         )
+        if sample_class.counts_as in _BAD:
+            self._loop.look_again(self)
         if sample_class not in _CALM or sample.notes:
             parts = [message, sample.notes, ", ".join(sample.phases)]
             self._recording.detail(
@@ -318,4 +320,5 @@ class WebProbe:
             )
 
 
+_BAD = frozenset({CountsAs.DOWN, CountsAs.DEGRADED})
 _UNTOLD = frozenset({SampleClass.CANCELLED_BY_STOP, SampleClass.LOCAL_FAULT, SampleClass.CLOSED_IDLE})

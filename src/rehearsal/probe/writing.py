@@ -294,6 +294,8 @@ class WriteProbe:
         self._recording.sample(
             self.spec.probe, round_.sample_class, round_.flags, round_.seq, round_.due_ns, round_.sent_ns, done_ns
         )
+        if round_.sample_class.counts_as in {CountsAs.DOWN, CountsAs.DEGRADED}:
+            self._loop.look_again(self)
         if round_.sample_class not in {SampleClass.OK, SampleClass.CANCELLED_BY_STOP}:
             self._recording.detail(
                 self.spec.probe,

@@ -123,9 +123,16 @@ def backend_probes(
 
 def focused(spec: ProbeSpec, rates: Mapping[str, float]) -> float | None:
     """Return how often a probe asks while its service is in focus (Hz); None if the focus does not concern it."""
+    return rates.get(f"{FOCUS}{_rate_of(spec)}")
+
+
+def _rate_of(spec: ProbeSpec) -> str:
+    """Return the name of the rate with which an API probe asks."""
     if spec.lane in {"vip-new", "vip-reused"} and spec.interface != "public":
-        return None
-    return rates.get(f"{FOCUS}{spec.lane}")
+        return spec.lane.replace("vip", "internal")
+    if spec.lane == "deep" and spec.settings.get("issues"):
+        return "token-issue"
+    return "deep-fresh" if spec.lane == "deep" and spec.settings.get("token") == FRESH else spec.lane
 
 
 # --- canaries --------------------------------------------------------------------------------------------------------

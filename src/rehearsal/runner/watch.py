@@ -99,7 +99,7 @@ class Watch:
     def focus(self, services: Iterable[str]) -> None:
         """Sample these services as fast as the rates of the focus say, all others as usual."""
         before, self._focus = self._focus, frozenset(services)
-        for spec in self._api_probes:
+        for spec in [*self._api_probes, *self._canary_probes.get("", ())]:  # "": what writes through the APIs
             changes = (spec.service in self._focus) != (spec.service in before)
             if changes and declared.focused(spec, self._rates) is not None:
                 self._change_period(spec)
@@ -267,7 +267,7 @@ class Watch:
                     spec for spec in self._reached(canary, specs) if self._closer_again(spec)
                 ]
             else:
-                self._canary_probes[canary] = [spec for spec in specs if self._declare(spec)]
+                self._canary_probes[canary] = [spec for spec in specs if self._declare_again(spec)]
         count = len(self._api_probes) + sum(map(len, self._canary_probes.values()))
         self.note(
             "warning", f"The prober was started again: {count} probes go on. What happened meanwhile is not known."
