@@ -169,7 +169,7 @@ def test_a_mistake_in_a_file_is_told_without_what_stands_there(tmp_path, capsys,
     options = make_repository(tmp_path, {name: text})
     cli.main(["target", *as_arguments(options)])
     told = capsys.readouterr()
-    assert "It is no valid YAML" in told.err
+    assert "no valid YAML" in told.err
     assert secret not in told.out + told.err
 
 

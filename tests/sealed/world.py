@@ -25,6 +25,7 @@ DOWN = ("refuse", "5xx", "reset", "blackhole", "held-503")
 SLOW = ("hold", "slow")
 _CONNECT_S = 0.9
 _CATCH_UP = 5
+_LOOK_AGAIN_S = 1.0
 _ANSWERS_WITH = {"refuse": Class.REFUSED, "5xx": Class.HTTP_5XX_LB, "reset": Class.RST_ON_CONNECT}
 
 
@@ -212,20 +213,26 @@ class _Taking:
     def all(self) -> list[Taken]:
         """Return them by `sent`."""
         lane = self.lane
-        dues = []
-        count = max(0, math.ceil((self.world.duration_s - lane.offset_s) / lane.period_s - 1e-9))
-        for seq in range(count):
-            due = lane.offset_s + seq * lane.period_s
+        found: list[Taken] = []
+        before, due, seq, again = -1.0, lane.offset_s, 0, math.inf
+        while due < self.world.duration_s - 1e-9:
             stall = self._stalled(due)
             later = sum(due + ahead * lane.period_s < stall.to_s for ahead in range(1, _CATCH_UP + 1)) if stall else 0
             if later < _CATCH_UP:  # what is older is given up
-                dues.append((seq, due, stall))
-        found, before = [], -1.0
-        for seq, due, stall in dues:
-            sent = (stall.to_s if stall else due) + min(0.01, self.rng.expovariate(1 / 0.0003))
-            sent = before = max(sent, before + 1e-6)
-            found.append(self._taken(seq, due, sent))
+                sent = (stall.to_s if stall else due) + min(0.01, self.rng.expovariate(1 / 0.0003))
+                sent = before = max(sent, before + 1e-6)
+                found.append(self._taken(seq, due, sent))
+                again = min(again, self._again_s(found[-1]))
+            seq, due = seq + 1, due + lane.period_s
+            if again < due:
+                due, again = again, math.inf
         return found
+
+    def _again_s(self, taken: Taken) -> float:
+        """When the lane looks again because a sample was not good."""
+        if self.lane.is_packet or taken.sample_class in {Class.OK, Class.CANCELLED_BY_STOP}:
+            return math.inf
+        return taken.done_s + max(_LOOK_AGAIN_S, self.lane.period_s / 10)
 
     def _stalled(self, moment_s: float) -> Stall | None:
         return next((stall for stall in self.world.stalls if stall.from_s <= moment_s < stall.to_s), None)

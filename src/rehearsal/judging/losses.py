@@ -22,6 +22,7 @@ from rehearsal.judging.rules import judged
 from rehearsal.judging.rules import outside
 from rehearsal.judging.troubles import evidence_end
 from rehearsal.judging.troubles import is_judged
+from rehearsal.judging.union import ALIKE
 from rehearsal.judging.union import extent
 from rehearsal.judging.union import united
 from rehearsal.outage import OPEN_NS
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from rehearsal.judging.troubles import Group
     from rehearsal.judging.troubles import Incident
     from rehearsal.results import Budget
+    from rehearsal.results import Length
 
 
 def matrix(history: History, observation: Observation, groups: list[Group], *, only: str | None = None) -> list[Loss]:
@@ -312,8 +314,34 @@ def _cell(  # noqa: PLR0913, PLR0917 - the coordinates of a cell and what falls 
 def _lost(kind: str, incidents: Iterable[Incident]) -> Lost:
     found = list(incidents)
     together = united(sighting for incident in found for sighting in incident.sightings)
-    lengths = tuple(united(incident.sightings).length for incident in found)
-    return Lost(kind, lengths, together.length, len(found))
+    return Lost(kind, _lengths(found), together.length, len(found))
+
+
+def _lengths(incidents: Sequence[Incident]) -> tuple[Length, ...]:
+    """Return how long each outage lasted.
+
+    What only a slower lane saw may have begun before an outage that faster lanes saw was over: then users had no moment
+    in between, and it is possible that the one went on as the other.
+    """
+    unions = [united(incident.sightings) for incident in incidents]
+    periods = [min(sighting.period_ns for sighting in incident.sightings) for incident in incidents]
+    if not periods or max(periods) <= ALIKE * min(periods):
+        return tuple(union.length for union in unions)
+    found = []
+    for union, period_ns in zip(unions, periods, strict=True):
+        spans = [
+            span
+            for other, other_ns in zip(unions, periods, strict=True)
+            if max(period_ns, other_ns) > ALIKE * min(period_ns, other_ns)
+            for span in other.spans
+            if any(span[0] < to_ns and from_ns < span[1] for from_ns, to_ns in union.spans)
+        ]
+        length = union.length
+        if spans and length.possible_ns is not None:
+            longest = measure([*union.spans, *spans])
+            length = dataclasses.replace(length, possible_ns=None if longest >= OPEN_NS // 2 else longest)
+        found.append(length)
+    return tuple(found)
 
 
 def _judged(history: History, stretch: Stretch, service: str, lost: Lost, watched: Watched) -> tuple[Outcome, str]:

@@ -36,17 +36,21 @@ Span = tuple[int, int]
 ONE_LEAST = 20
 """So many failures in a row of one lane are one outage, although a lane that looks as often met nothing of it: of outages
 that take half of the time, one lane meets 20 in a row and another none with a probability below one in 10^12."""
-_ALIKE = 2
+ALIKE = 2
 """Lanes whose periods differ by no more than this factor are equally good witnesses of where an outage was."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """An outage as one lane saw it, and how often that lane looks (ns)."""
+    """An outage as one lane saw it, and how often that lane looks (ns).
+
+    `well_ns`: when another lane's sample was good just before it, although this lane's sample before had failed.
+    """
 
     outage: Outage
     period_ns: int
     seen: Seen | None = None
+    well_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +143,11 @@ class _Cluster:
     span: Span  # in which it can have been
     sightings: list[Sighting]
 
-    def is_over_before(self, outage: Outage) -> bool:
+    def is_over_before(self, sighting: Sighting) -> bool:
         """Tell whether a good sample of any lane lies between what was seen of this and what was seen of another."""
-        if outage.last_good_ns is not None and outage.last_good_ns >= self.seen[1]:
+        outage = sighting.outage
+        goods = (good_ns for good_ns in (outage.last_good_ns, sighting.well_ns) if good_ns is not None)
+        if any(good_ns >= self.seen[1] for good_ns in goods):
             return True
         returns = (one.outage for one in self.sightings if one.outage.first_good_ns is not None)
         return any(
@@ -165,7 +171,7 @@ def incidents(sightings: Sequence[Sighting], witnesses: Sequence[Witness] = ()) 
     found: list[_Cluster] = []
     ordered = sorted(sightings, key=lambda each: each.period_ns)
     while ordered:
-        limit_ns = _ALIKE * ordered[0].period_ns
+        limit_ns = ALIKE * ordered[0].period_ns
         whole = [each for each in ordered if each.period_ns <= limit_ns]
         ordered = ordered[len(whole) :]
         batch = [part for each in whole for part in apart(each, witnesses)]
@@ -179,7 +185,7 @@ def _clustered(batch: Iterable[Sighting]) -> list[_Cluster]:
         seen, span = evidence(sighting.outage), extent(sighting.outage)
         last = found[-1] if found else None
         if last is not None and (
-            seen[0] <= last.seen[1] or (span[0] <= last.span[1] and not last.is_over_before(sighting.outage))
+            seen[0] <= last.seen[1] or (span[0] <= last.span[1] and not last.is_over_before(sighting))
         ):
             last.take([sighting], seen, span)
         else:
@@ -244,7 +250,7 @@ def apart(sighting: Sighting, witnesses: Iterable[Witness]) -> list[Sighting]:
     begun: list[int] = []
     numbers = itertools.count()
     for witness in witnesses:
-        if witness.seen is sighting.seen or witness.period_ns > _ALIKE * sighting.period_ns:
+        if witness.seen is sighting.seen or witness.period_ns > ALIKE * sighting.period_ns:
             continue
         met = [each for each in witness.outages if _are_met(outage.failures, each).any()]
         if not met and len(sent) >= ONE_LEAST:
@@ -257,14 +263,15 @@ def apart(sighting: Sighting, witnesses: Iterable[Witness]) -> list[Sighting]:
         return [sighting]
     places = np.flatnonzero(holes).tolist()
     trimmed = dataclasses.replace(outage, certain_parts=_without_holes(outage, places))
-    cuts = [
-        number
-        for number in places
-        if known[number] >= 0
-        and (known[number - 1] >= 0 or any(done[number - 1] <= moment <= sent[number] for moment in begun))
+    cuts: dict[int, int | None] = {0: None}  # place of a part's first failed sample: when another lane was well before it
+    for number in places:
+        well_ns = max((moment for moment in begun if done[number - 1] <= moment <= sent[number]), default=None)
+        if known[number] >= 0 and (known[number - 1] >= 0 or well_ns is not None):
+            cuts[number] = well_ns
+    edges = itertools.pairwise([*cuts, len(sent)])
+    return [
+        dataclasses.replace(sighting, outage=_part(trimmed, low, high), well_ns=cuts[low]) for low, high in edges
     ]
-    edges = itertools.pairwise([0, *cuts, len(sent)])
-    return [dataclasses.replace(sighting, outage=_part(trimmed, low, high)) for low, high in edges]
 
 
 def _are_met(failures: np.ndarray, outage: Outage) -> np.ndarray:
