@@ -12,8 +12,14 @@ import re
 import shutil
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+from typing import Any
 
 import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from collections.abc import Mapping
 
 #: Inventory files whose groups replace those of every other file (OSISM's rule for ``99-overwrite``).
 OVERWRITE = "99-overwrite"
@@ -73,8 +79,22 @@ def _unique(items: list[str]) -> list[str]:
     return list(dict.fromkeys(items))
 
 
-def as_yaml(groups: Groups) -> str:
-    """Render the merged groups as an Ansible YAML inventory.
+def variables(inventory: Path, hosts: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Merge what ``group_vars/all`` and ``host_vars`` say of each host, by the names of the files.
+
+    The repository of the lab has no variables of other groups.
+    """
+    every: dict[str, Any] = {}
+    for path in sorted((inventory / "group_vars" / "all").glob("*.yml")):
+        every |= yaml.safe_load(path.read_text()) or {}
+    own = {host: inventory / "host_vars" / f"{host}.yml" for host in hosts}
+    return {
+        host: every | ((yaml.safe_load(path.read_text()) or {}) if path.is_file() else {}) for host, path in own.items()
+    }
+
+
+def as_yaml(groups: Groups, known: Mapping[str, Mapping[str, Any]]) -> str:
+    """Render the merged groups as ``ansible-inventory --list -y`` does: a host's variables where it stands first.
 
     Raises:
         ReconcileError: a group names a child that no file defines.
@@ -83,11 +103,12 @@ def as_yaml(groups: Groups) -> str:
     missing = {child for _, children in groups.values() for child in children} - groups.keys()
     if missing:
         raise ReconcileError(f"These groups are used as children but defined nowhere: {', '.join(sorted(missing))}")
-    tree: dict[str, dict[str, dict[str, None]]] = {}
+    tree: dict[str, dict[str, dict[str, Any]]] = {}
+    left = dict(known)
     for group, (hosts, children) in sorted(groups.items()):
-        node: dict[str, dict[str, None]] = {}
+        node: dict[str, dict[str, Any]] = {}
         if hosts:
-            node["hosts"] = dict.fromkeys(hosts)
+            node["hosts"] = {host: dict(left.pop(host, {})) for host in hosts}
         if children:
             node["children"] = dict.fromkeys(children)
         tree[group] = node
@@ -123,9 +144,9 @@ def reconcile(generics: Path, configuration: Path, interface: Path, inventory: P
     (new / "group_vars" / "all").mkdir(exist_ok=True)
     for path in versions:
         shutil.copyfile(path, new / "group_vars" / "all" / f"100-versions-{path.name}")
-    (new / "hosts.yml").write_text(as_yaml(merged))
-    _replace(new, inventory)
     hosts = {host for hosts, _ in merged.values() for host in hosts}
+    (new / "hosts.yml").write_text(as_yaml(merged, variables(new, hosts)))
+    _replace(new, inventory)
     return [
         f"merged {len(files)} inventory files: {len(merged)} groups, {len(hosts)} hosts",
         *(f"versions from {path}" for path in versions),

@@ -74,7 +74,7 @@ def test_what_is_written_is_what_is_read(groups):
     """Any groups survive the way through an inventory file, the merge, and the YAML that the plays read."""
     text = "\n".join(f"[{group}]\n" + "\n".join(hosts) for group, hosts in groups.items())
     merged = reconcile.merge([("10-custom", text)])
-    read = inventory.from_tree(yaml.safe_load(reconcile.as_yaml(merged)))
+    read = inventory.from_tree(yaml.safe_load(reconcile.as_yaml(merged, {})))
     assert {group: tuple(dict.fromkeys(hosts)) for group, hosts in groups.items()} == {
         group: hosts for group, hosts in read.groups.items() if group != "all"
     }
@@ -105,4 +105,4 @@ def test_roles_of_the_repository_replace_the_defaults():
 def test_what_cannot_be_merged_is_named(text, message):
     """A line that is neither group nor host is an error with file and line."""
     with pytest.raises(reconcile.ReconcileError, match=message):
-        reconcile.as_yaml(reconcile.merge([("10-x", text)]))
+        reconcile.as_yaml(reconcile.merge([("10-x", text)]), {})

@@ -186,6 +186,18 @@ def test_the_reconciled_inventory_is_the_truth(tmp_path, manager):
     assert target.namespace_file.endswith("inventory/group_vars/all/kolla.yml")
 
 
+def test_where_the_manager_tells_hosts_alone_the_files_tell_their_variables(tmp_path, manager):
+    """A reconciled inventory without variables (minified) says who is there; what is set stands in the repository."""
+    repository = make_repository(tmp_path, {"inventory/group_vars/all/kolla.yml": "docker_namespace: kolla/release\n"})
+    manager.write_text(
+        "all: {children: {generic: {hosts: {manager-0: {}, control-0: {}, compute-0: {}}}, manager: {hosts: {manager-0: {}}},"
+        " control: {hosts: {control-0: {}}}, compute: {hosts: {compute-0: {}}}}}\n"
+    )
+    target = asked(repository)
+    assert ["manager-0", "control-0", "compute-0"] == [host.name for host in target.hosts]
+    assert "kolla/release" == target.release.namespace
+
+
 @given(data=st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
 @EXAMPLES
 def test_no_answer_of_the_manager_raises(tmp_path, data):

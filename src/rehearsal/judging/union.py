@@ -263,15 +263,15 @@ def apart(sighting: Sighting, witnesses: Iterable[Witness]) -> list[Sighting]:
         return [sighting]
     places = np.flatnonzero(holes).tolist()
     trimmed = dataclasses.replace(outage, certain_parts=_without_holes(outage, places))
-    cuts: dict[int, int | None] = {0: None}  # place of a part's first failed sample: when another lane was well before it
+    cuts: dict[int, int | None] = {
+        0: None
+    }  # place of a part's first failed sample: when another lane was well before it
     for number in places:
         well_ns = max((moment for moment in begun if done[number - 1] <= moment <= sent[number]), default=None)
         if known[number] >= 0 and (known[number - 1] >= 0 or well_ns is not None):
             cuts[number] = well_ns
     edges = itertools.pairwise([*cuts, len(sent)])
-    return [
-        dataclasses.replace(sighting, outage=_part(trimmed, low, high), well_ns=cuts[low]) for low, high in edges
-    ]
+    return [dataclasses.replace(sighting, outage=_part(trimmed, low, high), well_ns=cuts[low]) for low, high in edges]
 
 
 def _are_met(failures: np.ndarray, outage: Outage) -> np.ndarray:

@@ -66,7 +66,7 @@ def discover(options: Options) -> Target:
         problems += reconciled.compare(read.hosts(), effective.hosts(), str(root / "inventory"))
     known = effective or read
     own = HostVariables(read, root / "inventory", str(root / "inventory"), problems)
-    of_hosts = own if effective is None else HostVariables(effective, None, reconciled.SOURCE, problems)
+    of_hosts = own if effective is None else _of_hosts(effective, root, problems)
     names, left_out = _part_of_the_cloud(known)
     groups = {name: known.members(name) for name in sorted(known.groups)}
     _check_groups(groups, names, root, problems)
@@ -148,6 +148,12 @@ def _unique(problems: list[Problem]) -> tuple[Problem, ...]:
             for each in problems
         )
     )
+
+
+def _of_hosts(effective: inventory.Inventory, root: Path, problems: list[Problem]) -> HostVariables:
+    """Return the variables as the reconciled inventory has them, or, if it has hosts and groups alone, the repository."""
+    says_them = any(effective.host_variables.values()) or any(each.variables for each in effective.groups.values())
+    return HostVariables(effective, None if says_them else root / "inventory", reconciled.SOURCE, problems)
 
 
 def _part_of_the_cloud(known: inventory.Inventory) -> tuple[tuple[str, ...], tuple[str, ...]]:
