@@ -190,6 +190,8 @@ def _kolla() -> dict[str, object]:
         "openstack_region_name": layout.REGION,
         "database_enable_tls_internal": "no",
         "enable_proxysql": "no",
+        # HAProxy needs it to tell the members of a Galera cluster apart; here is one MariaDB, no cluster.
+        "enable_mariadb_clustercheck": "no",
         "enable_fluentd": "no",
         "enable_cinder": "no",
         "enable_heat": "no",

@@ -414,8 +414,8 @@ class Oracle:
                 fault
                 for fault, hits in self.hits.items()
                 for each in hits
-                if each.lane == number and bad_from <= each.sent_s <= bad_to
-            }
+                if each.lane == number and bad_from <= each.sent_s <= bad_to and self.world.faults[fault].from_s <= high
+            }  # what was sent again may have met the next one, after the service was well
             true = [f for n, f in enumerate(self.world.faults) if n in met]
             # What began while nobody did anything, or what other lanes prove to be several, is shown in parts.
             parts = [

@@ -288,10 +288,16 @@ def onset(sightings: Iterable[Sighting]) -> tuple[int, int]:
 
     Whichever lane saw the last good sample: the service was well until then.
     """
-    outages = [sighting.outage for sighting in sightings]
-    high_ns = min(max(outage.first_bad_ns, outage.proof_ns) for outage in outages)
-    begins = [extent(outage)[0] for outage in outages]
-    return max(begin for begin in begins if begin <= high_ns), high_ns
+    found = list(sightings)
+    high_ns = min(max(each.outage.first_bad_ns, each.outage.proof_ns) for each in found)
+    begins = [extent(each.outage)[0] if each.good_ns is None else each.good_ns for each in found]
+    known = [begin for begin, each in zip(begins, found, strict=True) if begin <= high_ns and _begins_well(each)]
+    return max(known, default=min(begins)), high_ns
+
+
+def _begins_well(sighting: Sighting) -> bool:
+    """Tell whether the beginning of a sighting says anything of when its outage began."""
+    return sighting.good_ns is not None or not sighting.is_later_part
 
 
 def _halves(sightings: Iterable[Sighting], at_ns: int) -> tuple[tuple[Sighting, ...], tuple[Sighting, ...]]:

@@ -44,13 +44,20 @@ ALIKE = 2
 class Sighting:
     """An outage as one lane saw it, and how often that lane looks (ns).
 
-    `well_ns`: when another lane's sample was good just before it, although this lane's sample before had failed.
+    `is_later_part`: this lane's sample before it had failed, too (see `apart`); `well_ns`: when another lane's sample was
+    good in between, if that is known.
     """
 
     outage: Outage
     period_ns: int
     seen: Seen | None = None
+    is_later_part: bool = False
     well_ns: int | None = None
+
+    @property
+    def good_ns(self) -> int | None:
+        """When a sample that is known to have been good was sent last before it."""
+        return self.well_ns if self.is_later_part else self.outage.last_good_ns
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,13 +152,12 @@ class _Cluster:
 
     def is_over_before(self, sighting: Sighting) -> bool:
         """Tell whether a good sample of any lane lies between what was seen of this and what was seen of another."""
-        outage = sighting.outage
-        goods = (good_ns for good_ns in (outage.last_good_ns, sighting.well_ns) if good_ns is not None)
-        if any(good_ns >= self.seen[1] for good_ns in goods):
+        if sighting.good_ns is not None and sighting.good_ns >= self.seen[1]:
             return True
         returns = (one.outage for one in self.sightings if one.outage.first_good_ns is not None)
         return any(
-            (one.first_good_sent_ns or 0) >= self.seen[1] and (one.first_good_ns or OPEN_NS) <= outage.first_bad_ns
+            (one.first_good_sent_ns or 0) >= self.seen[1]
+            and (one.first_good_ns or OPEN_NS) <= sighting.outage.first_bad_ns
             for one in returns
         )
 
@@ -263,15 +269,17 @@ def apart(sighting: Sighting, witnesses: Iterable[Witness]) -> list[Sighting]:
         return [sighting]
     places = np.flatnonzero(holes).tolist()
     trimmed = dataclasses.replace(outage, certain_parts=_without_holes(outage, places))
-    cuts: dict[int, int | None] = {
-        0: None
-    }  # place of a part's first failed sample: when another lane was well before it
+    cuts: dict[int, int | None] = {0: None}  # a part's first failed sample: when another lane was well before it
     for number in places:
         well_ns = max((moment for moment in begun if done[number - 1] <= moment <= sent[number]), default=None)
         if known[number] >= 0 and (known[number - 1] >= 0 or well_ns is not None):
             cuts[number] = well_ns
     edges = itertools.pairwise([*cuts, len(sent)])
-    return [dataclasses.replace(sighting, outage=_part(trimmed, low, high), well_ns=cuts[low]) for low, high in edges]
+    parts = [
+        dataclasses.replace(sighting, outage=_part(trimmed, low, high), is_later_part=True, well_ns=cuts[low])
+        for low, high in edges
+    ]
+    return [dataclasses.replace(parts[0], is_later_part=sighting.is_later_part, well_ns=sighting.well_ns), *parts[1:]]
 
 
 def _are_met(failures: np.ndarray, outage: Outage) -> np.ndarray:
