@@ -127,8 +127,13 @@ class Oracle:
         kinds = ("icmp",) if who in self.world.canaries else USER_LANES
         return [n for n, lane in enumerate(self.world.lanes) if lane.who == who and lane.kind in kinds]
 
-    def truths(self, who: str, how: tuple[str, ...] = DOWN, lanes: list[int] | None = None) -> list[Truly]:
-        """When it was down for anybody whom these lanes stand for, merged."""
+    def truths(
+        self, who: str, how: tuple[str, ...] = DOWN, lanes: list[int] | None = None, *, told: bool = False
+    ) -> list[Truly]:
+        """When it was down for anybody whom these lanes stand for, merged.
+
+        `told`: as far as it could be told at all: without what only some lanes could have met, and none did.
+        """
         lanes = self.user_lanes(who) if lanes is None else lanes
         met = [
             (fault, n)
@@ -140,7 +145,7 @@ class Oracle:
             hit = any(each.lane in lanes for each in self.hits.get(number, []))
             common = all(fault.meets(self.world.lanes[lane]) for lane in lanes)
             low, high = max(0.0, fault.from_s), min(self.world.duration_s, fault.to_s)
-            if high <= low:
+            if high <= low or (told and not hit and not common):
                 continue
             if found and low <= found[-1].to_s:
                 last = found[-1]
@@ -261,7 +266,7 @@ class Oracle:
                 found.append(
                     Wrong("certain", where, f"total ≥ {_seconds(loss.total.certain_ns):.3f}, true {shown_total:.3f}")
                 )
-            found += self._possible(loss, who, where, truths)
+            found += self._possible(loss, who, where, self.truths(who, told=True))
         if loss.outcome is Outcome.FAIL and loss.service != "canaries":
             allowed = (
                 most <= longest_b
@@ -272,7 +277,7 @@ class Oracle:
                 text = f"true {most:.3f} ({most_total:.3f}) of {longest_b:.3f} ({total_b:.3f}): {loss.reason}"
                 found.append(Wrong("false-fail", where, text))
         if loss.outcome is Outcome.OK and self._is_step(label_of(loss)):
-            found += self._false_ok(loss, who, where, truths)
+            found += self._false_ok(loss, who, where, self.truths(who, told=True))
         return found
 
     def _is_over_anywhere(self, truths: list[Truly], doubt_s: float) -> bool:
@@ -325,7 +330,9 @@ class Oracle:
         longest_b, total_b = self._limits(label_of(loss), loss.service)
         seen = [t for t in truths if (t.hit or t.common) and not self._moving(who, t)]
         worst = max((self._mine(t, label_of(loss)) for t in seen), default=0.0)
-        if longest_b == 0 and not any(t.hit for t in seen):  # none may be seen, with a resolution of two periods
+        if longest_b == 0 and not any(
+            t.hit for t in seen if self._mine(t, label_of(loss)) > 0
+        ):  # none may be seen, with a resolution of two periods
             longest_b = total_b = 2 * min(self.world.lanes[lane].period_s for lane in self.user_lanes(who))
         total = sum(self._mine(t, label_of(loss)) for t in seen if t.hit)
         told = f"floor {_seconds(loss.floor_ns):.3f}: {loss.reason}"
@@ -341,7 +348,7 @@ class Oracle:
         cells = {(label_of(loss), loss.service): loss for loss in results.matrix if loss.kind == "down"}
         for service in (*self.world.services, *self.world.canaries):
             row = "canaries" if service in self.world.canaries else service
-            for truth in self.truths(service):
+            for truth in self.truths(service, told=True):
                 owner = self._owner(truth)
                 if not (truth.hit or truth.common) or not self._is_step(owner) or self._moving(service, truth):
                     continue
