@@ -15,6 +15,9 @@ from rehearsal.judge import judge
 from rehearsal.results_json import from_json
 from rehearsal.results_json import to_json
 from rehearsal.sampleclass import SampleClass
+from rehearsal.stretch import BETWEEN
+from rehearsal.stretch import CONTROL
+from rehearsal.stretch import step as step_of
 from rehearsal.verdict import Outcome
 from tests import wrong_rules
 from tests.synthetic import START_NS
@@ -42,8 +45,14 @@ def judged(tmp_path):
     return write_and_judge
 
 
-def cell(results, step, service, kind="down"):
-    (found,) = [loss for loss in results.matrix if (loss.step, loss.service, loss.kind) == (step, service, kind)]
+def place(word):
+    """What a word of these tests means: `before` the steps, `""` between them, else the step of that id."""
+    return {"before": CONTROL, "": BETWEEN}.get(word) or step_of(word)
+
+
+def cell(results, where, service, kind="down"):
+    wanted = place(where), service, kind
+    (found,) = [loss for loss in results.matrix if (loss.stretch, loss.service, loss.kind) == wanted]
     return found
 
 
@@ -326,20 +335,47 @@ def _run_began(script):
 
 
 @pytest.mark.parametrize(
-    ("from_s", "to_s", "step", "attribution"),
+    ("from_s", "to_s", "charges"),
     [
-        (80, 81, "keystone", "step"),
-        (99, 106, "keystone", "step"),  # its tail spills over
-        (101, 102, "keystone", "step"),  # while the step settles
-        (106, 112, "", "between"),
-        (65, 75, "before", "pre-existing"),
+        (80, 81, [("keystone", "step")]),
+        (99, 106, [("keystone", "step")]),  # its tail spills over
+        (99, 112, [("keystone", "step")]),  # also into the next step: its cause is known
+        (101, 102, [("keystone", "step")]),  # while the step settles
+        (104, 106, [("", "between")]),
+        (106, 112, [("", "between"), ("nova", "pre-existing")]),
+        (20, 30, [("before", "pre-existing")]),
+        (65, 75, [("before", "pre-existing"), ("keystone", "pre-existing")]),
+        (65, 105, [("before", "pre-existing"), ("keystone", "pre-existing")]),
+        (65, 112, [("before", "pre-existing"), ("keystone", "pre-existing"), ("nova", "pre-existing")]),
     ],
 )
-def test_an_outage_is_charged_to_what_was_done_when_it_began(judged, from_s, to_s, step, attribution):
-    """Onset decides; the tail stays with it."""
+def test_an_outage_is_charged_to_what_was_done_when_it_began(judged, from_s, to_s, charges):
+    """Onset decides, and the tail stays with it; what began while no step ran is each step's as far as it reaches."""
     results = judged(troubles=(Trouble("nova", from_s, to_s),), deep_hz=0)
-    assert {(window.step, window.attribution) for window in results.windows} == {(step, attribution)}
-    assert cell(results, step, "nova").count == 1
+    found = {(window.stretch, window.attribution) for window in results.windows}
+    assert found == {(place(where), attribution) for where, attribution in charges}
+    for where, _ in charges:
+        assert cell(results, where, "nova").count == 1
+    assert sum(loss.count for loss in results.matrix) == len(charges)
+
+
+def test_what_is_split_at_a_step_has_the_length_that_it_had_on_each_side(judged):
+    """Of 65 to 75 s, with a step from 70 s on: 5 s before it, 5 s in it, and the step's are judged."""
+    results = judged(troubles=(Trouble("nova", 65, 75),), deep_hz=0)
+    before, within = cell(results, "before", "nova"), cell(results, "keystone", "nova")
+    assert contains(before.longest, 5)
+    assert contains(within.longest, 5)
+    assert (before.outcome, within.outcome) == (Outcome.OK, Outcome.FAIL)
+    assert results.outcome is Outcome.FAIL
+
+
+def test_a_blip_before_a_step_takes_nothing_out_of_it(judged):
+    """One failed sample just before a step and 20 s down in it: shown together or not, the step is charged with the 20 s."""
+    results = judged(troubles=(Trouble("nova", 69.4, 69.5), Trouble("nova", 70.3, 90.3)), deep_hz=0)
+    loss = cell(results, "keystone", "nova")
+    assert loss.outcome is Outcome.FAIL
+    assert contains(loss.longest, 20)
+    assert cell(results, "before", "nova").count == 1
 
 
 def test_what_happens_before_the_first_step_is_the_control(judged):
