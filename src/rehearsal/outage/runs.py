@@ -59,6 +59,8 @@ class _Run:
 
 _BIN_NS = 1_000_000_000
 _RECENT_BINS = 60
+RECENT_NS = _RECENT_BINS * _BIN_NS
+"""A lost packet is judged by the round trips of so long before the outage."""
 
 
 class _Goods:
@@ -68,18 +70,23 @@ class _Goods:
         self._answered: tuple[int, int] | None = None  # the last that was done when the segment before ended
         self._sent = np.empty(0, np.int64)  # those of this segment, and those still without an answer when it began
         self._done = np.empty(0, np.int64)
-        self._longest: deque[tuple[int, int]] = deque()  # bin, largest round trip in it
+        self._new = 0  # place of the first good sample of this segment
+        self._longest: deque[tuple[int, int]] = deque()  # bin, largest round trip in it, of the segments before
 
     def add(self, sent: Int64s, done: Int64s, until_ns: int) -> None:
         """Take the good samples of a segment. `until_ns`: when the first sample of the segment was sent."""
+        self._summarize(self._sent[self._new :], self._done[self._new :])
+        while self._longest and self._longest[0][0] <= until_ns // _BIN_NS - _RECENT_BINS:
+            self._longest.popleft()
         answered = self._done <= until_ns
         if answered.any():
             newest = int(np.flatnonzero(answered)[-1])
             self._answered = self._later(self._answered, (int(self._sent[newest]), int(self._done[newest])))
+        self._new = int(np.count_nonzero(~answered))
         self._sent = np.concatenate([self._sent[~answered], sent])
         self._done = np.concatenate([self._done[~answered], done])
-        while self._longest and self._longest[0][0] <= until_ns // _BIN_NS - _RECENT_BINS:
-            self._longest.popleft()  # not before: a segment may be longer than what counts as recent
+
+    def _summarize(self, sent: Int64s, done: Int64s) -> None:
         if len(sent) == 0:
             return
         bins = sent // _BIN_NS
@@ -109,9 +116,17 @@ class _Goods:
         return other if one is None else max(one, other)
 
     def round_trip(self, moment_ns: int) -> int | None:
-        """Return the largest round trip of the minute before a moment, the second it lies in included."""
-        now = moment_ns // _BIN_NS
-        return max((most for number, most in self._longest if now - _RECENT_BINS < number <= now), default=None)
+        """Return the largest round trip of what was sent in the minute before a moment of this segment.
+
+        What was sent later does not count: it may not be known yet.
+        """
+        first = moment_ns // _BIN_NS - _RECENT_BINS + 1
+        longest = [most for number, most in self._longest if number >= first]
+        low, high = np.searchsorted(self._sent, [first * _BIN_NS, moment_ns]).tolist()
+        low = max(low, self._new)
+        if low < high:
+            longest.append(int((self._done[low:high] - self._sent[low:high]).max()))
+        return max(longest, default=None)
 
 
 @dataclass(slots=True)
