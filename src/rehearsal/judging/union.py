@@ -295,7 +295,6 @@ def _part(outage: Outage, low: int, high: int) -> Outage:
     return outage.having(
         outage.failures[:, low:high],
         last_good_ns=outage.last_good_ns if low == 0 else int(sent[low - 1]),
-        last_good_done_ns=outage.last_good_done_ns if low == 0 else None,
         first_bad_ns=first,
         last_bad_ns=outage.last_bad_ns if high == len(sent) else last,
         first_good_sent_ns=outage.first_good_sent_ns if high == len(sent) else int(sent[high]),
@@ -320,7 +319,6 @@ def split(outage: Outage, at_ns: int) -> tuple[Outage, Outage]:
     after = outage.having(
         outage.failures[:, is_later],
         last_good_ns=at_ns,
-        last_good_done_ns=None,
         first_bad_ns=max(outage.first_bad_ns, at_ns),
         last_bad_ns=max(outage.last_bad_ns, at_ns),
         proof_ns=max(outage.proof_ns, at_ns),
