@@ -1,28 +1,36 @@
 """What a probe costs: processor time per probe against fping and blackbox_exporter, lateness, and the sample store.
 
-    sudo .venv/bin/python benchmarks/cost.py [icmp] [http] [lateness] [store]
+    sudo .venv/bin/python benchmarks/cost.py [icmp] [http] [lateness] [store] [far]
 
-Only loopback is used. fping and prometheus-blackbox-exporter are Debian packages; without them their rows are left out.
+Only loopback and a network namespace of its own are used. fping and prometheus-blackbox-exporter are Debian packages; without them their rows are left out.
 Processor time is user and system time of the process that probes, as the kernel counts it; for ICMP that includes the
-kernel's own work on both directions, which is the same for all.
+kernel's own work on both directions, which is the same for all. On loopback the reply is there when the request has been
+sent, and whoever sends ten at once hears ten at once. Targets of a cloud answer later, and wake who waits for them; the
+shapes of a plan are therefore measured a second time, with targets behind a tunnel device that answer after 0.5 ms.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
+import fcntl
 import json
 import multiprocessing
 import os
 import resource
+import select
 import shutil
+import socket
 import ssl
 import statistics
+import struct
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
+from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,58 +60,126 @@ from rehearsal.probe.reach import Reach
 from rehearsal.probe.spec import ProbeSpec
 take_precedence("fifo")
 count, period_ns, seconds, settle = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4])
+network = sys.argv[5]
+lags, widths, seen = [], [], {}
 reach = Reach(1)
 for number in range(count):
-    address = f"127.0.{1 + number // 250}.{1 + number % 250}"
+    address = f"{network}.{1 + number // 250}.{1 + number % 250}"
     reach._declare(ProbeSpec(number + 1, "x", "icmp", "canary", "x", period_ns, 10**9, settings={"address": address}), 0)
 os.dup2(os.open("/dev/null", os.O_WRONLY), 1)
+if len(sys.argv) > 6:  # a turn of its own: what this costs is not to be measured
+    def sample(probe, sample_class, flags, seq, due_ns, sent_ns, done_ns):
+        lags.append((sent_ns - due_ns) / 1e6)
+        if probe in seen:  # from when a sample was sent to the next answer: an outage that fits between them is not seen
+            widths.append((done_ns - seen[probe]) / 1e6)
+        seen[probe] = sent_ns
+    reach._recorder.sample = sample
 marks = []
 mark = lambda: marks.append((time.process_time(), reach._recorder.recorded))
 reach._loop.call_at(time.monotonic_ns() + int(settle * 1e9), mark)
 reach._loop.call_at(time.monotonic_ns() + int((settle + seconds) * 1e9), lambda: (mark(), reach._stop(1.0)))
 reach.run()
 (t0, n0), (t1, n1) = marks
-print((t1 - t0) / (n1 - n0) * 1e6, file=sys.stderr)
+at = lambda values, share: sorted(values)[int(share * (len(values) - 1))] if values else 0.0
+print((t1 - t0) / max(1, n1 - n0) * 1e6, at(lags, 0.5), at(lags, 0.99), at(widths, 0.5), at(widths, 0.99), file=sys.stderr)
 """
+FAR_NETWORK, FAR_DELAY_S = "198.18", 0.0005
+PLAN_SHAPES = ((2, 20), (4, 20), (10, 20), (24, 20))
 
 
 def icmp() -> Iterator[str]:
-    """Compare the second process with fping: 10 000 packets a second, in two shapes."""
-    yield f"| ICMP, median of {TURNS} turns | fping, µs per probe | rehearse, µs per probe | ratio | ratios of the turns |"
+    """Compare the second process with fping: the shapes of a plan, and 10 000 packets a second in two shapes."""
+    yield f"| ICMP, loopback, median of {TURNS} turns | fping, µs per probe | rehearse, µs per probe | ratio | ratios of the turns |"
     yield "|---|---|---|---|---|"
-    for count, period_ms in ((1000, 100), (100, 10)):
-        turns = [(_reach_us(count, period_ms), _fping_us(count, period_ms)) for _ in range(TURNS)]
-        ours = statistics.median(our for our, _ in turns)
-        theirs = [their for _, their in turns if their]
-        if not theirs:
-            yield f"| {count} targets every {period_ms} ms | — | {ours:.1f} | — | — |"
-            continue
-        ratios = sorted(our / their for our, their in turns if their)
-        told = ", ".join(f"{ratio:.2f}" for ratio in ratios)
-        median = f"{statistics.median(theirs):.1f} | {ours:.1f} | {statistics.median(ratios):.2f}"
-        yield f"| {count} targets every {period_ms} ms | {median} | {told} |"
-    yield f"| 4 targets every 20 ms | — | {_reach_us(4, 20):.1f} | — | — |"
+    for shape in (*PLAN_SHAPES, (1000, 100), (100, 10)):
+        yield _compared(*shape, "127.0")
 
 
-def _reach_us(count: int, period_ms: int) -> float:
-    arguments = [str(count), str(period_ms * 1_000_000), str(SECONDS), str(SETTLE_S)]
+def far() -> Iterator[str]:
+    """Compare the second process with fping where answers come from elsewhere, in a network namespace of this process."""
+    _unshare_network()
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    ready: multiprocessing.Queue[bool] = multiprocessing.Queue()
+    process = multiprocessing.Process(target=_answer_from_afar, args=(ready,), daemon=True)
+    process.start()
+    ready.get(timeout=20)
+    yield f"| ICMP, answers after 0.5 ms, median of {TURNS} turns | fping, µs per probe | rehearse, µs per probe | ratio | ratios of the turns |"
+    yield "|---|---|---|---|---|"
+    for shape in PLAN_SHAPES:
+        yield _compared(*shape, FAR_NETWORK)
+    yield ""
+    yield "| ICMP, answers after 0.5 ms | sent late by p50, ms | p99, ms | from sent to the next answer p50, ms | p99, ms |"
+    yield "|---|---|---|---|---|"
+    for count, period_ms in PLAN_SHAPES:
+        figures = _reach(count, period_ms, FAR_NETWORK, "lateness")[1:]
+        yield f"| {count} targets every {period_ms} ms | {' | '.join(f'{figure:.2f}' for figure in figures)} |"
+    process.kill()
+
+
+def _compared(count: int, period_ms: int, network: str) -> str:
+    """Return a row of the table: theirs and ours in turns."""
+    turns = [(_reach(count, period_ms, network)[0], _fping_us(count, period_ms, network)) for _ in range(TURNS)]
+    ours = statistics.median(our for our, _ in turns)
+    theirs = [their for _, their in turns if their]
+    if not theirs:
+        return f"| {count} targets every {period_ms} ms | — | {ours:.1f} | — | — |"
+    ratios = sorted(our / their for our, their in turns if their)
+    told = ", ".join(f"{ratio:.2f}" for ratio in ratios)
+    median = f"{statistics.median(theirs):.1f} | {ours:.1f} | {statistics.median(ratios):.2f}"
+    return f"| {count} targets every {period_ms} ms | {median} | {told} |"
+
+
+def _reach(count: int, period_ms: int, network: str, *also: str) -> list[float]:
+    """Return µs per probe, then (if asked for) lateness and width of bounds: median and p99 of each (ms)."""
+    arguments = [str(count), str(period_ms * 1_000_000), str(SECONDS), str(SETTLE_S), network, *also]
     orders, keep_open = os.pipe()  # the end of its orders would stop it
     command = [sys.executable, "-c", REACH, *arguments]
     done = subprocess.run(command, stdin=orders, capture_output=True, check=True, text=True)
     os.close(orders)
     os.close(keep_open)
-    return float(done.stderr.splitlines()[-1])
+    return [float(figure) for figure in done.stderr.splitlines()[-1].split()]
 
 
-def _fping_us(count: int, period_ms: int) -> float | None:
+def _fping_us(count: int, period_ms: int, network: str) -> float | None:
     if not shutil.which("fping"):
         return None
-    targets = [f"127.0.{1 + number // 250}.{1 + number % 250}" for number in range(count)]
+    targets = [f"{network}.{1 + number // 250}.{1 + number % 250}" for number in range(count)]
     rounds = SECONDS * 1000 // period_ms
     command = ["fping", "-q", "-c", str(rounds), "-p", str(period_ms), "-i", "0.01", "-t", "1000", *targets]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, preexec_fn=_take_precedence)  # noqa: PLW1509
     _, _, usage = os.wait4(process.pid, 0)
     return (usage.ru_utime + usage.ru_stime) / (count * rounds) * 1e6
+
+
+def _unshare_network() -> None:
+    """Give this process a network of its own (Python 3.11 has no call for it)."""
+    clone_newnet = 0x40000000
+    if ctypes.CDLL(None, use_errno=True).unshare(clone_newnet):
+        raise OSError(ctypes.get_errno(), "a network namespace needs root")
+
+
+def _answer_from_afar(ready: multiprocessing.Queue[bool]) -> None:
+    """Be all targets of FAR_NETWORK, behind a tunnel device: every echo request is answered after FAR_DELAY_S."""
+    set_interface, tun_without_head = 0x400454CA, 0x1001
+    device = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
+    fcntl.ioctl(device, set_interface, struct.pack("16sH22x", b"far0", tun_without_head))
+    subprocess.run(["ip", "address", "add", f"{FAR_NETWORK}.0.1/16", "dev", "far0"], check=True)
+    subprocess.run(["ip", "link", "set", "far0", "up"], check=True)
+    ready.put(True)
+    waiting: deque[tuple[float, bytearray]] = deque()
+    while True:
+        wait_s = max(0.0, waiting[0][0] - time.monotonic()) if waiting else None
+        if select.select([device], [], [], wait_s)[0]:
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    packet = bytearray(os.read(device, 4096))
+                    if packet[0] == 0x45 and packet[9] == socket.IPPROTO_ICMP and packet[20] == 8:
+                        packet[12:16], packet[16:20] = packet[16:20], packet[12:16]
+                        total = int.from_bytes(packet[22:24], "big") + 0x800  # the type becomes 0
+                        packet[20], packet[22:24] = 0, ((total & 0xFFFF) + (total >> 16)).to_bytes(2, "big")
+                        waiting.append((time.monotonic() + FAR_DELAY_S, packet))
+        while waiting and waiting[0][0] <= time.monotonic():
+            os.write(device, waiting.popleft()[1])
 
 
 def _take_precedence() -> None:
@@ -303,8 +379,8 @@ def store() -> Iterator[str]:
 
 def main() -> None:
     """Run what was asked for, or everything."""
-    parts = {"icmp": icmp, "http": http, "lateness": lateness, "store": store}
-    for name in sys.argv[1:] or parts:
+    parts = {"icmp": icmp, "http": http, "lateness": lateness, "store": store, "far": far}
+    for name in sys.argv[1:] or parts:  # `far` last: it leaves the network of the machine
         for line in parts[name]():
             print(line, flush=True)
         print()

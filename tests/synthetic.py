@@ -374,7 +374,8 @@ def _write_prober_run(run_dir, script, journal, clock, from_s, to_s, *, died):  
         )
     if not died:
         clock.now_s = to_s
-        journal.write(events.ProberStopped(reason="stop", recorded=recorded))
+        stored = {str(probe): count for probe, count in writer.stored.items()}
+        journal.write(events.ProberStopped(reason="stop", recorded=recorded, stored=stored))
 
 
 def _write_runner(run_dir: Path, script: Scenario) -> None:

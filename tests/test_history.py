@@ -14,7 +14,6 @@ from rehearsal.history import HistoryError
 from rehearsal.history import load
 from rehearsal.history import silences
 from rehearsal.journal import Journal
-from rehearsal.journal import JournalError
 from rehearsal.judge import judge
 from rehearsal.outage import derive
 from rehearsal.sampleclass import SampleClass
@@ -137,13 +136,17 @@ def test_a_folder_without_a_recording_is_named(tmp_path):
         load(tmp_path)
 
 
-def test_damage_is_an_error_with_its_line(tmp_path):
-    """A line that is no record stops the reading and says where."""
+def test_damage_is_kept_with_its_line(tmp_path):
+    """A line that is no record is told, with its place; the others are read."""
     run_dir = write_run(tmp_path, Scenario())
-    with (run_dir / "journal" / "runner.jsonl").open("a") as journal:
+    path = run_dir / "journal" / "runner.jsonl"
+    with path.open("a") as journal:
         journal.write("[]\n")
-    with pytest.raises(JournalError, match="line"):
-        load(run_dir)
+    place = len(path.read_bytes().splitlines())
+    history = load(run_dir)
+    flaws = [str(flaw) for journal in history.journals for flaw in journal.flaws]
+    assert flaws == [f"journal/runner.jsonl, line {place}: there is no checksum: the line was changed after it was written"]
+    assert history.last.reason == "finished"
 
 
 def test_a_run_without_a_prober_is_loaded_and_unknown(tmp_path):

@@ -11,6 +11,7 @@ import pytest
 
 from rehearsal import events
 from rehearsal.history import load
+from rehearsal.journal import Journal
 from rehearsal.judge import judge
 from rehearsal.results_json import from_json
 from rehearsal.results_json import to_json
@@ -283,11 +284,10 @@ def test_trap_37_a_refusal_of_the_token_filter_is_charged_to_keystone(tmp_path):
     """Nova's authenticated read that only the token filter refuses is keystone's outage."""
     script = Scenario(troubles=(Trouble("nova", 120, 123, lanes=("deep",), sample_class=SampleClass.HTTP_5XX_BACKEND),))
     run_dir = write_run(tmp_path / "run", script)
-    detail = {"probe": 6, "sample_class": 11, "message": "503", "status": 503, "maker": "token-filter"}
-    with (run_dir / "journal" / "prober.jsonl").open("a") as journal:
+    moments = iter((120, 121, 122, 122))
+    with Journal(run_dir / "journal" / "prober.jsonl", clock=lambda: (at_ns(next(moments, 122) + 0.5), 0)) as journal:
         for second in (120, 121, 122):
-            line = {"t": at_ns(second + 0.5), "w": 0, "kind": "sample-detail", "seq": second, **detail}
-            journal.write(json.dumps(line) + "\n")
+            journal.write(events.SampleDetail(6, second, 11, "503", 503, "token-filter"))
     results = judge(load(run_dir))
     assert wrong_rules.charged_by_url(results.windows) == {"nova"}
     assert cell(results, "nova", "nova").count == 0

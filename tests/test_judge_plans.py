@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import itertools
-import json
 
 import pytest
 from hypothesis import given
@@ -18,6 +17,7 @@ from rehearsal.judge import judge
 from rehearsal.judging import plans
 from rehearsal.plan.changes import changes
 from rehearsal.verdict import Outcome
+from tests.damaging import told_otherwise
 from tests.small_run import Small
 from tests.synthetic import Scenario
 from tests.synthetic import ScriptedMigration
@@ -142,11 +142,14 @@ def test_a_step_that_an_edit_takes_out_is_listed(tmp_path):
     run_dir = write_run(
         tmp_path, dataclasses.replace(script, more=((50.0, dataclasses.replace(_began(script), attempt=2)),))
     )
-    path = run_dir / "journal" / "runner.jsonl"
-    lines = path.read_text().splitlines()
-    began = json.loads(lines[0])
-    began["plan"] = whole
-    path.write_text("\n".join([json.dumps(began), *lines[1:]]) + "\n")
+    told_otherwise(
+        run_dir / "journal" / "runner.jsonl",
+        lambda event: (
+            dataclasses.replace(event, plan=whole)
+            if getattr(event, "attempt", 0) == 1 and hasattr(event, "plan")
+            else event
+        ),
+    )
     results = judge(load(run_dir))
     assert [gap.why for gap in results.not_proven if gap.what == "Step nova"] == [
         "it never ran, and was taken out of the plan before attempt 2"

@@ -20,6 +20,7 @@ from rehearsal.runner import suites
 from rehearsal.runner.rundir import RunDirectory
 from rehearsal.verdict import Outcome
 from tests import synthetic
+from tests.damaging import told_otherwise
 from tests.synthetic import Scenario
 from tests.synthetic import at_ns
 from tests.synthetic import looks
@@ -161,8 +162,10 @@ def test_what_the_operator_left_out_is_listed_and_no_finding(tmp_path_factory):
 def test_a_prober_that_could_not_write_says_so(tmp_path, reason):
     """It ended by itself, and its own word for why is the finding."""
     run_dir = write_run(tmp_path, Scenario())
-    path = run_dir / "journal" / "prober.jsonl"
-    path.write_text(path.read_text().replace('"reason":"stop"', f'"reason":"{reason}"'))
+    told_otherwise(
+        run_dir / "journal" / "prober.jsonl",
+        lambda event: dataclasses.replace(event, reason=reason) if isinstance(event, events.ProberStopped) else event,
+    )
     results = judge(load(run_dir))
     assert Outcome.UNKNOWN is results.outcome
     assert any(reason in finding.sentence for finding in results.findings)

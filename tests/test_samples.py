@@ -50,6 +50,12 @@ def stored(path, *batches):
     return path
 
 
+def without_end(path, *batches):
+    """Return what a writer that was killed leaves behind."""
+    data = stored(path, *batches).read_bytes()
+    return data[: data.rindex(b"REND")]
+
+
 def everything(path):
     chunks = list(read_chunks(path))
     return np.concatenate(chunks) if chunks else np.zeros(0, SAMPLE)
@@ -71,18 +77,17 @@ def test_a_torn_last_block_is_dropped(cut, tmp_path_factory):
     """A crash in the middle of a write costs at most the block being written."""
     folder = tmp_path_factory.mktemp("torn")
     first, second = regular(start=10**15), regular(start=2 * 10**15)
-    whole = stored(folder / "whole.smp", first, second).read_bytes()
-    one_block = len(stored(folder / "one.smp", first).read_bytes())
+    whole, begin = without_end(folder / "whole.smp", first, second), len(without_end(folder / "one.smp", first))
     torn = folder / "torn.smp"
-    torn.write_bytes(whole[: len(whole) - 1 - cut % (len(whole) - one_block)])
+    torn.write_bytes(whole[: len(whole) - 1 - cut % (len(whole) - begin)])
     assert as_set(everything(torn)) == as_set(first)
 
 
 def test_a_later_writer_goes_on_after_a_torn_block(tmp_path):
     """Samples of a resumed run are read although the first writer's last block is torn."""
     first, second, third = (regular(start=n * 10**15) for n in (1, 2, 3))
-    path = stored(tmp_path / "a.smp", first, second)
-    path.write_bytes(path.read_bytes()[:-10])
+    path = tmp_path / "a.smp"
+    path.write_bytes(without_end(path, first, second)[:-10])
     stored(path, third)
     assert as_set(everything(path)) == as_set(np.concatenate([first, third]))
 
@@ -91,12 +96,13 @@ def test_damage_that_no_crash_explains_is_an_error(tmp_path):
     """A changed byte in the middle names the file and the place, instead of leaving samples out."""
     path = stored(tmp_path / "a.smp", regular(start=10**15), regular(start=2 * 10**15))
     data = bytearray(path.read_bytes())
-    data[60] ^= 1
+    place = data.index(b"RBK2")
+    data[place + 80] ^= 1
     path.write_bytes(data)
-    with pytest.raises(SampleStoreError, match=r"a\.smp: damaged at byte 8\. Restore"):
+    with pytest.raises(SampleStoreError, match=rf"a\.smp: damaged at byte {place} .* Restore"):
         everything(path)
     stored(path, regular(start=3 * 10**15))
-    with pytest.raises(SampleStoreError, match="damaged at byte 8"):
+    with pytest.raises(SampleStoreError, match=f"damaged at byte {place} "):
         everything(path)
 
 

@@ -381,6 +381,7 @@ class ProberStopped(Event):
     reason: str
     recorded: int
     dropped: int = 0
+    stored: dict[str, int] = field(default_factory=dict)  # samples by number of the probe, as handed to the kernel
 
 
 # --- witness.jsonl: what happens on the hosts, as they tell it -----------------------------------------------------
@@ -553,6 +554,59 @@ class CalibrationDone(Event):
     seal: str
     sealed: str
     trials: list[dict[str, Any]] = field(default_factory=list)
+
+
+# --- every journal: what a journal says about itself and about the recording ---------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class JournalOpened(Event):
+    """A writer begins here, the first or a later one of this file. `recording` is the same in all files of one recording.
+
+    `torn_bytes`: so many before `at_bytes`, where this line begins, are what an earlier writer did not write to its end.
+    """
+
+    run: str
+    recording: str
+    file: str  # relative to the run directory
+    writer: int
+    at_bytes: int
+    torn_bytes: int = 0
+    version: str = ""
+    format: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class JournalClosed(Event):
+    """The writer ended in order. `records`: how many this writer wrote, without those about the journal itself."""
+
+    records: int
+
+
+@dataclass(frozen=True, slots=True)
+class RecordsLost(Event):
+    """So many records before this one could not be written."""
+
+    count: int
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FilesListed(Event):
+    """The files of a run as an attempt left them, in closing.jsonl: name, bytes, sha256. `missed`: could not be read."""
+
+    attempts: int
+    files: list[dict[str, Any]] = field(default_factory=list)
+    missed: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class RunJudged(Event):
+    """The verdict when the recording was fresh, in closing.jsonl: what is damaged later may not look better."""
+
+    outcome: str
+    sentence: str
+    attempts: int
 
 
 def kind_of(event_type: type[Event]) -> str:

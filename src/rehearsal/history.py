@@ -21,11 +21,13 @@ from rehearsal import events
 from rehearsal import recorded
 from rehearsal.boots import on_one_clock
 from rehearsal.boots import shifted_chunks
+from rehearsal.chain import Flaw
 from rehearsal.declarations import completed
 from rehearsal.journal import JournalError
 from rehearsal.journal import Record
-from rehearsal.journal import read_all
-from rehearsal.samples import SampleStoreError
+from rehearsal.journal import merged
+from rehearsal.journal import read_recording
+from rehearsal.samples import Account
 from rehearsal.samples import read_chunks
 from rehearsal.samples import sample_files
 
@@ -37,8 +39,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rehearsal.boots import Boot
+    from rehearsal.journal import JournalRead
 
 _EventT = TypeVar("_EventT", bound=events.Event)
+_FLAWS_MOST = 5
+_RUNNER = "journal/runner.jsonl"
 _BEATS_APART_NS = 3_000_000_000  # the prober beats once a second; two missed beats are a silence
 
 
@@ -154,6 +159,8 @@ class History:
     ended_ns: int
     boots: tuple[Boot, ...]  # of the machine, if it was rebooted during the run: see `boots`
     _numbers: dict[int, tuple[tuple[int, int], ...]] = field(repr=False)  # number in the store: (from, index)
+    journals: tuple[JournalRead, ...] = ()  # each as it was found
+    accounts: dict[str, Account] = field(default_factory=dict, repr=False)  # of sample files that were read whole
 
     @property
     def first(self) -> events.RunBegan:
@@ -219,13 +226,13 @@ class History:
 
     def _chunks(self, settled_ns: int | None) -> Iterator[NDArray[np.void]]:
         for path in sample_files(self.run_dir):
-            try:
-                if self.boots:
-                    yield from shifted_chunks(read_chunks(path), self.boots)
-                else:
-                    yield from read_chunks(path, settled_ns=settled_ns)
-            except SampleStoreError as error:
-                raise HistoryError(str(error)) from error
+            account = Account(f"samples/{path.name}")
+            if self.boots:
+                yield from shifted_chunks(read_chunks(path, account=account), self.boots)
+            else:
+                yield from read_chunks(path, settled_ns=settled_ns, account=account)
+            if settled_ns is None or self.boots:
+                self.accounts[path.name] = account
 
     def _split(self, number: int, mine: NDArray[np.intp], chunk: NDArray[np.void]) -> None:
         """Give the samples of a number that was declared again to the declaration of their time."""
@@ -243,10 +250,16 @@ def load(run_dir: Path) -> History:
     if not (run_dir / "journal").is_dir():
         raise HistoryError(f"{run_dir}: no recording here (no folder `journal`). Name a run directory below reports/.")
     recorded.check(run_dir)
-    records, boots = on_one_clock(tuple(read_all(run_dir)))
+    journals = of_one_recording(read_recording(run_dir))
+    records, boots = on_one_clock(tuple(merged(journals)))
     attempts = _attempts(records)
     if not attempts:
-        raise HistoryError(f"{run_dir}: the runner's journal holds no record of a run. Nothing can be told from it.")
+        flaws = [str(flaw) for each in journals for flaw in each.flaws if flaw.decides]
+        why = f" Damaged: {'; '.join(flaws[:_FLAWS_MOST])}." if flaws else ""
+        raise HistoryError(
+            f"{run_dir}: the runner's journal ({_RUNNER}) holds no record of a run.{why} Nothing can be told from it: restore it from "
+            "its copy."
+        )
     prober_runs = _prober_runs(records)
     probes = _probes(records, prober_runs)
     numbers: dict[int, list[tuple[int, int]]] = defaultdict(list)
@@ -266,7 +279,33 @@ def load(run_dir: Path) -> History:
         ended_ns=_ended_ns(records, attempts),
         boots=boots,
         _numbers={number: tuple(spans) for number, spans in numbers.items()},
+        journals=tuple(journals),
     )
+
+
+def of_one_recording(journals: list[JournalRead]) -> list[JournalRead]:
+    """Return the journals that belong together, and of the others only that they do not."""
+    marks = [each.opened for each in journals if each.opened is not None]
+    if not marks:
+        return journals
+    runner = next((each.opened for each in journals if each.file == _RUNNER and each.opened is not None), marks[0])
+    began_unchecked = any(each.unchecked for each in journals if each.opened is not None)
+    return [_if_of(runner, each, began_unchecked=began_unchecked) for each in journals]
+
+
+def _if_of(runner: events.JournalOpened, journal: JournalRead, *, began_unchecked: bool) -> JournalRead:
+    opened = journal.opened
+    if opened is None:
+        if began_unchecked or (not journal.records and not journal.flaws):
+            return journal  # of before there were checksums; or empty: its writer had nothing to say
+        what = "it has no checksums although the other journals do: it is damaged, or does not belong to this recording"
+    elif opened.recording != runner.recording:
+        what = f"it belongs to another recording (of run {opened.run})"
+    elif opened.file != journal.file:
+        what = f"it was written as {opened.file}: this is a copy, or it was renamed"
+    else:
+        return journal
+    return dataclasses.replace(journal, records=[], flaws=[*journal.flaws, Flaw(journal.file, "", what)])
 
 
 def _ended_ns(records: tuple[Record, ...], attempts: tuple[Attempt, ...]) -> int:

@@ -2,11 +2,8 @@ r"""The store of samples: what every probe saw, compact and crash-safe.
 
 SAMPLE is the shape in memory. Times are CLOCK_MONOTONIC ns of the prober host.
 
-A file is a sequence of marks and blocks, all little-endian, and it only ever grows:
-
-    mark   8 bytes `RSMP\x01\r\n\x1a`: a writer began here (a second writer of the same file writes a second mark)
-    block  head   `RBLK`, bytes of the body u4, samples u4, CRC-32 of the two numbers and the body u4
-           body   zlib stream of the columns below
+A file is a sequence of frames under checksums (`frames`), and it only ever grows: `ROPN` where a writer begins, `RBK2`
+for a block of samples, `REND` where the writer ended in order. The body of a block is a zlib stream of the columns below.
 
 Columns are arrays of unsigned integers; an array of n numbers is stored as one byte p, the number of byte planes, then
 p times n bytes: all lowest bytes, then all second bytes, and so on. p = 0 means that all numbers are zero. Signed
@@ -23,15 +20,17 @@ sequence number, and a *stretch* is all samples of one probe. A block's body is:
 Sums wrap at 64 bits. What this leaves out: no index, no dictionary of probes (the journal's ProbeDeclared records name
 them), no compression across blocks. Readers stream, so the cost is linear in the number of samples.
 
-Invariant: what was flushed stays readable. A block torn by a crash is dropped if nothing or a later writer's mark
-follows it; any other damage is an error that names file and offset.
+Invariant: what was flushed stays readable, and whatever is not as it was written is a flaw that names file and place.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import struct
 import zlib
+from dataclasses import dataclass
+from dataclasses import field
 from typing import TYPE_CHECKING
 from typing import Any
 from typing import BinaryIO
@@ -39,22 +38,25 @@ from typing import Self
 
 import numpy as np
 
+import rehearsal
+from rehearsal import chain
+from rehearsal import frames
 from rehearsal import recorded
+from rehearsal.chain import Flaw
+from rehearsal.frames import MARK
 from rehearsal.journal import JournalError
+from rehearsal.journal import identity_of
 from rehearsal.sampleflags import BLIND
 from rehearsal.sampleflags import FOLLOW_UP
 from rehearsal.sampleflags import FRESH
 from rehearsal.sampleflags import RETRANSMITTED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from collections.abc import Iterator
     from pathlib import Path
     from types import TracebackType
 
     from numpy.typing import NDArray
-
-    Reader = Callable[[int], bytes]
 
 SAMPLE = np.dtype(
     [
@@ -72,8 +74,10 @@ __all__ = [
     "BLIND",
     "FOLLOW_UP",
     "FRESH",
+    "MARK",
     "RETRANSMITTED",
     "SAMPLE",
+    "Account",
     "SampleStoreError",
     "SampleStoreWriter",
     "read_chunks",
@@ -81,12 +85,8 @@ __all__ = [
     "samples_by_probe",
 ]
 
-MARK = b"RSMP\x01\r\n\x1a"
-_BLOCK = b"RBLK"
-_HEAD = struct.Struct("<4sIII")
 _BODY = struct.Struct("<qI")
 _ONE = np.uint64(1)
-_MOST = 1 << 16  # samples in a block: keeps a reader's memory small
 _BASE_BYTES = 512  # of a compressed body, from which its first twelve bytes can be told
 _LEVEL = 3  # of zlib: the low byte planes are noise, more effort buys nothing
 
@@ -96,15 +96,27 @@ class SampleStoreError(JournalError):
 
 
 class SampleStoreWriter:
-    """The single writer of one sample file. `append` collects, `flush` hands whole blocks to the kernel."""
+    """The single writer of one sample file. `append` collects, `flush` hands whole blocks to the kernel.
+
+    `recorded` is what was appended, `stored` what reached the kernel, by number of the probe.
+    """
 
     def __init__(self, path: Path) -> None:
+        """Open for appending, alone; nothing is written before the first sample. Raises OSError."""
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         self.recorded = 0
+        self._counts = np.zeros(0, np.int64)
         self._pending: list[NDArray[np.void]] = []
         self._file = path.open("ab", buffering=0)
-        self._write(MARK)
+        chain.lock_alone(self._file, path)
+        self._end: _End | None = None
+        self._blocks = 0
+
+    @property
+    def stored(self) -> dict[int, int]:
+        """Return how many samples of each probe are in the file by this writer."""
+        return {int(probe): int(self._counts[probe]) for probe in np.flatnonzero(self._counts)}
 
     def append(self, samples: NDArray[np.void]) -> None:
         """Take samples (dtype SAMPLE); they are safe against a crash of this process after the next `flush`."""
@@ -115,25 +127,58 @@ class SampleStoreWriter:
             self.recorded += len(samples)
 
     def flush(self) -> None:
-        """Write everything that was appended; it survives SIGKILL of this process from here on."""
+        """Write everything that was appended; it survives SIGKILL of this process from here on. Raises OSError."""
         if not self._pending:
             return
         samples = np.concatenate(self._pending)
         self._pending.clear()
-        for start in range(0, len(samples), _MOST):
-            self._write(_encode_block(samples[start : start + _MOST]))
+        if self._end is None:
+            self._begin()
+        for start in range(0, len(samples), frames.MOST_SAMPLES):
+            block = samples[start : start + frames.MOST_SAMPLES]
+            self._put(frames.BLOCK, len(block), _encode_block(block))
+            self._counts = _added(self._counts, np.bincount(block["probe"]))
+            self._blocks += 1
 
     def close(self) -> None:
-        """Write the rest, bring it to the disk and close."""
-        if not self._file.closed:
+        """Write the rest, say that this is the end, bring it to the disk and close."""
+        if self._file.closed:
+            return
+        try:
             self.flush()
+            if self._end is not None:
+                told = {"blocks": self._blocks, "samples": int(self._counts.sum())}
+                self._put(frames.CLOSED, 0, json.dumps(told).encode())
             os.fsync(self._file.fileno())
+        finally:
             self._file.close()
 
-    def _write(self, data: bytes) -> None:
-        view = memoryview(data)
-        while view:
-            view = view[self._file.write(view) :]
+    def _begin(self) -> None:
+        end = _end_of(self.path)
+        run, recording = identity_of(self.path.parent.parent)
+        told = {
+            "run": run,
+            "recording": recording,
+            "file": os.path.relpath(self.path, self.path.parent.parent),
+            "writer": end.writers + 1,
+            "at_bytes": end.size_bytes,
+            "torn_bytes": end.torn_bytes,
+            "version": rehearsal.__version__,
+            "format": 1,
+        }
+        self._end = end
+        try:
+            self._put(frames.OPENED, 0, json.dumps(told).encode())
+        except OSError:
+            self._end = None
+            raise
+
+    def _put(self, magic: bytes, samples: int, body: bytes) -> None:
+        assert self._end is not None
+        data, own = frames.packed(magic, samples, self._end.number, self._end.previous, body)
+        chain.write_whole(self._file, data, self._end.size_bytes)
+        self._end.size_bytes += len(data)
+        self._end.number, self._end.previous = self._end.number + 1, own
 
     def __enter__(self) -> Self:
         return self
@@ -142,54 +187,215 @@ class SampleStoreWriter:
         self.close()
 
 
-def read_chunks(path: Path, *, settled_ns: int | None = None) -> Iterator[NDArray[np.void]]:
+def _added(counts: NDArray[np.int64], more: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the sum of two arrays of counts, the shorter one filled up with zeros."""
+    long, short = (counts, more) if len(counts) >= len(more) else (more, counts)
+    total = long.copy()
+    total[: len(short)] += short
+    return total
+
+
+@dataclass(slots=True)
+class _End:
+    """How a sample file ends: the next number, the last checksum, and what a killed writer left behind it."""
+
+    number: int = 0
+    previous: bytes = chain.NOTHING
+    size_bytes: int = 0
+    torn_bytes: int = 0
+    writers: int = 0
+
+
+def _end_of(path: Path) -> _End:
+    with path.open("rb") as file:
+        end = _End(size_bytes=os.fstat(file.fileno()).st_size)
+        for found in frames.walk(file, end.size_bytes):
+            end.torn_bytes = found.end - found.offset if isinstance(found, frames.Gap) else 0
+            if isinstance(found, frames.Frame) and found.number >= 0:
+                end.number, end.previous = found.number + 1, found.own
+                end.writers += found.magic == frames.OPENED
+    return end
+
+
+@dataclass(slots=True)
+class Written:
+    """What one writer of a sample file left there. `opened`: what it said when it began; empty: no checksums yet."""
+
+    opened: dict[str, Any] = field(default_factory=dict)
+    counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))  # by number of the probe
+    closed: bool = False
+
+
+@dataclass(slots=True)
+class Account:
+    """What is found in one sample file: who wrote it, how much, and what is not as it was written."""
+
+    file: str
+    flaws: list[Flaw] = field(default_factory=list)
+    writers: list[Written] = field(default_factory=list)
+
+    def flaw(self, offset: int, what: str, *, decides: bool = True) -> None:
+        """Take one flaw."""
+        self.flaws.append(Flaw(self.file, f"byte {offset}", what, decides))
+
+
+def read_chunks(
+    path: Path, *, settled_ns: int | None = None, account: Account | None = None
+) -> Iterator[NDArray[np.void]]:
     """Yield the samples of a file block by block (dtype SAMPLE), each block ordered by probe and sequence number.
 
     `settled_ns`: blocks are passed over that were written before the last one with a sample due before that moment.
-    Raises SampleStoreError for damage that a crash of the writer cannot explain.
+    With an `account` every flaw is entered there, and what can be read is read; without, SampleStoreError is raised for
+    damage that a killed writer cannot explain.
     """
     with recorded.opened(path, recorded.SAMPLES_BYTES) as file:
         size = os.fstat(file.fileno()).st_size
         plausible = recorded.SampleCount(path, size)
         offset = 0 if settled_ns is None else _last_due_before(file, size, settled_ns)
-        while offset < size:
-            file.seek(offset)
-            head = file.read(_HEAD.size)
-            if head.startswith(MARK):
-                offset += len(MARK)
-                continue
-            samples, length = _block_at(file.read, head)
-            if samples is not None:
-                plausible.add(len(samples))
-                yield samples
-                offset += length
-                continue
-            end = _next_mark(path, offset, size)
-            if not _is_torn(path, offset, end):
-                raise SampleStoreError(f"{path}: damaged at byte {offset}. Restore the file from its copy.")
-            offset = end
+        links = _Links(account or Account(path.name), from_start=offset == 0)
+        for found in frames.walk(file, size, offset):
+            if isinstance(found, frames.Gap):
+                links.gap(found, size)
+            elif links.follows(found):
+                try:
+                    samples = _decode_block(found.samples, found.body)
+                except (ValueError, IndexError, MemoryError, zlib.error, struct.error):
+                    links.account.flaw(found.offset, "this block cannot be decoded")
+                else:
+                    links.count(samples)
+                    plausible.add(len(samples))
+                    yield samples
+            if account is None and (bad := next((flaw for flaw in links.account.flaws if flaw.decides), None)):
+                raise SampleStoreError(f"{path}: damaged at {bad.place} ({bad.what}). Restore the file from its copy.")
+
+
+class _Links:
+    """Follows the chain of a sample file, and keeps the account."""
+
+    def __init__(self, account: Account, *, from_start: bool) -> None:
+        self.account = account
+        self._from_start = from_start
+        self._expected: int | None = 0 if from_start else None
+        self._previous: bytes | None = chain.NOTHING if from_start else None
+        self._missing: set[int] = set()
+        self._gap: frames.Gap | None = None
+
+    def gap(self, gap: frames.Gap, size: int) -> None:
+        """Take bytes that are no frame; whether they are torn is known when the next frame says so."""
+        self._gap = gap
+        if gap.end == size:
+            self._tell_gap(torn=gap.torn)
+
+    def _tell_gap(self, *, torn: bool) -> None:
+        if self._gap is None:
+            return
+        length = self._gap.end - self._gap.offset
+        if torn:
+            self.account.flaw(
+                self._gap.offset, f"{length} bytes are an incomplete block: its writer was killed", decides=False
+            )
+        else:
+            self.account.flaw(self._gap.offset, f"{length} bytes were changed after they were written")
+        self._gap = None
+
+    def follows(self, frame: frames.Frame) -> bool:
+        """Take a frame; return True if it holds samples that are to be used."""
+        if frame.magic in {MARK, frames.OLD_BLOCK}:
+            return self._follows_old(frame)
+        told = _told(frame)
+        gap = self._gap
+        torn = (
+            gap is not None
+            and frame.magic == frames.OPENED
+            and told.get("torn_bytes") == gap.end - gap.offset
+            and gap.torn
+        )
+        self._tell_gap(torn=torn)
+        used = self._links(frame, damaged=gap is not None and not torn)
+        if frame.magic == frames.OPENED and used:
+            self.account.writers.append(Written(told))
+            if told.get("at_bytes") != frame.offset:
+                self.account.flaw(
+                    frame.offset, "this opening is out of place: bytes before it are missing or were added"
+                )
+        elif frame.magic == frames.CLOSED and used and self.account.writers:
+            self.account.writers[-1].closed = True
+        return frame.magic == frames.BLOCK and used
+
+    def _follows_old(self, frame: frames.Frame) -> bool:
+        self._tell_gap(torn=frame.magic == MARK and self._gap is not None and self._gap.torn)
+        if self._expected and self._from_start:
+            self.account.flaw(frame.offset, "a block without a place in the chain was added")
+            return False
+        if frame.magic == MARK:
+            self.account.writers.append(Written())
+        return frame.magic == frames.OLD_BLOCK
+
+    def _links(self, frame: frames.Frame, *, damaged: bool) -> bool:
+        if self._expected is None:
+            self._expected = frame.number
+            self._previous = frame.previous
+        skipped = frame.number - self._expected
+        fits = frame.previous == self._previous
+        self._previous = frame.own
+        if frame.number in self._missing:
+            self._missing.discard(frame.number)
+            self.account.flaw(frame.offset, f"frame {frame.number} is out of place")
+            return True
+        if skipped < 0:
+            self.account.flaw(frame.offset, f"frame {frame.number} occurs again here, or replaces another one")
+            return False
+        if skipped:
+            self._missing.update(range(self._expected, min(frame.number, self._expected + 100_000)))
+            what = f"{skipped} frame{'s' * (skipped > 1)} before it {'are' if skipped > 1 else 'is'} missing"
+            self.account.flaw(frame.offset, what)
+        elif not fits and not damaged:
+            self.account.flaw(
+                frame.offset,
+                "this frame does not continue the one before it: one of the two does not belong to this file",
+            )
+            self._expected = frame.number + 1
+            return False
+        self._expected = frame.number + 1
+        return True
+
+    def count(self, samples: NDArray[np.void]) -> None:
+        """Count what was read for its writer."""
+        if not self.account.writers:
+            self.account.writers.append(Written())
+        writer = self.account.writers[-1]
+        writer.counts = _added(writer.counts, np.bincount(samples["probe"]))
+
+
+def _told(frame: frames.Frame) -> dict[str, Any]:
+    if frame.magic != frames.OPENED:
+        return {}
+    try:
+        told = json.loads(frame.body)
+    except (ValueError, RecursionError):
+        return {}
+    return told if isinstance(told, dict) else {}
 
 
 def _last_due_before(file: BinaryIO, size: int, moment_ns: int) -> int:
     """Return where the last block begins that holds a sample due before a moment; only heads and bases are read."""
     found = offset = 0
     while offset < size:
-        file.seek(offset)
-        head = file.read(_HEAD.size + _BASE_BYTES)
-        if head.startswith(MARK):
-            offset += len(MARK)
-            continue
-        if len(head) < _HEAD.size or not head.startswith(_BLOCK):
+        where = frames.length_at(file, size, offset)
+        if where is None:
             break
-        length = _HEAD.unpack_from(head)[1]
-        try:
-            begun = zlib.decompressobj().decompress(head[_HEAD.size : _HEAD.size + length], _BODY.size)
-            base, _ = _BODY.unpack(begun)
-        except (zlib.error, struct.error):
-            break
-        if base < moment_ns:
-            found = offset
-        offset += _HEAD.size + length
+        magic, begin, end = where
+        if magic in {frames.BLOCK, frames.OLD_BLOCK}:
+            file.seek(begin)
+            try:
+                base, _ = _BODY.unpack(
+                    zlib.decompressobj().decompress(file.read(min(_BASE_BYTES, end - begin)), _BODY.size)
+                )
+            except (zlib.error, struct.error):
+                break
+            if base < moment_ns:
+                found = offset
+        offset = end
     return found
 
 
@@ -248,8 +454,7 @@ def _encode_block(samples: NDArray[np.void]) -> bytes:
             _fold(samples["done"] - samples["sent"]),
         )
     body = _BODY.pack(base, len(starts)) + b"".join(_planes(column) for column in columns)
-    body = zlib.compress(body, _LEVEL)
-    return _HEAD.pack(_BLOCK, len(body), len(samples), _checksum(len(samples), body)) + body
+    return zlib.compress(body, _LEVEL)
 
 
 def _usual_steps(
@@ -327,55 +532,3 @@ def _from_planes(body: bytes, offset: int, length: int) -> tuple[NDArray[np.uint
     column = np.zeros((length, 8), dtype=np.uint8)
     column[:, :planes] = stored.reshape(planes, length).T
     return column.view("<u8").reshape(length), end
-
-
-def _checksum(count: int, body: bytes) -> int:
-    return zlib.crc32(body, zlib.crc32(struct.pack("<II", len(body), count)))
-
-
-# --- damage --------------------------------------------------------------------------------------------------------
-
-
-def _block_at(read: Reader, head: bytes) -> tuple[NDArray[np.void] | None, int]:
-    """Return the samples of the block whose head was just read and its length in bytes; None if it is not whole."""
-    if len(head) < _HEAD.size:
-        return None, 0
-    magic, length, count, checksum = _HEAD.unpack(head)
-    if magic != _BLOCK or count > recorded.BLOCK_SAMPLES or length > recorded.BLOCK_BYTES:
-        return None, 0
-    body = read(length)
-    if len(body) < length or _checksum(count, body) != checksum:
-        return None, 0
-    try:
-        return _decode_block(count, body), _HEAD.size + length
-    except (ValueError, IndexError, zlib.error, struct.error):
-        return None, 0  # a checksum that fits by accident
-
-
-def _next_mark(path: Path, offset: int, size: int) -> int:
-    """Return where the next writer began after `offset`; the size of the file if nobody did."""
-    with path.open("rb") as file:
-        file.seek(offset)
-        overlap = b""
-        while data := file.read(1 << 20):
-            found = (overlap + data).find(MARK)
-            if found >= 0:
-                return offset - len(overlap) + found
-            offset += len(data)
-            overlap = (overlap + data)[-(len(MARK) - 1) :]
-    return size
-
-
-def _is_torn(path: Path, offset: int, end: int) -> bool:
-    """Tell whether the bytes from `offset` to `end` are one block or mark that was not written to its end.
-
-    A block of full length with a wrong checksum counts as torn as well: after a power cut a file can have its length
-    but not yet its contents.
-    """
-    with path.open("rb") as file:
-        file.seek(offset)
-        head = file.read(min(_HEAD.size, end - offset))
-    if len(head) < _HEAD.size:
-        return True
-    magic, length, _, _ = _HEAD.unpack(head)
-    return (magic == _BLOCK and end - offset <= _HEAD.size + length) or not any(head)

@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 
 from rehearsal import events
+from rehearsal import history
+from rehearsal.journal import Journal
 from rehearsal.journal import read_journal
+from rehearsal.judging import damage
 from rehearsal.probe import lanes
 from rehearsal.probe.client import ProberError
 from rehearsal.probe.process import CONTROL_PROBE
@@ -21,6 +24,7 @@ from rehearsal.sampleclass import SampleClass
 from rehearsal.samples import BLIND
 from rehearsal.samples import FRESH
 from rehearsal.samples import samples_by_probe
+from rehearsal.verdict import Outcome
 from tests import wrong_rules
 from tests.probe.farside import HAPROXY_503
 from tests.probe.farside import answer
@@ -89,6 +93,7 @@ def test_trap_34_the_server_counts_as_many_requests_as_there_are_samples(tmp_pat
     assert len(found[1]) >= 20
     [stopped] = journal(tmp_path, events.ProberStopped)
     assert stopped.recorded == sum(map(len, found.values()))
+    assert stopped.stored == {str(number): len(samples) for number, samples in found.items()}
     for path in tmp_path.rglob("*"):
         assert path.is_dir() or b"token-of-the-test" not in path.read_bytes()
 
@@ -205,6 +210,35 @@ def test_a_resumed_run_goes_on_with_the_numbers(tmp_path, prober, far_side):
     running = prober()
     with pytest.raises(ProberError, match="the number 1 was nova earlier in this run"):
         running.declare(web_spec(server.url, name="neutron", service="neutron"))
+
+
+def test_a_killed_prober_and_the_next_one_are_one_recording(tmp_path, prober, far_side):
+    """Chain and counts go on after kill -9, twice, and nothing of it is taken for damage; a bit that flips is."""
+    (tmp_path / "journal").mkdir(exist_ok=True)
+    with Journal(tmp_path / "journal" / "runner.jsonl") as runner:
+        runner.write(events.RunBegan("run", "rehearsal", 1, [], "0", "0", "manager", "", {}, "", {}))
+    server = far_side()
+    for kill in (True, True, False):
+        before = len(samples_by_probe(tmp_path).get(1, ()))
+        running = prober()
+        running.declare(web_spec(server.url, period_ns=20 * MS))
+        until(lambda before=before: len(samples_by_probe(tmp_path).get(1, ())) >= before + 60)
+        if kill:
+            os.kill(running.pid, signal.SIGKILL)
+        running.stop()
+    assert not [each for each in findings_of_damage(tmp_path) if each.outcome is not Outcome.OK]
+    path = tmp_path / "samples" / "prober.smp"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 3] ^= 1
+    path.write_bytes(data)
+    assert next(each.outcome for each in findings_of_damage(tmp_path)) is Outcome.UNKNOWN
+
+
+def findings_of_damage(run_dir):
+    found = history.load(run_dir)
+    for _ in found.samples():
+        pass
+    return damage.findings(found)
 
 
 def test_what_may_not_be_probed_is_refused(prober, far_side):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from contextlib import ExitStack
 from pathlib import Path
@@ -30,12 +31,17 @@ from rehearsal.verdict import Outcome
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
     from collections.abc import Sequence
 
     from rehearsal.clean import Survey
     from rehearsal.results import Results
     from rehearsal.rooms import Rooms
     from rehearsal.runner.rundir import RunDirectory
+
+
+RECORDING = "recording sha256"
+"""In the provenance of results: the fingerprint of the recording that they were drawn from."""
 
 
 def add_commands(commands: Any) -> None:
@@ -78,18 +84,44 @@ def tell_looseness(run: RunDirectory) -> None:
         warn(f"warning: {sentence}")
 
 
-def make_report(run: RunDirectory) -> Results:
-    """Derive the results of a run from its recording and write them. Raises JournalError, OSError."""
+def make_report(run: RunDirectory, *, fresh: bool = False) -> Results:
+    """Derive the results of a run from its recording and write them. Raises JournalError, OSError.
+
+    Results of an earlier recording or judge are taken away first: whatever happens, they are not taken for these. `fresh`:
+    the run has just ended, and what its files and its verdict are is kept with the recording.
+    """
+    from rehearsal import closing  # noqa: PLC0415
     from rehearsal import history  # noqa: PLC0415 - numpy and templates are slow to import, and most commands need neither
     from rehearsal import judge  # noqa: PLC0415
     from rehearsal import report  # noqa: PLC0415
     from rehearsal.rooms import Rooms  # noqa: PLC0415
 
     rooms = Rooms()
-    results = judge.judge(history.load(run.path), rooms)
+    report.remove(run.path)
+    if fresh:
+        _kept(run, lambda: closing.list_files(run.path))
+    belongs_to = closing.fingerprint(run.path)
+    recorded = history.load(run.path)
+    results = judge.judge(recorded, rooms)
+    if fresh:
+        _kept(run, lambda: closing.keep_verdict(run.path, results, len(recorded.attempts)))
+        belongs_to = closing.fingerprint(run.path)
+    results = dataclasses.replace(results, provenance={**results.provenance, RECORDING: belongs_to})
     report.write(run.path, results, rooms)
     _keep_tracebacks(run, rooms)
     return results
+
+
+def _kept(run: RunDirectory, keep: Callable[[], None]) -> None:
+    from rehearsal import closing  # noqa: PLC0415
+
+    try:
+        keep()
+    except OSError as error:
+        say(
+            f"warning: {run.path / closing.FILE} cannot be written: {error}. Files that are lost or cut later will not be "
+            "missed."
+        )
 
 
 def _keep_tracebacks(run: RunDirectory, rooms: Rooms) -> None:
@@ -111,7 +143,7 @@ def _keep_tracebacks(run: RunDirectory, rooms: Rooms) -> None:
 
 def write_report(run: RunDirectory) -> None:
     """Write the report of a run whose verdict nobody asked for."""
-    make_report(run)
+    make_report(run, fresh=True)
 
 
 def export_run(options: argparse.Namespace) -> int:
@@ -216,10 +248,18 @@ def list_runs(options: argparse.Namespace) -> int:
 
 
 def _recorded_verdict(run: RunDirectory) -> tuple[str, str]:
+    from rehearsal import closing  # noqa: PLC0415
+
     try:
         data = json.loads(recorded.read_text(run.path / "results.json"))
-        return Outcome(data["outcome"]).shown, str(data["sentence"])
+        outcome, sentence = Outcome(data["outcome"]).shown, str(data["sentence"])
+        belongs_to = data["provenance"].get(RECORDING)
     except recorded.RunFileRefused as refusal:
         return "—", str(refusal)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return "—", f"not judged yet: rehearse report {run.run}"
+    if belongs_to is None:
+        return "—", f"judged by an older version, which did not say of which recording: rehearse report {run.run}"
+    if belongs_to != closing.fingerprint(run.path):
+        return "—", f"the recording is not the one that was judged: rehearse report {run.run}"
+    return outcome, sentence

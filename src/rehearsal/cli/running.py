@@ -198,7 +198,7 @@ def only_runner(run: RunDirectory) -> Iterator[None]:
 def conclude(run: RunDirectory, stopped: Stopped | None) -> int:
     """Write the report, say how it ended and what to type next; return the verdict's exit code."""
     try:
-        results = make_report(run)
+        results = make_report(run, fresh=True)
         say("")
         say(f"{results.outcome.shown}: {results.sentence}")
         say(f"report: {run.report}")

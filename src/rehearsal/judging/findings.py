@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rehearsal.judging import budgets
 from rehearsal.judging import course
+from rehearsal.judging import damage
 from rehearsal.judging import plans
 from rehearsal.judging import trust
 from rehearsal.judging import unobserved
@@ -50,6 +51,7 @@ def findings(history: History, judged: Judged, rooms: Rooms) -> list[Finding]:
         "the differences": lambda: _of_differences(history, judged),
         "the prober": lambda: _of_the_prober(history, judged),
         "the calibration": lambda: trust.findings(history),
+        "the recording": lambda: damage.findings(history),
         "the phases": lambda: _of_phases(history),
         "what was not observed": lambda: unobserved.findings(history),
         "repeated steps": lambda: _of_repeated_steps(judged),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rehearsal import events
+from rehearsal.judging import damage
 from rehearsal.judging import instruments
 from rehearsal.judging import trust
 from rehearsal.judging import words
@@ -93,7 +94,7 @@ def _remarks(history: History, observation: Observation, dropped: int, blind: in
         found.append("No prober ran: nothing was measured.")
     if history.last.ended_ns is not None and any(run.stopped is None for run in history.prober_runs):
         found.append("The prober died: what came after its last sign of life is unknown.")
-    found += trust.remarks(history)
+    found += [*trust.remarks(history), *damage.remarks(history)]
     if dropped:
         found.append(f"The prober dropped {words.plural(dropped, 'sample')}, because it was too far behind.")
     if blind > _BLIND_MOST:

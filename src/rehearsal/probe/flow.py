@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from rehearsal.probe.spec import ProbeSpec
 
 _MOST_LINE_BYTES = 4096
+_READ_BYTES = 1 << 16
 
 
 class FlowProbe:
@@ -107,23 +108,26 @@ class FlowProbe:
         if self._connection is None or not self._established:
             return
         try:
-            data = self._connection.sock.recv(1 << 16)
+            data = self._connection.sock.recv(_READ_BYTES)
         except BlockingIOError:
             return
         except OSError as error:
             self._break(broken_by(error, SampleClass.RST_MIDSTREAM))
             return
-        arrived_ns = time.monotonic_ns()
+        read_ns = time.monotonic_ns()
         if not data:
             self._break(Broken(SampleClass.EOF_MIDBODY, "the canary closed the connection"))
             return
         flags = RETRANSMITTED if self._connection.retransmitted() else 0
+        from_ns = self._loop.arrived_from_ns(read_ns)
         *lines, self._heard = (self._heard + data).split(b"\n")
         self._heard = self._heard[-_MOST_LINE_BYTES:]
         for line in lines:
             found = self._line.fullmatch(line.strip())
             if found:
-                self.pending.answer(int(found[1]), arrived_ns, flags)
+                self.pending.answer(int(found[1]), read_ns, flags, from_ns=from_ns)
+        if len(data) == _READ_BYTES:
+            self.read()
 
     def _break(self, broken: Broken) -> None:
         self.close()
@@ -186,7 +190,7 @@ class DatagramProbe:
                 now_ns = time.monotonic_ns()
                 seq, number, sent_ns = int(found[1]), int(found[2]), int(found[3])
                 was_open = seq in self.pending
-                self.pending.answer(seq, now_ns)
+                self.pending.answer(seq, now_ns, from_ns=self._loop.arrived_from_ns(now_ns))
                 if was_open:
                     self._directions.heard(number, None if found[4] is None else int(found[4]), sent_ns, now_ns)
 

@@ -1,65 +1,43 @@
-"""The lane icmp: echo requests on one socket per address family, replies believed only if everything fits.
-
-A reply counts only if identifier, sequence number, source address and payload match an open sample: matching on
-identifier and sequence number alone has reported dead hosts alive. Moments of arrival are the kernel's.
-"""
+"""ICMP on the wire: one socket per address family, and what a message says. Moments of arrival are the kernel's."""
 
 from __future__ import annotations
 
-import errno
 import os
 import socket
 import struct
-import time
-from dataclasses import dataclass
+from time import monotonic_ns
+from time import time_ns
 from typing import TYPE_CHECKING
+from typing import NamedTuple
 
-from rehearsal.probe.pending import Pending
-from rehearsal.probe.spec import family_of
-from rehearsal.probe.spec import numeric_address
-from rehearsal.sampleclass import SampleClass
+from rehearsal.probe.mmsg import SO_RXQ_OVFL
+from rehearsal.probe.mmsg import SO_TIMESTAMPNS
+from rehearsal.probe.mmsg import Inbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rehearsal.probe.recorder import Recorder
-    from rehearsal.probe.schedule import Schedule
-    from rehearsal.probe.spec import ProbeSpec
-
 _HEAD = struct.Struct("!BBHHH")  # type, code, checksum, identifier, sequence
-_MARK = struct.Struct("!8sQQ")  # token of the run, probe, sequence number of the sample
-_LEAST_BYTES = _MARK.size
-_MOST_BYTES = 8192
-SO_TIMESTAMPNS = 35
-SO_RXQ_OVFL = 40
 _SO_ATTACH_FILTER = 26
 _SOL_RAW, _ICMP_FILTER, _ICMP6_FILTER = 255, 1, 1
 _RECEIVE_BUFFER_BYTES = 4 << 20
-_BATCH = 256
+_LONGEST_WAIT_NS = 60_000_000_000
+_ROWS = 64  # read by one call
+_MORE_BYTES = 192  # than the data of a request: heads, and what an error quotes
 
 ECHO_REPLY, UNREACHABLE, ECHO_REQUEST, TIME_EXCEEDED = 0, 3, 8, 11
 ECHO_REQUEST_V6, ECHO_REPLY_V6, UNREACHABLE_V6, TIME_EXCEEDED_V6 = 128, 129, 1, 3
 
 
-@dataclass(frozen=True, slots=True)
-class Heard:
+class Heard(NamedTuple):
     """One ICMP message that may be about a sample of ours."""
 
-    source: str  # for an error: where our request was going
+    source: bytes  # an address; for an error: where our request was going
     sequence: int
     payload: bytes
     arrived_ns: int  # monotonic
+    from_ns: int  # the earliest moment that is possible: the same if the kernel stamped the message when it arrived
     error: str = ""  # not empty: a network element said no
-
-
-def payload(token: bytes, probe: int, seq: int, size_bytes: int) -> bytes:
-    """Return what an echo request carries, and its reply must carry back to the last byte."""
-    return _MARK.pack(token, probe, seq).ljust(size_bytes, b"r")
-
-
-def size_of(spec: ProbeSpec) -> int:
-    """Return the length of the data of an echo request of this probe."""
-    return min(max(int(spec.settings.get("size_bytes", 56)), _LEAST_BYTES), _MOST_BYTES)
 
 
 def checksum(data: bytes) -> int:
@@ -71,22 +49,30 @@ def checksum(data: bytes) -> int:
     return ~(total + (total >> 16)) & 0xFFFF
 
 
-def arrived_ns(kernel_wall_ns: int, now_wall_ns: int, now_ns: int) -> int:
+def arrived_ns(kernel_wall_ns: int, before_ns: int, after_ns: int, now_ns: int) -> int:
     """Return the monotonic moment of a kernel time stamp, which is wall time.
 
-    A clock step between arrival and reading shows as a packet from the future or one that waited long; then the moment
-    of reading is used, which is later and therefore safe.
+    `before_ns`, `after_ns`: by how much the wall clock was ahead of the monotonic one when the socket was read last, and
+    now: it may have been set while the packet waited. The latest moment that is possible is returned: a packet is never
+    taken for earlier than it was.
     """
-    waited_ns = now_wall_ns - kernel_wall_ns
-    return now_ns - waited_ns if 0 <= waited_ns < 60_000_000_000 else now_ns
+    first_ns, second_ns = (before_ns, after_ns) if before_ns < after_ns else (after_ns, before_ns)
+    waited_ns = now_ns - kernel_wall_ns + first_ns
+    if waited_ns < 0:
+        waited_ns = now_ns - kernel_wall_ns + second_ns
+    return now_ns - waited_ns if 0 <= waited_ns < _LONGEST_WAIT_NS else now_ns
+
+
+def clock_offset_ns() -> int:
+    """Return by how much the wall clock is ahead of the monotonic one."""
+    return time_ns() - monotonic_ns()
 
 
 class EchoSocket:
     """One socket for all ICMP probes of an address family: raw if permitted, else datagram. Raises OSError if neither."""
 
-    def __init__(self, family: socket.AddressFamily, token: bytes) -> None:
+    def __init__(self, family: socket.AddressFamily) -> None:
         self.family = family
-        self.token = token
         self.drops = 0
         protocol = socket.IPPROTO_ICMP if family == socket.AF_INET else socket.IPPROTO_ICMPV6
         kind = socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
@@ -103,38 +89,44 @@ class EchoSocket:
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
         self.sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         self.sock.setsockopt(socket.SOL_SOCKET, SO_RXQ_OVFL, 1)
+        self._offset_ns = clock_offset_ns()
+        self._empty_ns = monotonic_ns()  # nothing had arrived that was not read
+        self._inbox = Inbox(_ROWS, _MORE_BYTES)
 
-    def send(self, address: str, seq: int, probe: int, size_bytes: int) -> bytes:
-        """Send one echo request, return its payload. Raises OSError."""
-        data = payload(self.token, probe, seq, size_bytes)
+    def head(self) -> bytes:
+        """Return how a request begins, up to its sequence number."""
         kind = ECHO_REQUEST if self.family == socket.AF_INET else ECHO_REQUEST_V6
-        packet = _HEAD.pack(kind, 0, 0, self.identifier, seq & 0xFFFF) + data
-        if self.family == socket.AF_INET:  # for IPv6 the kernel does it
-            packet = packet[:2] + struct.pack("!H", checksum(packet)) + packet[4:]
-        self.sock.sendto(packet, (address, 0))
-        return data
+        return _HEAD.pack(kind, 0, 0, self.identifier, 0)[:-2]
+
+    def make_room(self, size_bytes: int) -> None:
+        """Expect replies with so many bytes of data."""
+        if size_bytes + _MORE_BYTES > self._inbox.width:
+            self._inbox = Inbox(_ROWS, size_bytes + _MORE_BYTES)
 
     def hear(self) -> Iterator[Heard]:
-        """Yield what has arrived."""
-        for _ in range(_BATCH):
-            try:
-                data, extra, _, sender = self.sock.recvmsg(_MOST_BYTES + 128, 128)
-            except OSError:  # nothing more, or an error that a sample reports by its silence
+        """Yield everything that has arrived.
+
+        The kernel begins to stamp some time after it was asked to; until then the stamp is made by the reading.
+        """
+        before_ns, self._offset_ns = self._offset_ns, clock_offset_ns()
+        empty_ns, self._empty_ns = self._empty_ns, monotonic_ns()
+        head = self.raw and self.family == socket.AF_INET
+        begin, length = (4, 4) if self.family == socket.AF_INET else (8, 16)
+        fd, inbox, read_ns = self.sock.fileno(), self._inbox, self._empty_ns
+        while count := inbox.receive(fd):  # an error of the socket is one that a sample reports by its silence
+            now_ns = monotonic_ns()
+            for data, source, stamp_ns, lost in inbox.taken(begin, length):
+                moment_ns = arrived_ns(stamp_ns, before_ns, self._offset_ns, now_ns)
+                if lost:
+                    self.drops = max(self.drops, lost)
+                message = data[(data[0] & 0x0F) * 4 :] if head and data else data
+                from_ns = moment_ns if moment_ns < read_ns else min(empty_ns, moment_ns)
+                heard = parse(self.family, message, source, self.identifier, (moment_ns, from_ns))
+                if heard is not None:
+                    yield heard
+            if 0 < count < inbox.rows:
                 return
-            now_wall_ns, now_ns = time.time_ns(), time.monotonic_ns()
-            kernel_wall_ns = now_wall_ns
-            for level, kind, value in extra:
-                if level == socket.SOL_SOCKET and kind == SO_TIMESTAMPNS and len(value) >= 16:
-                    seconds, nanoseconds = struct.unpack_from("@qq", value)
-                    kernel_wall_ns = seconds * 1_000_000_000 + nanoseconds
-                elif level == socket.SOL_SOCKET and kind == SO_RXQ_OVFL and len(value) >= 4:
-                    self.drops = struct.unpack_from("@I", value)[0]
-            moment_ns = arrived_ns(kernel_wall_ns, now_wall_ns, now_ns)
-            if self.raw and self.family == socket.AF_INET:
-                data = data[(data[0] & 0x0F) * 4 :] if data else b""
-            heard = parse(self.family, data, sender[0], self.identifier, moment_ns)
-            if heard is not None:
-                yield heard
+            self._empty_ns = read_ns = now_ns
 
     def _filter(self) -> None:
         """Let the kernel keep only replies to this socket and errors: a raw socket sees all ICMP of the host."""
@@ -177,8 +169,13 @@ class _ArrayOfBytes:
         self.address = ctypes.addressof(self._buffer)
 
 
-def parse(family: socket.AddressFamily, data: bytes, sender: str, identifier: int, moment_ns: int) -> Heard | None:
-    """Return what an ICMP message (without its IP head) says about a request of ours, None if nothing."""
+def parse(
+    family: socket.AddressFamily, data: bytes, sender: bytes, identifier: int, moments_ns: tuple[int, int]
+) -> Heard | None:
+    """Return what an ICMP message (without its IP head) says about a request of ours, None if nothing.
+
+    `moments_ns`: when it arrived, and the earliest moment that is possible (monotonic).
+    """
     if len(data) < _HEAD.size:
         return None
     kind, code, _, its_identifier, sequence = _HEAD.unpack_from(data)
@@ -188,7 +185,7 @@ def parse(family: socket.AddressFamily, data: bytes, sender: str, identifier: in
         else (ECHO_REPLY_V6, UNREACHABLE_V6, TIME_EXCEEDED_V6)
     )
     if kind == reply and its_identifier == identifier:
-        return Heard(sender.split("%", maxsplit=1)[0], sequence, data[_HEAD.size :], moment_ns)
+        return Heard(sender, sequence, data[_HEAD.size :], *moments_ns)
     if kind not in {unreachable, exceeded}:
         return None
     request = _undelivered(family, data[_HEAD.size :])
@@ -198,10 +195,11 @@ def parse(family: socket.AddressFamily, data: bytes, sender: str, identifier: in
     if its_identifier != identifier:
         return None
     word = "unreachable" if kind == unreachable else "time exceeded"
-    return Heard(going_to, sequence, b"", moment_ns, f"{sender} says {word}, code {code}")
+    told = f"{socket.inet_ntop(family, sender)} says {word}, code {code}"
+    return Heard(going_to, sequence, b"", *moments_ns, told)
 
 
-def _undelivered(family: socket.AddressFamily, packet: bytes) -> tuple[str, int, int] | None:
+def _undelivered(family: socket.AddressFamily, packet: bytes) -> tuple[bytes, int, int] | None:
     """Return destination, identifier and sequence of the echo request in the packet that an error quotes."""
     if family == socket.AF_INET:
         head_bytes = (packet[0] & 0x0F) * 4 if packet else 0
@@ -213,51 +211,4 @@ def _undelivered(family: socket.AddressFamily, packet: bytes) -> tuple[str, int,
     if head_bytes < 20 or len(request) < _HEAD.size or packet[protocol_at] != protocol:
         return None
     kind, _, _, identifier, sequence = _HEAD.unpack_from(request)
-    return (socket.inet_ntop(family, address), identifier, sequence) if kind == echo else None
-
-
-class IcmpProbe:
-    """One probe of the lane icmp."""
-
-    def __init__(self, spec: ProbeSpec, schedule: Schedule, recorder: Recorder, echo: EchoSocket) -> None:
-        self.spec = spec
-        self.schedule = schedule
-        self.address = str(numeric_address(spec))
-        self._size_bytes = size_of(spec)
-        self._echo = echo
-        self._recorder = recorder
-        self.pending = Pending(spec, schedule, recorder, SampleClass.NO_REPLY)
-
-    def tick(self, seq: int, due_ns: int) -> None:
-        """Send one echo request."""
-        sent_ns = time.monotonic_ns()
-        self.pending.add(seq, due_ns, sent_ns)
-        try:
-            self._echo.send(self.address, seq, self.spec.probe, self._size_bytes)
-        except OSError as error:
-            unreachable = error.errno in {errno.EHOSTUNREACH, errno.EHOSTDOWN}
-            sample_class = SampleClass.UNREACHABLE if unreachable else SampleClass.LOCAL_FAULT
-            self.pending.fail(seq, time.monotonic_ns(), sample_class, error.strerror or str(error))
-
-    def hear(self, heard: Heard, token: bytes) -> None:
-        """Take a message whose address is this probe's."""
-        if heard.error:
-            seq = self.pending.oldest_matching(heard.sequence)
-            if seq is not None:
-                self.pending.fail(seq, heard.arrived_ns, SampleClass.UNREACHABLE, heard.error)
-            return
-        if len(heard.payload) != self._size_bytes:
-            return
-        _, _, seq = _MARK.unpack_from(heard.payload)
-        if heard.payload == payload(token, self.spec.probe, seq, self._size_bytes) and seq & 0xFFFF == heard.sequence:
-            self.pending.answer(seq, heard.arrived_ns)
-
-
-def probe_of(payload: bytes) -> int:
-    """Return the probe that a payload claims to belong to, -1 if it is none of ours."""
-    return int(_MARK.unpack_from(payload)[1]) if len(payload) >= _MARK.size else -1
-
-
-def family_for(spec: ProbeSpec) -> socket.AddressFamily:
-    """Return the address family of a probe."""
-    return family_of(numeric_address(spec))
+    return (address, identifier, sequence) if kind == echo else None

@@ -3,8 +3,10 @@
 An exchange is a generator: it yields `(fd, events, until_ns)` and is resumed with READY when the descriptor is ready,
 EXPIRED when `until_ns` (monotonic) has passed, STOPPED when the prober stops.
 
-Invariant: a deadline is declared missed only after a look at the socket that began later than the deadline, so a
-prober that was stopped finds the answer waiting instead of calling it a timeout.
+Invariants: a deadline is declared missed only after a look at the socket that began later than the deadline, so a
+prober that was stopped finds the answer waiting instead of calling it a timeout. A stall of the prober itself reaches
+from the last look that left nothing unread to the moment when everything that waited has been read: what is read
+meanwhile may have arrived at any moment of it.
 """
 
 from __future__ import annotations
@@ -30,6 +32,8 @@ Exchange = Generator[Wait, int, None]
 
 _BATCH = 8  # sockets served before the schedule gets its turn again: a handshake costs up to half a millisecond
 _STALL_NS = 20_000_000  # lateness above this is counted as the prober's own stall
+_LONGEST_SLEEP_NS = 100_000_000  # a stall shorter than what is left of a sleep cannot be noticed
+_REMEMBERED_NS = 120_000_000_000  # stalls: twice the longest deadline there may be
 
 
 class Ticking(Protocol):
@@ -52,15 +56,17 @@ class Loop:
         self._flights: dict[int, _Flight] = {}
         self._registered: dict[int, int] = {}  # fd -> number of the flight that waits for it, 0 for nobody
         self._watchers: dict[int, Callable[[], None]] = {}
-        self._timers: list[tuple[int, int, Callable[[], None]]] = []
+        self._timers: list[tuple[int, int, int, Callable[[], None]]] = []  # from, number, until, call
         self._later: deque[Callable[[], None]] = deque()
         self._number = 0
         self._running = True
         self.lag_max_ns = 0  # since somebody set it to 0
-        self.stalled_ns = 0  # sum over all stalls since the start
         self.stalls: list[tuple[int, int]] = []  # began, ended, since somebody emptied it
         self.dropped = 0  # samples given up after stalls, since the start
-        self._stalled_until_ns = 0
+        self._clear_ns = monotonic_ns()  # of what had arrived by then, nothing waits to be read
+        self._stalled_from_ns: int | None = None  # the stall that is not over yet
+        self._past_stalls: deque[tuple[int, int]] = deque()
+        self._past_stalled_ns = 0
 
     # --- what others ask for ---------------------------------------------------------------------------------------
 
@@ -97,10 +103,14 @@ class Loop:
         if self._watchers.pop(fd, None) is not None or self._registered.pop(fd, None) is not None:
             self._epoll.unregister(fd)
 
-    def call_at(self, when_ns: int, call: Callable[[], None]) -> None:
-        """Call once at a monotonic moment (ns), or as soon after it as possible."""
+    def call_at(self, when_ns: int, call: Callable[[], None], slack_ns: int = 0) -> None:
+        """Call once at a monotonic moment (ns) or as soon after it as possible.
+
+        `slack_ns`: it may wait so long for something else to wake the process, which costs more than most calls.
+        """
         self._number += 1
-        heapq.heappush(self._timers, (when_ns, self._number, call))
+        when_ns = max(when_ns, monotonic_ns())
+        heapq.heappush(self._timers, (when_ns, self._number, when_ns + slack_ns, call))
 
     def later(self, call: Callable[[], None]) -> None:
         """Call when no socket waits to be read: when many answers come at once, each must be stamped before any is judged."""
@@ -128,10 +138,15 @@ class Loop:
 
     def run(self) -> None:
         """Go round until `end`."""
+        self._clear_ns = monotonic_ns()
         while self._running:
-            self._sleep()
+            awaited_ns, is_quiet = self._sleep()
             looked_ns = monotonic_ns()
-            events = self._epoll.poll(0, _BATCH)
+            self._note_late(awaited_ns, looked_ns)
+            if is_quiet and self._stalled_from_ns is None:  # the sleep ended with a look
+                looked_ns, events = awaited_ns, []
+            else:
+                events = self._epoll.poll(0, _BATCH)
             for fd, _ in events:
                 watcher = self._watchers.get(fd)
                 if watcher is not None:
@@ -140,20 +155,34 @@ class Loop:
                 flight = self._flights.get(self._registered.get(fd, 0))
                 if flight is not None and flight.fd == fd:
                     self._resume(flight, READY)
+            if len(events) < _BATCH:
+                self._cleared(looked_ns)
             self._fire_ticks()
             if len(events) < _BATCH:
                 self._fire_deadlines(looked_ns)
                 self._call_later(_BATCH)
             self._fire_timers()
+            self._note_late(looked_ns, monotonic_ns())  # its own work can keep it from looking as well
         self._call_later(len(self._later))
+        self._end_stall(monotonic_ns())  # nothing more will be read
 
-    def _sleep(self) -> None:
-        """Wait for a socket or the next moment; epoll itself would round to whole milliseconds, select does not."""
+    def _sleep(self) -> tuple[int, bool]:
+        """Wait for a socket or the next moment; return by when this should have ended (monotonic ns), and if no socket did.
+
+        epoll itself would round to whole milliseconds, select does not.
+        """
+        now_ns = monotonic_ns()
+        until_ns = now_ns + _LONGEST_SLEEP_NS
+        if self._ticks:
+            until_ns = min(until_ns, self._ticks[0][0])
+        if self._deadlines:
+            until_ns = min(until_ns, self._deadlines[0][0])
+        for timer in self._timers:
+            until_ns = min(until_ns, timer[2])
         if self._later:
-            return
-        moments = [heap[0][0] for heap in (self._ticks, self._deadlines, self._timers) if heap]
-        wait_s = max(0, min(moments) - monotonic_ns()) / 1e9 if moments else 1.0
-        select.select([self._epoll], [], [], min(wait_s, 1.0))
+            return until_ns, False
+        ready, _, _ = select.select([self._epoll], [], [], max(0, until_ns - now_ns) / 1e9)
+        return until_ns, not ready
 
     def _fire_ticks(self) -> None:
         now_ns = monotonic_ns()
@@ -168,16 +197,51 @@ class Loop:
             now_ns = monotonic_ns()
 
     def note_lag(self, due_ns: int, now_ns: int) -> None:
-        """Take note that what was due then is done now; a stall is counted once, from the earliest that is late."""
-        lag_ns = now_ns - due_ns
-        self.lag_max_ns = max(self.lag_max_ns, lag_ns)
-        if lag_ns <= _STALL_NS:
+        """Take note that what was due then is done now."""
+        self.lag_max_ns = max(self.lag_max_ns, now_ns - due_ns)
+        self._note_late(due_ns, now_ns)
+
+    # --- the prober's own stalls -----------------------------------------------------------------------------------
+
+    @property
+    def stalled_ns(self) -> int:
+        """Return how long all stalls were since the start, with the one that is going on."""
+        going_on_ns = 0 if self._stalled_from_ns is None else monotonic_ns() - self._stalled_from_ns
+        return self._past_stalled_ns + going_on_ns
+
+    def stalled_between(self, from_ns: int, to_ns: int) -> int:
+        """Return how much of a time (ns) the prober itself was stalled."""
+        stalls = [*self._past_stalls]
+        if self._stalled_from_ns is not None:
+            stalls.append((self._stalled_from_ns, monotonic_ns()))
+        return sum(max(0, min(ended_ns, to_ns) - max(began_ns, from_ns)) for began_ns, ended_ns in stalls)
+
+    def arrived_from_ns(self, read_ns: int) -> int:
+        """Return the earliest moment at which something can have arrived that was read just now."""
+        return read_ns if self._stalled_from_ns is None else min(read_ns, self._stalled_from_ns)
+
+    def _note_late(self, awaited_ns: int, now_ns: int) -> None:
+        """Begin a stall if something comes much later than it should, and that is not the fault of one that is over."""
+        if self._stalled_from_ns is None and now_ns - max(awaited_ns, self._stalled_until_ns()) > _STALL_NS:
+            self._stalled_from_ns = max(self._clear_ns, self._stalled_until_ns())
+
+    def _stalled_until_ns(self) -> int:
+        return self._past_stalls[-1][1] if self._past_stalls else 0
+
+    def _cleared(self, looked_ns: int) -> None:
+        """Everything that had arrived when the loop looked has been read."""
+        self._clear_ns = looked_ns
+        self._end_stall(monotonic_ns())
+
+    def _end_stall(self, now_ns: int) -> None:
+        if self._stalled_from_ns is None:
             return
-        began_ns = max(due_ns, self._stalled_until_ns)
-        if now_ns > began_ns:
-            self.stalled_ns += now_ns - began_ns
-            self.stalls.append((began_ns, now_ns))
-            self._stalled_until_ns = now_ns
+        stall, self._stalled_from_ns = (self._stalled_from_ns, now_ns), None
+        self._past_stalled_ns += now_ns - stall[0]
+        self.stalls.append(stall)
+        self._past_stalls.append(stall)
+        while self._past_stalls[0][1] < now_ns - _REMEMBERED_NS:
+            self._past_stalls.popleft()
 
     def _fire_deadlines(self, looked_ns: int) -> None:
         while self._deadlines and self._deadlines[0][0] <= looked_ns:
@@ -192,7 +256,7 @@ class Loop:
 
     def _fire_timers(self) -> None:
         while self._timers and self._timers[0][0] <= monotonic_ns():
-            heapq.heappop(self._timers)[2]()
+            heapq.heappop(self._timers)[3]()
 
     def _resume(self, flight: _Flight, cause: int) -> None:
         try:

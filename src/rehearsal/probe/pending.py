@@ -1,4 +1,4 @@
-"""Samples of one probe that were sent and wait for their echo; shared by ICMP, TCP and UDP.
+"""Samples of one probe that were sent and wait for their echo; shared by TCP and UDP.
 
 Invariant: every sample that was sent leaves here exactly once, answered, failed, given up or cancelled.
 """
@@ -45,8 +45,12 @@ class Pending:
             flags |= BLIND
         self._open[seq] = (due_ns, sent_ns, flags)
 
-    def answer(self, seq: int, done_ns: int, flags: int = 0) -> None:
-        """Note an echo. One that came after its sample was given up is counted, not turned into a success."""
+    def answer(self, seq: int, done_ns: int, flags: int = 0, *, from_ns: int | None = None) -> None:
+        """Note an echo. One that came after its sample was given up is counted, not turned into a success.
+
+        `from_ns`: it arrived between then and `done_ns`, because the prober itself was late to read it; None: at
+        `done_ns`. What can have been in time was not lost, and what can have been prompt is flagged BLIND if it seems slow.
+        """
         found = self._open.get(seq)
         if found is None:
             if seq in self._answered:
@@ -56,7 +60,8 @@ class Pending:
             return
         due_ns, sent_ns, own_flags = found
         done_ns = max(done_ns, sent_ns)
-        if done_ns - sent_ns >= self._spec.deadline_ns:
+        least_ns = (done_ns if from_ns is None else from_ns) - sent_ns
+        if least_ns >= self._spec.deadline_ns:
             self.late += 1
             return  # `expire` gives it up
         del self._open[seq]
@@ -66,6 +71,8 @@ class Pending:
             self._answered.discard(self._answered_order.popleft())
         slow = self._spec.soft_ns and done_ns - sent_ns > self._spec.soft_ns
         sample_class = SampleClass.SLOW_OK if slow else SampleClass.OK
+        if slow and least_ns <= self._spec.soft_ns:
+            flags |= BLIND
         self._recorder.sample(self._spec.probe, sample_class, own_flags | flags, seq, due_ns, sent_ns, done_ns)
 
     def fail(self, seq: int, done_ns: int, sample_class: SampleClass, message: str, flags: int = 0) -> None:
@@ -94,7 +101,3 @@ class Pending:
     def oldest(self) -> int | None:
         """Return the open sample that was sent first."""
         return next(iter(self._open), None)
-
-    def oldest_matching(self, seq16: int) -> int | None:
-        """Return the open sample whose sequence number ends in these 16 bits."""
-        return next((seq for seq in self._open if seq & 0xFFFF == seq16), None)

@@ -80,11 +80,11 @@ class Prober:
 
     def __init__(self, run_dir: Path, *, allowed: Iterable[str] = (), precedence: str = "fifo") -> None:
         self._allowed = [ipaddress.ip_network(network) for network in allowed]
-        self._earlier = _earlier_declarations(run_dir)
         samples_file = run_dir / "samples" / "prober.smp"
-        self._next_seq = _next_seqs(samples_file)
-        self._store = SampleStoreWriter(samples_file)
         self._journal = Journal(run_dir / "journal" / "prober.jsonl")
+        self._store = SampleStoreWriter(samples_file)  # an earlier prober has let go of both: what it left can be read
+        self._earlier = _earlier_declarations(run_dir)
+        self._next_seq = _next_seqs(samples_file)
         run_token = int.from_bytes(os.urandom(4), "big")
         self.recording = Recording(self._journal, self._store, run_token)
         self._loop = Loop()
@@ -328,10 +328,7 @@ class Prober:
         pulse = self._pulses.take()
         reach = self._reaching.take_report()
         recorded = self.recording.recorded
-        stalls, self._loop.stalls = self._loop.stalls, []
-        for began_ns, ended_ns in stalls:
-            if ended_ns - began_ns > _STALL_SHOWN_NS:
-                self.recording.event(ProberBlind(began_ns, ended_ns, "the prober was not running"))
+        self._tell_stalls()
         self.recording.event(
             ProberBeat(
                 lag_max_ns=max(self._loop.lag_max_ns, reach.lag_max_ns),
@@ -356,6 +353,12 @@ class Prober:
             self._declare_control(self._control_started())
         self._next_beat_ns = max(self._next_beat_ns + SECOND_NS, now_ns)
         self._loop.call_at(self._next_beat_ns, self._beat)
+
+    def _tell_stalls(self) -> None:
+        stalls, self._loop.stalls = self._loop.stalls, []
+        for began_ns, ended_ns in stalls:
+            if ended_ns - began_ns > _STALL_SHOWN_NS:
+                self.recording.event(ProberBlind(began_ns, ended_ns, "the prober was not running"))
 
     # --- the end ---------------------------------------------------------------------------------------------------
 
@@ -400,12 +403,14 @@ class Prober:
         if self._control is not None:
             self._control.terminate()
             self._control.wait()
+        self._tell_stalls()
         dropped = self._loop.dropped + self._reaching.take_report().dropped
         self.recording.finish()
         failure = self.recording.failure
         with contextlib.suppress(OSError):
             self._store.close()
-            self.recording.event_now(ProberStopped(self._stopping, self.recording.recorded, dropped))
+            stored = {str(probe): count for probe, count in self._store.stored.items()}
+            self.recording.event_now(ProberStopped(self._stopping, self.recording.recorded, dropped, stored))
             self._journal.close()
         if failure:
             warn(str(failure))

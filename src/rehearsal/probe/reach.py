@@ -7,11 +7,9 @@ lines on stdin; samples, details and a report per second go out as frames on std
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import gc
 import json
 import os
-import select
 import signal
 import struct
 import sys
@@ -21,12 +19,9 @@ from typing import Any
 
 from rehearsal.probe.beat import Pulses
 from rehearsal.probe.beat import take_precedence
+from rehearsal.probe.echoes import Echoes
 from rehearsal.probe.flow import DatagramProbe
 from rehearsal.probe.flow import FlowProbe
-from rehearsal.probe.icmp import EchoSocket
-from rehearsal.probe.icmp import IcmpProbe
-from rehearsal.probe.icmp import family_for
-from rehearsal.probe.icmp import probe_of
 from rehearsal.probe.loop import Loop
 from rehearsal.probe.recorder import DetailCap
 from rehearsal.probe.recorder import request_id
@@ -36,18 +31,16 @@ from rehearsal.probe.spec import ProbeSpec
 from rehearsal.sampleclass import SampleClass
 
 if TYPE_CHECKING:
-    import socket
-
     from rehearsal.probe.direction import Loss
-    from rehearsal.probe.massing import Massing
+
+    Probe = FlowProbe | DatagramProbe
 
 FRAME = struct.Struct("<cI")
 ROW = struct.Struct("<HBBIqqq")
 SAMPLES, DETAIL, REPORT, LOST = b"S", b"D", b"R", b"L"
 _FLUSH_NS = SECOND_NS // 4
 _EXPIRE_NS = SECOND_NS // 20
-_MANY_PER_S = 1000.0  # icmp probes of one kind that together exceed this are fired as volleys
-_ARRANGE_NS = SECOND_NS // 20
+_SLACK_NS = SECOND_NS // 20
 
 
 class FrameRecorder:
@@ -65,11 +58,6 @@ class FrameRecorder:
     ) -> None:
         self._rows += ROW.pack(probe, sample_class, flags, seq, due_ns, sent_ns, done_ns)
         self.recorded += 1
-
-    def block(self, rows: bytes, count: int) -> None:
-        """Take many samples at once, laid out as in the store."""
-        self._rows += rows
-        self.recorded += count
 
     def detail(  # noqa: PLR0913, D102 - as in Recorder
         self,
@@ -122,12 +110,9 @@ class Reach:
         self._token = struct.pack("!Q", run_token)
         self._loop = Loop()
         self._recorder = FrameRecorder(run_token)
-        self._echoes: dict[socket.AddressFamily, EchoSocket] = {}
-        self._probes: dict[int, IcmpProbe | FlowProbe | DatagramProbe] = {}
-        self._retired: list[IcmpProbe | FlowProbe | DatagramProbe] = []
-        self._icmp: dict[int, ProbeSpec] = {}  # declared, alone or in a volley
-        self._massing: Massing | None = None  # only if probes are many: numpy takes long to start
-        self._arranging = False
+        self._echoes = Echoes(self._loop, self._recorder, self._token)
+        self._probes: dict[int, Probe] = {}
+        self._retired: list[Probe] = []
         self._pulses = Pulses()
         self._orders = b""
         self._stop_by_ns = 0
@@ -145,8 +130,7 @@ class Reach:
         gc.disable()
         self._loop.run()
         for probe in self._all():
-            if not isinstance(probe, IcmpProbe):
-                probe.close()  # with what it knows about the datagrams that it lost
+            probe.close()  # with what it knows about the datagrams that it lost
         self._report_facts()
         self._recorder.flush_all()
 
@@ -174,17 +158,15 @@ class Reach:
                 self._stop(order["drain_s"])
 
     def _declare(self, spec: ProbeSpec, seq: int) -> None:
-        schedule = Schedule.starting(probe=spec.probe, period_ns=spec.period_ns, now_ns=time.monotonic_ns(), seq=seq)
-        probe: IcmpProbe | FlowProbe | DatagramProbe
         try:
             if spec.lane == "icmp":
-                probe = IcmpProbe(spec, schedule, self._recorder, self._echo(family_for(spec)))
-                self._icmp[spec.probe] = spec
-                self._arrange_soon()
-            elif spec.lane == "tcp":
-                probe = FlowProbe(spec, schedule, self._recorder, self._loop, self._token)
-            else:
-                probe = DatagramProbe(spec, schedule, self._recorder, self._loop, self._token)
+                self._echoes.declare(spec, seq)
+                return
+            schedule = Schedule.starting(
+                probe=spec.probe, period_ns=spec.period_ns, now_ns=time.monotonic_ns(), seq=seq
+            )
+            kind = FlowProbe if spec.lane == "tcp" else DatagramProbe
+            probe = kind(spec, schedule, self._recorder, self._loop, self._token)
         except OSError as error:  # not permitted: the probe stays without samples, which is unknown and named
             message = f"cannot be probed from here: {error.strerror or error}"
             self._recorder.detail(spec.probe, seq, SampleClass.LOCAL_FAULT, message)
@@ -193,140 +175,65 @@ class Reach:
         self._loop.add(probe)
 
     def _retire(self, number: int) -> None:
-        if self._icmp.pop(number, None) is not None:
-            self._arrange_soon()
+        self._echoes.retire(number)
         if number in self._probes:
-            self._set_aside(number)
-        elif self._massing is not None:
-            self._arrange()  # it must fall silent now
+            probe = self._probes.pop(number)
+            self._loop.remove(probe)
+            self._retired.append(probe)
 
     def _period(self, number: int, period_ns: int) -> None:
-        if number in self._icmp:
-            self._icmp[number] = dataclasses.replace(self._icmp[number], period_ns=period_ns)
-            self._arrange_soon()
+        self._echoes.period(number, period_ns)
         if number in self._probes:
             probe = self._probes[number]
             self._loop.remove(probe)
             probe.schedule.change(period_ns, time.monotonic_ns())
             self._loop.add(probe)
-        elif self._massing is not None:
-            self._arrange()
-
-    def _set_aside(self, number: int) -> int:
-        """Let a probe send nothing more, and wait for what it sent; return its next sequence number."""
-        probe = self._probes.pop(number)
-        self._loop.remove(probe)
-        self._retired.append(probe)
-        return probe.schedule.seq
-
-    # --- volleys ---------------------------------------------------------------------------------------------------
-
-    def _arrange_soon(self) -> None:
-        """Declarations come one by one: decide when they are all there."""
-        if not self._arranging and (self._massing is not None or self._icmp_per_s() >= _MANY_PER_S):
-            self._arranging = True
-            self._loop.call_at(time.monotonic_ns() + _ARRANGE_NS, self._arrange)
-
-    def _icmp_per_s(self) -> float:
-        return sum(spec.samples_per_s for spec in self._icmp.values())
-
-    def _arrange(self) -> None:
-        self._arranging = False
-        if self._stop_by_ns:
-            return
-        from rehearsal.probe import massing  # noqa: PLC0415 - numpy takes long to start, and few runs need it
-
-        if self._massing is None:
-            self._massing = massing.Massing.none(self._loop, self._recorder, self._token)
-        kinds: dict[massing.Kind, list[ProbeSpec]] = {}
-        for spec in self._icmp.values():
-            kinds.setdefault(massing.kind_of(spec), []).append(spec)
-        many = {
-            kind: specs
-            for kind, specs in kinds.items()
-            if massing.is_possible(kind) and sum(spec.samples_per_s for spec in specs) >= _MANY_PER_S
-        }
-        massed = {spec.probe for specs in many.values() for spec in specs}
-        seqs = {number: self._set_aside(number) for number in massed & set(self._probes)}
-        freed = self._massing.arrange(many, seqs)
-        for number in set(freed) - massed:
-            if number in self._icmp:
-                self._declare(self._icmp[number], freed[number])
-
-    def _echo(self, family: socket.AddressFamily) -> EchoSocket:
-        echo = self._echoes.get(family)
-        if echo is None:
-            echo = self._echoes[family] = EchoSocket(family, self._token)
-            self._loop.watch(echo.sock.fileno(), lambda: self._hear_echoes(echo))
-        return echo
 
     # --- what arrives, what does not -------------------------------------------------------------------------------
 
-    def _hear_echoes(self, echo: EchoSocket) -> None:
-        for heard in echo.hear():
-            number = -1 if heard.error else probe_of(heard.payload)
-            for probe in self._all():
-                if (
-                    isinstance(probe, IcmpProbe)
-                    and probe.address == heard.source
-                    and (heard.error or probe.spec.probe == number)
-                ):
-                    probe.hear(heard, self._token)
-
     def _expire(self) -> None:
         now_ns = time.monotonic_ns()
+        self._echoes.read_if_it_is_time(now_ns)
         if any(probe.pending.is_overdue(now_ns) for probe in self._all()):
-            self._drain_sockets()
+            self._read()
             for probe in self._all():
                 probe.pending.expire(now_ns)
-        if self._massing is not None:
-            if self._massing.is_overdue(now_ns):
-                self._massing.drain()
-            self._massing.expire(now_ns)
         for probe in [probe for probe in self._retired if not len(probe.pending)]:
             self._retired.remove(probe)
-            if not isinstance(probe, IcmpProbe):
-                probe.close()
-        self._loop.call_at(now_ns + _EXPIRE_NS, self._expire)
+            probe.close()
+        self._loop.call_at(now_ns + _EXPIRE_NS, self._expire, _SLACK_NS)
 
-    def _drain_sockets(self) -> None:
+    def _read(self) -> None:
         """Read everything that has arrived: an answer that waits in a socket is none that is missing."""
-        for echo in self._echoes.values():
-            while select.select([echo.sock], [], [], 0)[0]:
-                self._hear_echoes(echo)
         for probe in self._all():
-            if not isinstance(probe, IcmpProbe):
-                probe.read()
+            probe.read()
 
-    def _all(self) -> list[IcmpProbe | FlowProbe | DatagramProbe]:
+    def _all(self) -> list[Probe]:
         return [*self._probes.values(), *self._retired]
 
     def _flush(self) -> None:
         self._recorder.flush()
-        self._loop.call_at(time.monotonic_ns() + _FLUSH_NS, self._flush)
+        self._loop.call_at(time.monotonic_ns() + _FLUSH_NS, self._flush, _SLACK_NS)
 
     def _report(self) -> None:
         self._report_facts()
         gc.collect(1)
-        self._loop.call_at(time.monotonic_ns() + SECOND_NS, self._report)
+        self._loop.call_at(time.monotonic_ns() + SECOND_NS, self._report, _SLACK_NS)
 
     def _report_facts(self) -> None:
         pulse = self._pulses.take()
         probes = self._all()
-        massing = self._massing
-        volleys = [] if massing is None else list(massing.all())
         stalls, self._loop.stalls = self._loop.stalls, []
         self._recorder.report(
             {
                 "lag_max_ns": self._loop.lag_max_ns,
                 "run_delay_ns": pulse.run_delay_ns,
                 "cpu_ns": pulse.cpu_ns,
-                "in_flight": sum(len(probe.pending) for probe in probes) + sum(each.in_flight() for each in volleys),
+                "in_flight": self._echoes.in_flight() + sum(len(probe.pending) for probe in probes),
                 "dropped": self._loop.dropped,
-                "socket_drops": sum(echo.drops for echo in self._echoes.values()) + (massing.drops() if massing else 0),
-                "late": sum(probe.pending.late for probe in probes) + sum(each.late for each in volleys),
-                "duplicates": sum(probe.pending.duplicates for probe in probes)
-                + sum(each.duplicates for each in volleys),
+                "socket_drops": self._echoes.drops(),
+                "late": self._echoes.late + sum(probe.pending.late for probe in probes),
+                "duplicates": self._echoes.duplicates + sum(probe.pending.duplicates for probe in probes),
                 "stalls": stalls,
             }
         )
@@ -339,21 +246,17 @@ class Reach:
             return
         self._stop_by_ns = time.monotonic_ns() + int(drain_s * SECOND_NS)
         self._loop.stop_ticking()
-        if self._massing is not None:
-            self._massing.stop()
         self._loop.call_at(0, self._drain)
 
     def _drain(self) -> None:
         now_ns = time.monotonic_ns()
+        self._echoes.read()
         if now_ns >= self._stop_by_ns:
-            self._drain_sockets()
+            self._echoes.cancel()
+            self._read()
             for probe in self._all():
                 probe.pending.fail_all(now_ns, SampleClass.CANCELLED_BY_STOP, "")
-            if self._massing is not None:
-                self._massing.drain()
-                self._massing.cancel()
-        waiting = any(len(probe.pending) for probe in self._all())
-        if waiting or (self._massing is not None and self._massing.in_flight()):
+        if self._echoes.in_flight() or any(len(probe.pending) for probe in self._all()):
             self._loop.call_at(now_ns + SECOND_NS // 100, self._drain)
         else:
             self._loop.end()

@@ -234,6 +234,10 @@ class WebProbe:
             connection.close(self._loop)
         if sample_class.counts_as is CountsAs.DOWN and self._was_stalled_before_asking(sample):
             sample.flags |= BLIND
+        elif sample_class is SampleClass.TIMEOUT_TLS:  # a handshake waits for the prober several times
+            own_ns = self._loop.stalled_between(sample.sent_ns, done_ns)
+            if own_ns and done_ns - sample.sent_ns - own_ns < self._where.tls_ns:
+                sample.flags |= BLIND
         self._record(sample, done_ns, sample_class, broken.message)
 
     def _record_answer(self, sample: Sample, response: Response, connection: Connection, done_ns: int) -> None:
@@ -258,8 +262,7 @@ class WebProbe:
         if sample_class is SampleClass.OK and self.spec.soft_ns and took_ns > self.spec.soft_ns:
             sample_class = SampleClass.SLOW_OK
             message = f"answered after {lengths.about(took_ns)}"
-            stalled_ns = self._loop.stalled_ns - sample.stalled_ns
-            if stalled_ns > self.schedule.period_ns and took_ns - stalled_ns <= self.spec.soft_ns:
+            if took_ns - self._loop.stalled_between(sample.sent_ns, done_ns) <= self.spec.soft_ns:
                 sample.flags |= BLIND
         self._record(
             sample,

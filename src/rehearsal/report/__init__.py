@@ -19,7 +19,15 @@ if TYPE_CHECKING:
 
     from rehearsal.results import Results
 
-__all__ = ["render", "write"]
+__all__ = ["FILES", "remove", "render", "write"]
+
+FILES = ("results.json", "junit.xml", "report.html")
+
+
+def remove(run_dir: Path) -> None:
+    """Take the files of an earlier report away. Raises OSError."""
+    for name in FILES:
+        (run_dir / name).unlink(missing_ok=True)
 
 
 def write(run_dir: Path, results: Results, rooms: Rooms | None = None) -> list[Path]:
@@ -30,13 +38,9 @@ def write(run_dir: Path, results: Results, rooms: Rooms | None = None) -> list[P
     """
     results = without_secrets(results)
     rooms = rooms or Rooms()
-    made = {
-        "results.json": to_json(results),
-        "junit.xml": junit.document(results, rooms),
-        "report.html": render(results, run_dir, rooms),
-    }
+    made = (to_json(results), junit.document(results, rooms), render(results, run_dir, rooms))
     paths = []
-    for name, text in made.items():
+    for name, text in zip(FILES, made, strict=True):
         path = run_dir / name
         recorded.replace_text(path, text)
         paths.append(path)

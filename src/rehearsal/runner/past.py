@@ -60,7 +60,13 @@ def read_past(run: RunDirectory) -> Past:
     """Read the journals of a run as far as a resumed run needs them. Raises JournalError, FileNotFoundError."""
     recorded.check(run.path)
     past = Past()
-    for record in journal.read_journal(run.runner_journal):
+    found = journal.read(run.runner_journal, run.relative(run.runner_journal))
+    if damage := [flaw for flaw in found.flaws if flaw.decides and not flaw.by_writer]:
+        raise journal.JournalError(
+            f"{damage[0]}. What this run has done cannot be told from a damaged journal, and nothing is done twice: restore "
+            f"{run.runner_journal} from its copy, or start a new run."
+        )
+    for record in found.records:
         _note(past, record.event)
     prober = run.path / "journal" / "prober.jsonl"
     if prober.exists():
