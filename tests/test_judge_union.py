@@ -47,7 +47,7 @@ class Lane:
         return outage
 
 
-def lane(period_ms, down, *, until_s=60, phase_ms=0, rtt_ms=5):
+def lane(period_ms, down, *, until_s=60, phase_ms=0, rtt_ms=5, vip="public"):
     """A lane that looks every so often; a request is decided half way."""
     sent = np.arange(phase_ms * MS, round(until_s * S), period_ms * MS)
     samples = np.zeros(len(sent), SAMPLE)
@@ -57,7 +57,7 @@ def lane(period_ms, down, *, until_s=60, phase_ms=0, rtt_ms=5):
     for low, high in down:
         samples["sample_class"][(moment >= low) & (moment < high)] = SampleClass.HTTP_5XX_LB
     trace = derive(samples, period_ns=period_ms * MS)
-    declared = SimpleNamespace(period_ns=period_ms * MS)
+    declared = SimpleNamespace(period_ns=period_ms * MS, vip=vip)
     return Lane(period_ms, trace, SimpleNamespace(trace=trace, probe=SimpleNamespace(declared=declared)))
 
 

@@ -107,9 +107,30 @@ class Witness:
         failures = np.concatenate([np.empty((3, 0), np.int64), *(each.failures for each in self.outages)], axis=1)
         self._sent = failures[0]
         self._answered = np.maximum.accumulate(failures[1])
+        answer_ns = max((p99 for _, _, p99 in seen.trace.latency), default=0)
+        self._well = _Well(self._good_spans(seen.trace.degraded), self._good_pairs(), self.period_ns + answer_ns)
+
+    def _good_spans(self, slow: Iterable[Outage]) -> list[Span]:
+        """Return when all that this lane sent was answered promptly."""
+        troubled = merged(extent(outage) for outage in itertools.chain(self.outages, slow))
+        edges = [self._from_ns, *itertools.chain.from_iterable(troubled), self._to_ns]
+        return [(low, high) for low, high in zip(edges[::2], edges[1::2], strict=True) if low < high]
+
+    def _good_pairs(self) -> list[Span]:
+        """Return when good samples on the edges of outages were sent, and by when they were answered."""
+        before = [(each.last_good_ns, each.first_bad_ns) for each in self.outages if each.last_good_ns is not None]
+        after = [(each.first_good_sent_ns, each.first_good_ns) for each in self.outages if each.first_good_ns is not None]
+        return [*before, *((low or 0, high) for low, high in after)]
+
+    def answered_between(self, sent: Int64s, done: Int64s) -> np.ndarray:
+        """Tell before which of a lane's failed samples, since the one before it was done, this lane was asked and answered.
+
+        What was only sent between them may have waited for the end of the outage that both met.
+        """
+        return self._well.between(done[:-1], sent[1:])
 
     def was_well(self, sent: Int64s, done: Int64s) -> np.ndarray:
-        """Tell before which of a lane's failed samples, since the one before it, one of this lane was good.
+        """Tell before which of a lane's failed samples, since the one before it, one of this lane was probably good.
 
         It was if none of this lane's failed from the one to the other, in which time it looked at least once, or if
         fewer failed between them than it took samples there.
@@ -125,6 +146,33 @@ class Witness:
         taken = (sent[1:] - done[:-1]) // self.period_ns
         was_there = (low >= self._from_ns) & (high <= self._to_ns)
         found[1:] = was_there & ((~failed & looked) | (within < taken))
+        return found
+
+
+class _Well:
+    """When good samples were sent and answered: known pairs, and spans in which every sample was good.
+
+    `enough_ns`: so much of such a span holds a sample with its answer.
+    """
+
+    def __init__(self, spans: Sequence[Span], pairs: Iterable[Span], enough_ns: int) -> None:
+        self._enough_ns = enough_ns
+        self._span_from = np.array([low for low, _ in spans], np.int64)
+        self._span_to = np.array([high for _, high in spans], np.int64)
+        heads = ((low, low + enough_ns) for low, high in spans if low + enough_ns <= high)
+        known = sorted([*pairs, *heads])
+        self._sent = np.array([low for low, _ in known], np.int64)
+        done = np.array([high for _, high in known], np.int64)
+        self._least_done = np.append(np.minimum.accumulate(done[::-1])[::-1], OPEN_NS)
+
+    def between(self, low: Int64s, high: Int64s) -> np.ndarray:
+        """Tell for each span of time whether a good sample was sent and answered in it; never before the first."""
+        found = np.zeros(len(low) + 1, np.bool_)
+        found[1:] = self._least_done[np.searchsorted(self._sent, low)] <= high
+        if len(self._span_from):
+            place = np.maximum(np.searchsorted(self._span_from, low, side="right") - 1, 0)
+            until = np.minimum(self._span_to[place], high)
+            found[1:] |= (self._span_from[place] <= low) & (low + self._enough_ns <= until)
         return found
 
 
@@ -241,6 +289,7 @@ def apart(sighting: Sighting, witnesses: Iterable[Witness]) -> list[Sighting]:
         return [sighting]
     known = np.full(len(sent), -1)
     holes = np.zeros(len(sent), np.bool_)
+    answered = np.zeros(len(sent), np.bool_)
     begun: list[int] = []
     numbers = itertools.count()
     for witness in witnesses:
@@ -250,6 +299,7 @@ def apart(sighting: Sighting, witnesses: Iterable[Witness]) -> list[Sighting]:
         if not met and len(sent) >= ONE_LEAST:
             continue
         holes |= witness.was_well(sent, done)
+        answered |= witness.answered_between(sent, done)
         for each in met:
             known[_are_met(outage.failures, each)] = next(numbers)
         begun += [each.last_good_ns for each in met if each.last_good_ns is not None]
@@ -260,7 +310,8 @@ def apart(sighting: Sighting, witnesses: Iterable[Witness]) -> list[Sighting]:
     cuts = [
         number
         for number in places
-        if known[number] >= 0
+        if answered[number]
+        and known[number] >= 0
         and (known[number - 1] >= 0 or any(done[number - 1] <= moment <= sent[number] for moment in begun))
     ]
     edges = itertools.pairwise([0, *cuts, len(sent)])
