@@ -257,8 +257,32 @@ def test_trap_22_lanes_are_not_counted_twice(judged):
 def test_an_outage_of_one_vip_alone_is_an_outage_of_the_service(judged):
     """What only the public VIP's users lost is in the matrix."""
     results = judged(troubles=(Trouble("nova", 120, 121.5, vip="public"),), vips=("internal", "public"), deep_hz=0)
-    assert contains(cell(results, "nova", "nova").longest, 1.5)
+    longest = cell(results, "nova", "nova").longest
+    assert contains(longest, 1.5)
+    assert longest.certain_ns > 1.3 * S  # the other VIP was well, and says nothing about this one
     assert {window.probe_name for window in results.windows} == {"nova public vip-new", "nova public vip-reused"}
+
+
+@pytest.mark.parametrize("vip", ["public", "internal"])
+def test_an_outage_of_one_vip_over_the_budget_fails(judged, vip):
+    """Every request to one VIP is refused for 1.5 s, and the default is 1 s: that the other one answered is no doubt."""
+    results = judged(troubles=(Trouble("nova", 85, 86.5, vip=vip),), vips=("internal", "public"), deep_hz=0)
+    assert cell(results, "keystone", "nova").outcome is Outcome.FAIL
+
+
+@pytest.mark.parametrize("held_s", [0.2, 1.0, 2.5])
+def test_requests_that_wait_for_the_end_of_an_outage_do_not_make_it_two(judged, held_s):
+    """New connections are refused for 5 s; on the kept ones, what is sent near the end waits until it is over."""
+    troubles = (
+        Trouble("keystone", 80, 85, lanes=("vip-new",)),
+        Trouble("keystone", 80, 85 - held_s, lanes=("vip-reused",)),
+        Trouble("keystone", 85 - held_s, 85, "stalled", lanes=("vip-reused",)),
+    )
+    spec = {"longest_s": 9.0, "total_s": 9.0, "slow_longest_s": 9.0, "count": 1}
+    loss = cell(judged(troubles=troubles, steps=steps_with(**spec), deep_hz=0), "keystone", "keystone")
+    assert loss.count == 1
+    assert loss.outcome is Outcome.OK
+    assert contains(loss.longest, 5)
 
 
 def test_a_rarely_sampled_vip_does_not_decide_and_is_named(judged):

@@ -47,15 +47,22 @@ class Lane:
         return outage
 
 
-def lane(period_ms, down, *, until_s=60, phase_ms=0, rtt_ms=5, vip="public"):
-    """A lane that looks every so often; a request is decided half way."""
+def lane(period_ms, down, *, until_s=60, phase_ms=0, rtt_ms=5, held=(), vip="public"):
+    """A lane that looks every so often; a request is decided half way.
+
+    `held`: of the requests that would fail, those (by number) that wait instead, and are answered when it is over.
+    """
     sent = np.arange(phase_ms * MS, round(until_s * S), period_ms * MS)
     samples = np.zeros(len(sent), SAMPLE)
     samples["due"] = samples["sent"] = sent
     samples["done"] = sent + rtt_ms * MS
     moment = sent + rtt_ms * MS // 2
     for low, high in down:
-        samples["sample_class"][(moment >= low) & (moment < high)] = SampleClass.HTTP_5XX_LB
+        fails = np.flatnonzero((moment >= low) & (moment < high))
+        samples["sample_class"][fails] = SampleClass.HTTP_5XX_LB
+        waits = [each for number, each in enumerate(fails.tolist()) if number in held]
+        samples["sample_class"][waits] = SampleClass.OK
+        samples["done"][waits] = high + rtt_ms * MS // 2
     trace = derive(samples, period_ns=period_ms * MS)
     declared = SimpleNamespace(period_ns=period_ms * MS, vip=vip)
     return Lane(period_ms, trace, SimpleNamespace(trace=trace, probe=SimpleNamespace(declared=declared)))
@@ -169,6 +176,40 @@ def test_a_good_answer_of_any_lane_between_tells_two_outages_apart():
     assert [len(one) for one in together(*lanes)] == [2, 1]
 
 
+@given(
+    st.integers(100, 4000),
+    st.sampled_from([20, 50, 100]),
+    st.lists(
+        st.tuples(
+            st.integers(0, 99),
+            st.sampled_from([0, 2, 5, 20, 80]),
+            st.builds(range, st.integers(0, 30), st.just(999), st.sampled_from([1, 3, 7, 20, 999])),
+        ),
+        min_size=2,
+        max_size=4,
+    ),
+)
+def test_one_outage_is_told_as_one_however_long_its_lanes_waited_for_answers(length_ms, period_ms, lanes):
+    """A request that is still under way, or is held until the outage is over, was not answered between two failures."""
+    down = [(10 * S, 10 * S + length_ms * MS)]
+    found = together(
+        *(
+            lane(period_ms, down, until_s=20, phase_ms=phase_ms % period_ms, rtt_ms=rtt_ms, held=held)
+            for phase_ms, rtt_ms, held in lanes
+        )
+    )
+    assert len(found) <= 1
+    for one in found:
+        length = united(one).length
+        assert length.certain_ns <= length_ms * MS <= length.possible_ns
+
+
+def test_an_answer_that_was_still_under_way_tells_nothing_apart():
+    """The last failure of one lane was sent while the first good answer of the other was on its way."""
+    down = [(5050 * MS, 5602 * MS)]
+    assert len(together(lane(20, down, rtt_ms=4), lane(20, down, phase_ms=1, rtt_ms=0))) == 1
+
+
 @pytest.mark.parametrize("period_ms", [5000, 2500])
 def test_failures_that_a_slow_lane_meets_by_chance_are_not_one_outage(period_ms):
     """Every look of a slow lane meets one of four short outages; the fast lanes were well between them."""
@@ -222,6 +263,18 @@ def test_a_lane_is_no_witness_against_itself_nor_is_one_that_looks_too_rarely():
     (sighting,) = (one := lane(100, down)).sightings
     for witness in (one, lane(210, []), lane(100, [], until_s=9)):
         assert apart(sighting, [Witness(witness.seen)]) == [sighting]
+
+
+def test_another_address_is_no_witness_of_what_it_never_met():
+    """The internal VIP alone is down: that the public one answers is no doubt. What both met, both are witnesses of."""
+    down = [(10 * S, 12 * S)]
+    (sighting,) = lane(200, down, vip="internal").sightings
+    assert apart(sighting, [Witness(lane(200, [], phase_ms=90, vip="public").seen)]) == [sighting]
+    (doubted,) = apart(sighting, [Witness(lane(200, [], phase_ms=90, vip="internal").seen)])
+    assert doubted.outage.certain_ns == 0
+    met_in_part = lane(100, [(10 * S, 11 * S)], vip="public")
+    (doubted,) = apart(sighting, [Witness(met_in_part.seen)])
+    assert 0.7 * S < doubted.outage.certain_ns < 1.2 * S
 
 
 def test_what_another_lane_met_all_the_time_is_not_cut():

@@ -48,6 +48,11 @@ class Sighting:
     period_ns: int
     seen: Seen | None = None
 
+    @property
+    def vip(self) -> str:
+        """Which of the service's addresses the lane looks at."""
+        return "" if self.seen is None else self.seen.probe.declared.vip
+
 
 @dataclass(frozen=True, slots=True)
 class Union:
@@ -102,6 +107,7 @@ class Witness:
     def __init__(self, seen: Seen) -> None:
         self.seen = seen
         self.period_ns = seen.probe.declared.period_ns
+        self.vip = seen.probe.declared.vip
         self.outages = seen.trace.outages
         self._from_ns, self._to_ns = seen.trace.first_sent_ns or 0, seen.trace.last_sent_ns or 0
         failures = np.concatenate([np.empty((3, 0), np.int64), *(each.failures for each in self.outages)], axis=1)
@@ -280,8 +286,8 @@ def apart(sighting: Sighting, witnesses: Iterable[Witness]) -> list[Sighting]:
 
     A lane that met the outage, too, sees what caused it: where none of its samples failed between two failed ones,
     nothing is certain between them, and if it met another outage on the other side, that is another outage. A lane that
-    never met it may be of a kind that does not see it. Then a few failures in a row may be as many short outages; many
-    are one, since short outages are not met so often by one lane and never by another.
+    never met it may be of a kind that does not see it, and one at another address does not. Else a few failures in a row
+    may be as many short outages; many are one, since short outages are not met so often by one lane and never by another.
     """
     outage = sighting.outage
     sent, done, _ = outage.failures
@@ -296,7 +302,7 @@ def apart(sighting: Sighting, witnesses: Iterable[Witness]) -> list[Sighting]:
         if witness.seen is sighting.seen or witness.period_ns > _ALIKE * sighting.period_ns:
             continue
         met = [each for each in witness.outages if _are_met(outage.failures, each).any()]
-        if not met and len(sent) >= ONE_LEAST:
+        if not met and (len(sent) >= ONE_LEAST or witness.vip != sighting.vip):
             continue
         holes |= witness.was_well(sent, done)
         answered |= witness.answered_between(sent, done)
