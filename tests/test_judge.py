@@ -430,6 +430,29 @@ def test_a_tail_is_not_called_a_quiet_step(judged):
     )
 
 
+@pytest.mark.parametrize(
+    ("lanes", "stalls", "outcome"),
+    [
+        ((), (), Outcome.OK),  # it went on all the time
+        (
+            ("deep",),
+            (),
+            Outcome.UNKNOWN,
+        ),  # all other lanes were well: each failed read may have been an outage of its own
+        ((), ((105.0, 111.0),), Outcome.UNKNOWN),  # it may have been over while the prober stood still
+    ],
+)
+def test_what_may_have_begun_again_in_a_step_is_that_steps_too(judged, lanes, stalls, outcome):
+    """From 97 s, in one step, to 113 s, in another that allows nothing: the other is free of it only if it is surely one."""
+    keystone, nova = default_steps()
+    nova = dataclasses.replace(nova, disturbs={"nova": {"longest_s": 0.0, "slow_longest_s": 9.0, "source": "plan"}})
+    results = judged(troubles=(Trouble("nova", 97, 113, lanes=lanes),), stalls=stalls, steps=(keystone, nova))
+    loss = cell(results, "nova", "nova")
+    assert (loss.outcome, loss.count) == (outcome, 0)
+    assert cell(results, "keystone", "nova").count == 1
+    assert {window.attribution for window in results.windows} == ({"step"} if outcome is Outcome.OK else {"ambiguous"})
+
+
 def test_an_onset_at_a_border_is_ambiguous_and_names_both(judged):
     """If nobody knows whether it began before or after a border, both sides are named."""
     results = judged(troubles=(Trouble("nova", 109.9, 112),), lanes=("vip-new",), deep_hz=0, http_hz=1.0)

@@ -125,7 +125,9 @@ class Witness:
     def _good_pairs(self) -> list[Span]:
         """Return when good samples on the edges of outages were sent, and by when they were answered."""
         before = [(each.last_good_ns, each.first_bad_ns) for each in self.outages if each.last_good_ns is not None]
-        after = [(each.first_good_sent_ns, each.first_good_ns) for each in self.outages if each.first_good_ns is not None]
+        after = [
+            (each.first_good_sent_ns, each.first_good_ns) for each in self.outages if each.first_good_ns is not None
+        ]
         return [*before, *((low or 0, high) for low, high in after)]
 
     def answered_between(self, sent: Int64s, done: Int64s) -> np.ndarray:
