@@ -483,6 +483,110 @@ def test_container_starts_are_candidates_for_causes(judged):
     assert not any("grafana" in cause for window in results.windows for cause in window.causes)
 
 
+# --- what hid an outage, or moved it ---------------------------------------------------------------------------------
+
+
+def test_a_request_in_flight_when_the_service_dies_moves_no_outage_before_the_step(judged):
+    """Answers take 0.6 s: the first that fails was sent before the step, and failed in it. The step owns the 20 s."""
+    results = judged(troubles=(Trouble("nova", 70.2, 90.2),), answer_s=0.6, soft_s=2.0, deep_hz=0)
+    (first, *_) = sorted(results.windows, key=lambda window: window.first_bad_ns)
+    assert first.first_bad_ns < at_ns(70)
+    assert cell(results, "keystone", "nova").outcome is Outcome.FAIL
+    assert cell(results, "before", "nova").count == 0
+
+
+@pytest.mark.parametrize(
+    ("first_s", "second_s", "outcomes"),
+    [
+        (60.0, 60.0, {Outcome.OK}),
+        (60.0, 1.0, {Outcome.OK, Outcome.UNKNOWN}),
+        (1.0, 60.0, {Outcome.OK, Outcome.UNKNOWN}),
+        (1.0, 1.0, {Outcome.FAIL, Outcome.UNKNOWN}),
+    ],
+)
+def test_an_onset_that_two_steps_may_own_fails_one_only_if_it_fails_both(judged, first_s, second_s, outcomes):
+    """Nobody knows in which of two steps, one right after the other, an outage of 6 s began."""
+    allowed = [{"nova": {"longest_s": each, "slow_longest_s": 60.0, "source": "plan"}} for each in (first_s, second_s)]
+    steps = (
+        ScriptedStep("one", 80, 100, ("nova",), ("nova_api",), allowed[0]),
+        ScriptedStep("two", 100, 130, ("nova",), ("nova_api",), allowed[1]),
+    )
+    results = judged(troubles=(Trouble("nova", 99.9, 106),), steps=steps, lanes=("vip-new",), deep_hz=0, http_hz=2.0)
+    assert results.windows[0].attribution == "ambiguous"
+    cells = [cell(results, name, "nova") for name in ("one", "two")]
+    assert {loss.outcome for loss in cells} == outcomes
+    assert sum(loss.count for loss in cells) == 1
+    strictest = min(zip((first_s, second_s), ("one", "two"), strict=True))[1]
+    assert first_s == second_s or cell(results, strictest, "nova").count == 1
+
+
+def test_slow_answers_beside_a_stall_of_the_prober_hide_no_downtime(judged):
+    """For 6 s the prober stands still between slow answers: 5.8 s down would have passed, and 1 s is the budget."""
+    troubles = (
+        Trouble("nova", 79.0, 80.05, "slow", answer_s=1.5),
+        Trouble("nova", 80.1, 85.9),
+        Trouble("nova", 85.95, 87.0, "slow", answer_s=1.5),
+    )
+    usual = {"longest_s": 1.0, "slow_longest_s": 60.0, "source": "default"}
+    defaults = {"keystone": usual, "nova": usual, "canaries": usual}
+    results = judged(troubles=troubles, stalls=((80.0, 86.0),), deep_hz=0, defaults=defaults)
+    loss = cell(results, "keystone", "nova")
+    assert loss.floor_ns > 5.8 * S
+    assert loss.outcome is Outcome.UNKNOWN
+    assert not results.grades.get("nova")
+
+
+@pytest.mark.parametrize("lasts_s", [12.0, 30.0])
+def test_reads_that_fail_for_longer_than_the_budget_are_not_ok(judged, lasts_s):
+    """One read every 5 s, some of them failed, 1 s is the budget, and all that is asked more often was well."""
+    results = judged(troubles=(Trouble("nova", 71, 71 + lasts_s, lanes=("deep",)),), deep_hz=0.2)
+    loss = cell(results, "keystone", "nova")
+    assert loss.outcome is Outcome.UNKNOWN
+    assert contains(loss.longest, lasts_s)
+
+
+@pytest.mark.parametrize("from_s", [75.0 + 0.6 * n for n in range(9)])
+def test_a_longer_outage_of_reads_does_not_hide_in_a_shorter_one_of_everything(judged, from_s):
+    """Everything fails for 0.7 s, and 1 s is the budget; reads, one every 5 s, go on failing for 4 s."""
+    troubles = (Trouble("nova", from_s, from_s + 0.7), Trouble("nova", from_s, from_s + 4, lanes=("deep",)))
+    results = judged(troubles=troubles, deep_hz=0.2)
+    loss = cell(results, "keystone", "nova")
+    if any(window.lane == "deep" for window in results.windows):
+        assert contains(loss.longest, 4)
+        assert loss.outcome is Outcome.UNKNOWN
+    else:  # no read met it: what reads alone could have lost is not proven
+        assert loss.outcome is Outcome.OK
+        assert any("reads of nova" in gap.what for gap in results.not_proven)
+
+
+@pytest.mark.parametrize(("from_s", "to_s"), [(166.0, 999.0), (-1.0, 4.0)])
+def test_reads_that_fail_at_an_end_of_the_recording_are_open(judged, from_s, to_s):
+    """Nobody saw the end, or the beginning, of what only reads showed."""
+    results = judged(troubles=(Trouble("nova", from_s, to_s, lanes=("deep",)),))
+    loss = cell(results, "before" if from_s < 0 else "", "nova")
+    assert loss.longest.possible_ns is None
+    assert loss.outcome is Outcome.UNKNOWN
+
+
+def test_counts_and_totals_say_what_may_be_missing_from_them(judged):
+    """Outages shorter than the floor are in no count and in no total."""
+    results = judged(troubles=(Trouble("nova", 80, 80.5), Trouble("nova", 90, 90.3)), deep_hz=0)
+    loss = cell(results, "keystone", "nova")
+    assert loss.count == 2
+    assert loss.reason.endswith("may be missing from this")
+    quiet = cell(judged(), "keystone", "nova")
+    assert "no outage longer than" in quiet.reason
+
+
+@pytest.mark.parametrize(("http_hz", "grade"), [(1.0, "B"), (10.0, "A")])
+def test_grade_a_needs_enough_samples_to_exclude_flapping(judged, http_hz, grade):
+    """A service that flaps faster than it is asked can look well in a few samples by luck; in hundreds it cannot."""
+    usual = {"longest_s": 5.0, "slow_longest_s": 5.0, "source": "default"}
+    defaults = {"keystone": usual, "nova": usual, "canaries": usual}
+    results = judged(http_hz=http_hz, deep_hz=0, lanes=("vip-new",), services=("keystone", "nova"), defaults=defaults)
+    assert results.grades["nova"] == grade
+
+
 # --- canaries and migrations ---------------------------------------------------------------------------------------
 
 
