@@ -559,6 +559,15 @@ def test_a_longer_outage_of_reads_does_not_hide_in_a_shorter_one_of_everything(j
         assert any("reads of nova" in gap.what for gap in results.not_proven)
 
 
+@pytest.mark.parametrize("together_s", [0.0, 1.0, 3.0])
+def test_more_failures_make_no_better_verdict(judged, together_s):
+    """Reads fail for 26 s, over any budget; that everything else failed with them at first is no doubt about that."""
+    troubles = (Trouble("nova", 72, 72 + together_s), Trouble("nova", 72, 98, lanes=("deep",)))
+    loss = cell(judged(troubles=troubles), "keystone", "nova")
+    assert loss.outcome is Outcome.FAIL
+    assert 20 * S < loss.longest.certain_ns <= 26 * S <= loss.longest.possible_ns
+
+
 @pytest.mark.parametrize(("from_s", "to_s"), [(166.0, 999.0), (-1.0, 4.0)])
 def test_reads_that_fail_at_an_end_of_the_recording_are_open(judged, from_s, to_s):
     """Nobody saw the end, or the beginning, of what only reads showed."""

@@ -236,16 +236,22 @@ def test_two_long_outages_with_good_answers_between_stay_two():
         assert length.certain_ns <= 6 * S <= length.possible_ns
 
 
-def test_a_slow_lane_that_failed_all_the_time_makes_one_of_what_it_joins():
-    """Reads failed from the first to the last: that the root document answered for a while between is another thing."""
+@pytest.mark.parametrize(("period_ms", "is_told"), [(500, False), (150, True)])
+def test_reads_that_failed_all_the_time_while_everything_did_twice(period_ms, is_told):
+    """Reads fail for 10 s, everything for the first and the last 3 s of it. The others met two outages: so they are counted.
+
+    That reads were down between as well is certain only of as many failures as no short outages explain.
+    """
     fast = lane(100, [(20 * S, 23 * S), (27 * S, 30 * S)])
-    slow = lane(150, [(20 * S, 30 * S)])
-    whole = together(fast, slow)
-    # The fast lane proves that it was another outage on the other side; what is certain between is not.
-    assert united(sighting for one in whole for sighting in one).length.certain_ns < 7 * S
-    assert len(whole) == 2
-    (alone,) = together(slow)
-    assert united(alone).length.certain_ns > 9.5 * S
+    reads = lane(period_ms, [(20 * S, 30 * S)])
+    found = together(fast, reads)
+    assert len(found) == 2
+    certain_ns = united(sighting for one in found for sighting in one).length.certain_ns
+    assert certain_ns <= 10 * S
+    assert (certain_ns > 9 * S) is is_told
+    assert (certain_ns < 7 * S) is not is_told
+    (alone,) = together(reads)
+    assert united(alone).length.certain_ns > 9 * S
 
 
 @pytest.mark.parametrize(("failures", "is_told"), [(ONE_LEAST - 1, False), (ONE_LEAST, True)])
@@ -256,6 +262,16 @@ def test_many_failures_in_a_row_are_one_outage_of_what_only_that_lane_sees(failu
     assert part.outage.failed == failures
     assert (part.outage.certain_ns > 0) is is_told
     assert part.outage.possible_ns == slow.trace.outages[0].possible_ns
+
+
+@pytest.mark.parametrize("met", [(10, 12), (48, 50), (30, 31)])
+def test_that_everything_failed_for_a_while_makes_no_long_outage_of_reads_shorter(met):
+    """Reads fail for 40 s, and with them everything for a second or two: no less is certain than if everything else was well."""
+    slow = lane(1000, [(10 * S, 50 * S)], phase_ms=400)
+    more = [lane(100, [(met[0] * S, met[1] * S)]), slow]
+    certain = [united(sighting for one in together(*more) for sighting in one).length.certain_ns]
+    certain += [united(one).length.certain_ns for one in together(lane(100, []), slow)]
+    assert 35 * S < min(certain) <= max(certain) <= 40 * S
 
 
 def test_a_lane_is_no_witness_against_itself_nor_is_one_that_looks_too_rarely():

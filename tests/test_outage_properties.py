@@ -184,7 +184,7 @@ def plain_outage(run, after, kind):
 TROUBLE_FOR = {"down": {"down"}, "degraded": {"slow", "down"}}
 
 
-def plain_floor(samples, begin, end, stretch, kind):  # noqa: PLR0913, PLR0917
+def plain_floor(samples, begin, end, stretch, kind):
     """The longest gap between answers in a stretch; those within the bounds of recorded trouble are left out.
 
     For `down` every answer counts, for `degraded` only a prompt one.

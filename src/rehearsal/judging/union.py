@@ -290,6 +290,7 @@ def apart(sighting: Sighting, witnesses: Iterable[Witness]) -> list[Sighting]:
     nothing is certain between them, and if it met another outage on the other side, that is another outage. A lane that
     never met it may be of a kind that does not see it, and one at another address does not. Else a few failures in a row
     may be as many short outages; many are one, since short outages are not met so often by one lane and never by another.
+    The same holds for many in a row before or after the part that a lane met.
     """
     outage = sighting.outage
     sent, done, _ = outage.failures
@@ -306,7 +307,7 @@ def apart(sighting: Sighting, witnesses: Iterable[Witness]) -> list[Sighting]:
         met = [each for each in witness.outages if _are_met(outage.failures, each).any()]
         if not met and (len(sent) >= ONE_LEAST or witness.vip != sighting.vip):
             continue
-        holes |= witness.was_well(sent, done)
+        holes |= _without_long_runs(witness.was_well(sent, done))
         answered |= witness.answered_between(sent, done)
         for each in met:
             known[_are_met(outage.failures, each)] = next(numbers)
@@ -324,6 +325,16 @@ def apart(sighting: Sighting, witnesses: Iterable[Witness]) -> list[Sighting]:
     ]
     edges = itertools.pairwise([0, *cuts, len(sent)])
     return [dataclasses.replace(sighting, outage=_part(trimmed, low, high)) for low, high in edges]
+
+
+def _without_long_runs(holes: np.ndarray) -> np.ndarray:
+    """Return the holes but for the inside of many in a row: there is more than this witness sees, before or after what it met."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], holes.astype(np.int8), [0]])))
+    kept = holes.copy()
+    for low, high in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
+        if high - low >= ONE_LEAST:
+            kept[low + 1 : high - 1] = False
+    return kept
 
 
 def _are_met(failures: np.ndarray, outage: Outage) -> np.ndarray:
