@@ -175,6 +175,11 @@ def test_the_golden_run_loads_for_ever():
         assert loss.count == expected[name]["count"]
         assert loss.total.certain_ns == expected[name]["certain_ns"]
         assert loss.total.possible_ns == expected[name]["possible_ns"]
+        # Every lane's bounds hold, also those of the lane that looked once a second.
+        lanes = [window for window in results.windows if (window.service, window.kind) == ("nova", name)]
+        assert len(lanes) == 3
+        begin, end = min(one.last_good_ns for one in lanes), max(one.first_good_ns for one in lanes)
+        assert loss.total.possible_ns == end - begin
     assert results.outcome == expected["outcome"]
     assert results.quality.samples == expected["samples"]
     assert results.migrations[0].network.possible_ns == expected["migration_possible_ns"]

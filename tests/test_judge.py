@@ -16,6 +16,9 @@ from rehearsal.judge import judge
 from rehearsal.results_json import from_json
 from rehearsal.results_json import to_json
 from rehearsal.sampleclass import SampleClass
+from rehearsal.stretch import BETWEEN
+from rehearsal.stretch import CONTROL
+from rehearsal.stretch import step as step_of
 from rehearsal.verdict import Outcome
 from tests import wrong_rules
 from tests.synthetic import START_NS
@@ -43,8 +46,14 @@ def judged(tmp_path):
     return write_and_judge
 
 
-def cell(results, step, service, kind="down"):
-    (found,) = [loss for loss in results.matrix if (loss.step, loss.service, loss.kind) == (step, service, kind)]
+def place(word):
+    """What a word of these tests means: `before` the steps, `""` between them, else the step of that id."""
+    return {"before": CONTROL, "": BETWEEN}.get(word) or step_of(word)
+
+
+def cell(results, where, service, kind="down"):
+    wanted = place(where), service, kind
+    (found,) = [loss for loss in results.matrix if (loss.stretch, loss.service, loss.kind) == wanted]
     return found
 
 
@@ -248,8 +257,32 @@ def test_trap_22_lanes_are_not_counted_twice(judged):
 def test_an_outage_of_one_vip_alone_is_an_outage_of_the_service(judged):
     """What only the public VIP's users lost is in the matrix."""
     results = judged(troubles=(Trouble("nova", 120, 121.5, vip="public"),), vips=("internal", "public"), deep_hz=0)
-    assert contains(cell(results, "nova", "nova").longest, 1.5)
+    longest = cell(results, "nova", "nova").longest
+    assert contains(longest, 1.5)
+    assert longest.certain_ns > 1.3 * S  # the other VIP was well, and says nothing about this one
     assert {window.probe_name for window in results.windows} == {"nova public vip-new", "nova public vip-reused"}
+
+
+@pytest.mark.parametrize("vip", ["public", "internal"])
+def test_an_outage_of_one_vip_over_the_budget_fails(judged, vip):
+    """Every request to one VIP is refused for 1.5 s, and the default is 1 s: that the other one answered is no doubt."""
+    results = judged(troubles=(Trouble("nova", 85, 86.5, vip=vip),), vips=("internal", "public"), deep_hz=0)
+    assert cell(results, "keystone", "nova").outcome is Outcome.FAIL
+
+
+@pytest.mark.parametrize("held_s", [0.2, 1.0, 2.5])
+def test_requests_that_wait_for_the_end_of_an_outage_do_not_make_it_two(judged, held_s):
+    """New connections are refused for 5 s; on the kept ones, what is sent near the end waits until it is over."""
+    troubles = (
+        Trouble("keystone", 80, 85, lanes=("vip-new",)),
+        Trouble("keystone", 80, 85 - held_s, lanes=("vip-reused",)),
+        Trouble("keystone", 85 - held_s, 85, "stalled", lanes=("vip-reused",)),
+    )
+    spec = {"longest_s": 9.0, "total_s": 9.0, "slow_longest_s": 9.0, "count": 1}
+    loss = cell(judged(troubles=troubles, steps=steps_with(**spec), deep_hz=0), "keystone", "keystone")
+    assert loss.count == 1
+    assert loss.outcome is Outcome.OK
+    assert contains(loss.longest, 5)
 
 
 def test_a_rarely_sampled_vip_does_not_decide_and_is_named(judged):
@@ -326,20 +359,47 @@ def _run_began(script):
 
 
 @pytest.mark.parametrize(
-    ("from_s", "to_s", "step", "attribution"),
+    ("from_s", "to_s", "charges"),
     [
-        (80, 81, "keystone", "step"),
-        (99, 106, "keystone", "step"),  # its tail spills over
-        (101, 102, "keystone", "step"),  # while the step settles
-        (106, 112, "", "between"),
-        (65, 75, "before", "pre-existing"),
+        (80, 81, [("keystone", "step")]),
+        (99, 106, [("keystone", "step")]),  # its tail spills over
+        (99, 112, [("keystone", "step")]),  # also into the next step: its cause is known
+        (101, 102, [("keystone", "step")]),  # while the step settles
+        (104, 106, [("", "between")]),
+        (106, 112, [("", "between"), ("nova", "pre-existing")]),
+        (20, 30, [("before", "pre-existing")]),
+        (65, 75, [("before", "pre-existing"), ("keystone", "pre-existing")]),
+        (65, 105, [("before", "pre-existing"), ("keystone", "pre-existing")]),
+        (65, 112, [("before", "pre-existing"), ("keystone", "pre-existing"), ("nova", "pre-existing")]),
     ],
 )
-def test_an_outage_is_charged_to_what_was_done_when_it_began(judged, from_s, to_s, step, attribution):
-    """Onset decides; the tail stays with it."""
+def test_an_outage_is_charged_to_what_was_done_when_it_began(judged, from_s, to_s, charges):
+    """Onset decides, and the tail stays with it; what began while no step ran is each step's as far as it reaches."""
     results = judged(troubles=(Trouble("nova", from_s, to_s),), deep_hz=0)
-    assert {(window.step, window.attribution) for window in results.windows} == {(step, attribution)}
-    assert cell(results, step, "nova").count == 1
+    found = {(window.stretch, window.attribution) for window in results.windows}
+    assert found == {(place(where), attribution) for where, attribution in charges}
+    for where, _ in charges:
+        assert cell(results, where, "nova").count == 1
+    assert sum(loss.count for loss in results.matrix) == len(charges)
+
+
+def test_what_is_split_at_a_step_has_the_length_that_it_had_on_each_side(judged):
+    """Of 65 to 75 s, with a step from 70 s on: 5 s before it, 5 s in it, and the step's are judged."""
+    results = judged(troubles=(Trouble("nova", 65, 75),), deep_hz=0)
+    before, within = cell(results, "before", "nova"), cell(results, "keystone", "nova")
+    assert contains(before.longest, 5)
+    assert contains(within.longest, 5)
+    assert (before.outcome, within.outcome) == (Outcome.OK, Outcome.FAIL)
+    assert results.outcome is Outcome.FAIL
+
+
+def test_a_blip_before_a_step_takes_nothing_out_of_it(judged):
+    """One failed sample just before a step and 20 s down in it: shown together or not, the step is charged with the 20 s."""
+    results = judged(troubles=(Trouble("nova", 69.4, 69.5), Trouble("nova", 70.3, 90.3)), deep_hz=0)
+    loss = cell(results, "keystone", "nova")
+    assert loss.outcome is Outcome.FAIL
+    assert contains(loss.longest, 20)
+    assert cell(results, "before", "nova").count == 1
 
 
 def test_what_happens_before_the_first_step_is_the_control(judged):
@@ -370,6 +430,29 @@ def test_a_tail_is_not_called_a_quiet_step(judged):
     )
 
 
+@pytest.mark.parametrize(
+    ("lanes", "stalls", "outcome"),
+    [
+        ((), (), Outcome.OK),  # it went on all the time
+        (
+            ("deep",),
+            (),
+            Outcome.UNKNOWN,
+        ),  # all other lanes were well: each failed read may have been an outage of its own
+        ((), ((105.0, 111.0),), Outcome.UNKNOWN),  # it may have been over while the prober stood still
+    ],
+)
+def test_what_may_have_begun_again_in_a_step_is_that_steps_too(judged, lanes, stalls, outcome):
+    """From 97 s, in one step, to 113 s, in another that allows nothing: the other is free of it only if it is surely one."""
+    keystone, nova = default_steps()
+    nova = dataclasses.replace(nova, disturbs={"nova": {"longest_s": 0.0, "slow_longest_s": 9.0, "source": "plan"}})
+    results = judged(troubles=(Trouble("nova", 97, 113, lanes=lanes),), stalls=stalls, steps=(keystone, nova))
+    loss = cell(results, "nova", "nova")
+    assert (loss.outcome, loss.count) == (outcome, 0)
+    assert cell(results, "keystone", "nova").count == 1
+    assert {window.attribution for window in results.windows} == ({"step"} if outcome is Outcome.OK else {"ambiguous"})
+
+
 def test_an_onset_at_a_border_is_ambiguous_and_names_both(judged):
     """If nobody knows whether it began before or after a border, both sides are named."""
     results = judged(troubles=(Trouble("nova", 109.9, 112),), lanes=("vip-new",), deep_hz=0, http_hz=1.0)
@@ -398,6 +481,119 @@ def test_container_starts_are_candidates_for_causes(judged):
     )
     assert all("nova_api on control-0 started" in window.causes[0] for window in results.windows)
     assert not any("grafana" in cause for window in results.windows for cause in window.causes)
+
+
+# --- what hid an outage, or moved it ---------------------------------------------------------------------------------
+
+
+def test_a_request_in_flight_when_the_service_dies_moves_no_outage_before_the_step(judged):
+    """Answers take 0.6 s: the first that fails was sent before the step, and failed in it. The step owns the 20 s."""
+    results = judged(troubles=(Trouble("nova", 70.2, 90.2),), answer_s=0.6, soft_s=2.0, deep_hz=0)
+    (first, *_) = sorted(results.windows, key=lambda window: window.first_bad_ns)
+    assert first.first_bad_ns < at_ns(70)
+    assert cell(results, "keystone", "nova").outcome is Outcome.FAIL
+    assert cell(results, "before", "nova").count == 0
+
+
+@pytest.mark.parametrize(
+    ("first_s", "second_s", "outcomes"),
+    [
+        (60.0, 60.0, {Outcome.OK}),
+        (60.0, 1.0, {Outcome.OK, Outcome.UNKNOWN}),
+        (1.0, 60.0, {Outcome.OK, Outcome.UNKNOWN}),
+        (1.0, 1.0, {Outcome.FAIL, Outcome.UNKNOWN}),
+    ],
+)
+def test_an_onset_that_two_steps_may_own_fails_one_only_if_it_fails_both(judged, first_s, second_s, outcomes):
+    """Nobody knows in which of two steps, one right after the other, an outage of 6 s began."""
+    allowed = [{"nova": {"longest_s": each, "slow_longest_s": 60.0, "source": "plan"}} for each in (first_s, second_s)]
+    steps = (
+        ScriptedStep("one", 80, 100, ("nova",), ("nova_api",), allowed[0]),
+        ScriptedStep("two", 100, 130, ("nova",), ("nova_api",), allowed[1]),
+    )
+    results = judged(troubles=(Trouble("nova", 99.9, 106),), steps=steps, lanes=("vip-new",), deep_hz=0, http_hz=2.0)
+    assert results.windows[0].attribution == "ambiguous"
+    cells = [cell(results, name, "nova") for name in ("one", "two")]
+    assert {loss.outcome for loss in cells} == outcomes
+    assert sum(loss.count for loss in cells) == 1
+    strictest = min(zip((first_s, second_s), ("one", "two"), strict=True))[1]
+    assert first_s == second_s or cell(results, strictest, "nova").count == 1
+
+
+def test_slow_answers_beside_a_stall_of_the_prober_hide_no_downtime(judged):
+    """For 6 s the prober stands still between slow answers: 5.8 s down would have passed, and 1 s is the budget."""
+    troubles = (
+        Trouble("nova", 79.0, 80.05, "slow", answer_s=1.5),
+        Trouble("nova", 80.1, 85.9),
+        Trouble("nova", 85.95, 87.0, "slow", answer_s=1.5),
+    )
+    usual = {"longest_s": 1.0, "slow_longest_s": 60.0, "source": "default"}
+    defaults = {"keystone": usual, "nova": usual, "canaries": usual}
+    results = judged(troubles=troubles, stalls=((80.0, 86.0),), deep_hz=0, defaults=defaults)
+    loss = cell(results, "keystone", "nova")
+    assert loss.floor_ns > 5.8 * S
+    assert loss.outcome is Outcome.UNKNOWN
+    assert not results.grades.get("nova")
+
+
+@pytest.mark.parametrize("lasts_s", [12.0, 30.0])
+def test_reads_that_fail_for_longer_than_the_budget_are_not_ok(judged, lasts_s):
+    """One read every 5 s, some of them failed, 1 s is the budget, and all that is asked more often was well."""
+    results = judged(troubles=(Trouble("nova", 71, 71 + lasts_s, lanes=("deep",)),), deep_hz=0.2)
+    loss = cell(results, "keystone", "nova")
+    assert loss.outcome is Outcome.UNKNOWN
+    assert contains(loss.longest, lasts_s)
+
+
+@pytest.mark.parametrize("from_s", [75.0 + 0.6 * n for n in range(9)])
+def test_a_longer_outage_of_reads_does_not_hide_in_a_shorter_one_of_everything(judged, from_s):
+    """Everything fails for 0.7 s, and 1 s is the budget; reads, one every 5 s, go on failing for 4 s."""
+    troubles = (Trouble("nova", from_s, from_s + 0.7), Trouble("nova", from_s, from_s + 4, lanes=("deep",)))
+    results = judged(troubles=troubles, deep_hz=0.2)
+    loss = cell(results, "keystone", "nova")
+    if any(window.lane == "deep" for window in results.windows):
+        assert contains(loss.longest, 4)
+        assert loss.outcome is Outcome.UNKNOWN
+    else:  # no read met it: what reads alone could have lost is not proven
+        assert loss.outcome is Outcome.OK
+        assert any("reads of nova" in gap.what for gap in results.not_proven)
+
+
+@pytest.mark.parametrize("together_s", [0.0, 1.0, 3.0])
+def test_more_failures_make_no_better_verdict(judged, together_s):
+    """Reads fail for 26 s, over any budget; that everything else failed with them at first is no doubt about that."""
+    troubles = (Trouble("nova", 72, 72 + together_s), Trouble("nova", 72, 98, lanes=("deep",)))
+    loss = cell(judged(troubles=troubles), "keystone", "nova")
+    assert loss.outcome is Outcome.FAIL
+    assert 20 * S < loss.longest.certain_ns <= 26 * S <= loss.longest.possible_ns
+
+
+@pytest.mark.parametrize(("from_s", "to_s"), [(166.0, 999.0), (-1.0, 4.0)])
+def test_reads_that_fail_at_an_end_of_the_recording_are_open(judged, from_s, to_s):
+    """Nobody saw the end, or the beginning, of what only reads showed."""
+    results = judged(troubles=(Trouble("nova", from_s, to_s, lanes=("deep",)),))
+    loss = cell(results, "before" if from_s < 0 else "", "nova")
+    assert loss.longest.possible_ns is None
+    assert loss.outcome is Outcome.UNKNOWN
+
+
+def test_counts_and_totals_say_what_may_be_missing_from_them(judged):
+    """Outages shorter than the floor are in no count and in no total."""
+    results = judged(troubles=(Trouble("nova", 80, 80.5), Trouble("nova", 90, 90.3)), deep_hz=0)
+    loss = cell(results, "keystone", "nova")
+    assert loss.count == 2
+    assert loss.reason.endswith("may be missing from this")
+    quiet = cell(judged(), "keystone", "nova")
+    assert "no outage longer than" in quiet.reason
+
+
+@pytest.mark.parametrize(("http_hz", "grade"), [(1.0, "B"), (10.0, "A")])
+def test_grade_a_needs_enough_samples_to_exclude_flapping(judged, http_hz, grade):
+    """A service that flaps faster than it is asked can look well in a few samples by luck; in hundreds it cannot."""
+    usual = {"longest_s": 5.0, "slow_longest_s": 5.0, "source": "default"}
+    defaults = {"keystone": usual, "nova": usual, "canaries": usual}
+    results = judged(http_hz=http_hz, deep_hz=0, lanes=("vip-new",), services=("keystone", "nova"), defaults=defaults)
+    assert results.grades["nova"] == grade
 
 
 # --- canaries and migrations ---------------------------------------------------------------------------------------

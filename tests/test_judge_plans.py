@@ -101,7 +101,6 @@ def test_an_edit_excuses_nothing_that_happened_before_it(tmp_path_factory, what)
     assert not [finding for finding in plain.findings if finding.subject == "plan"]
 
 
-@pytest.mark.xfail(reason="the matrix does not yet ask History.plan_at", strict=False)
 @settings(max_examples=10, deadline=None)
 @given(
     before_s=st.sampled_from([0.5, 2.0, 30.0]),

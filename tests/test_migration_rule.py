@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,7 @@ from rehearsal.claims import comparisons
 from rehearsal.expectation import NotObserved
 from rehearsal.history import load
 from rehearsal.judging import moves
+from rehearsal.judging.losses import strictness
 from rehearsal.judging.observation import observe
 from rehearsal.judging.troubles import groups_of
 from rehearsal.verdict import Outcome
@@ -41,7 +43,7 @@ def observed(tmp_path_factory):
     script = Scenario(migrations=(ScriptedMigration("m1", "canary-0", 155, 160),), http_hz=1.0, deep_hz=0.0)
     history = load(write_run(tmp_path_factory.mktemp("moved"), script))
     observation = observe(history)
-    return history, observation, groups_of(observation, history)
+    return history, observation, groups_of(observation, history, functools.partial(strictness, history))
 
 
 def of_the_suite(ended, began):

@@ -256,6 +256,55 @@ def test_a_slow_answer_proves_that_the_service_was_up():
     assert degraded.last_good_ns == 2.9 * S  # a refusal is no slow answer
 
 
+@pytest.mark.parametrize("kept", [1, 3, 8])
+def test_what_was_answered_after_the_outage_is_not_the_last_good_sample_before_it(kept):
+    """The last requests before the first failure waited, and were answered when it was over: it may have begun with them."""
+    samples = sampled(20, bad=[(10, 12)])
+    waiting = slice(100 - kept, 100)
+    samples["done"][waiting] = 12 * S + 50 * MS
+    trace = derive(samples, period_ns=PERIOD, stretches=[(0, 19 * S)])
+    (outage,) = trace.outages
+    assert outage.last_good_ns == 10 * S - (kept + 1) * PERIOD
+    assert outage.possible_ns == 2 * S + (kept + 1) * PERIOD + ANSWER
+    assert trace.tallies[0].floor_ns == PERIOD + ANSWER  # what may have begun so early is this outage
+
+
+def test_a_slow_answer_ends_no_gap_before_it_is_there():
+    """Between two prompt answers, one waited for 3 s: the service may have been down for as long, and was slow for it."""
+    samples = sampled(10)
+    samples["done"][50] += 3 * S
+    samples["sample_class"][50] = SampleClass.SLOW_OK
+    only_slow = samples[(samples["sent"] <= 5 * S) | (samples["sent"] > 7.9 * S)]
+    (tally,) = derive(only_slow, period_ns=PERIOD, stretches=[(0, 9 * S)]).tallies
+    assert tally.floor_ns == 8 * S + ANSWER - 4.9 * S
+    samples["flags"][50] = BLIND  # it seems slow to a prober that stood still: a proof of life, and none of promptness
+    blind = samples[(samples["sent"] <= 5 * S) | (samples["sent"] > 7.9 * S)]
+    (tally,) = derive(blind, period_ns=PERIOD, stretches=[(0, 9 * S)]).tallies
+    assert tally.floor_ns == 8 * S + ANSWER - 4.9 * S
+    assert tally.slow_floor_ns == 8 * S + ANSWER - 4.9 * S
+
+
+@pytest.mark.parametrize("seconds_ago", [0.2, 5, 55, 300])
+def test_a_lost_packet_is_proved_by_the_largest_round_trip_of_the_last_minute(seconds_ago):
+    """A path queues before it drops: the last round trip is short again, the one that a lost packet may take is not."""
+    samples = sampled(620, bad=[(600, 602)], cls=SampleClass.NO_REPLY, took=10 * S)
+    samples["done"][6000 - round(seconds_ago * 10)] += 140 * MS
+    (outage,) = derive(samples, period_ns=PERIOD).outages
+    round_trip = ANSWER + 140 * MS if seconds_ago < 60 else ANSWER
+    assert outage.proof_ns == 600 * S + round_trip
+    assert outage.certain_ns == 1.9 * S - round_trip
+
+
+def test_without_a_round_trip_of_the_last_minute_the_first_one_after_it_proves_else_the_deadline():
+    """Nothing was answered before the first lost packet: what the path delays is known from the first answer, or not at all."""
+    samples = sampled(10, bad=[(-1, 3)], cls=SampleClass.NO_REPLY, took=1 * S)
+    samples["done"][30] += 70 * MS
+    (outage,) = derive(samples, period_ns=PERIOD).outages
+    assert outage.proof_ns == ANSWER + 70 * MS
+    (outage,) = derive(samples[:30], period_ns=PERIOD).outages
+    assert outage.proof_ns == 1 * S
+
+
 def test_a_late_tick_does_not_make_an_answer_slow():
     """A seemingly slow answer to a stalled prober is a proof of life and nothing else."""
     samples = sampled(5)

@@ -48,12 +48,14 @@ def array_of(rows, probe=1):
 
 @st.composite
 def recordings(draw, most=60):
-    """Any classes, any lateness, any answer times: also nonsense that no service would produce."""
+    """Any classes, any lateness, any answer times, pauses: also nonsense that no service would produce."""
     count = draw(st.integers(0, most))
     rows = []
     sent = T0
+    paused = 0
     for index in range(count):
-        due = T0 + index * PERIOD
+        paused += draw(st.sampled_from([0] * 20 + [900 * MS, 59_100 * MS, 61_000 * MS]))
+        due = T0 + index * PERIOD + paused
         sent = max(sent + draw(st.integers(0, 2)), due + draw(st.sampled_from([0, 0, MS, 50 * MS, 250 * MS])))
         answer = draw(st.sampled_from([MS, 5 * MS, 90 * MS, 150 * MS, 1000 * MS]))
         rows.append(
@@ -74,46 +76,75 @@ def code(sample):
     return "nothing"
 
 
-def plain_outages(samples, kind):  # noqa: C901 - the definition in one piece
+GOOD_FOR = {"down": {"good", "slow", "up"}, "degraded": {"good"}}
+"""Which samples are good, for one kind of outage: every answer proves life, only a prompt one proves promptness."""
+BAD_FOR = {"down": {"down"}, "degraded": {"slow"}}
+CUTS = {"down": {"nothing"}, "degraded": {"nothing", "up"}}
+
+
+def plain_outages(samples, kind):
     """METHOD's definition, sample by sample, without any cleverness."""
-    rows = [(code(sample), sample) for sample in samples]
-    is_bad = {"down": {"down"}, "degraded": {"slow"}}[kind]
-    is_good = {"down": {"good", "slow", "up"}, "degraded": {"good"}}[kind]
-    cuts = {"down": {"nothing"}, "degraded": {"nothing", "up"}}[kind]
-    found, run, last_good, last_not_slow, good_since, cut = [], None, None, None, 0, False
-    for what, sample in rows:
-        if what in is_bad:
+    found, run, before = [], None, []
+    for sample in samples:
+        what = code(sample)
+        if what in BAD_FOR[kind]:
             if run is None:
-                onset = last_good if kind == "down" else last_not_slow
-                run = {"g0": onset, "rtt": last_good, "pieces": [], "good_before": good_since}
-                cut, good_since = True, 0
+                run = {"before": list(before), "pieces": [], "cut": True}
             if kind == "degraded":
                 waited = max((int(each["done"]) for piece in run["pieces"] for each in piece), default=0)
-                cut = not run["pieces"] or int(sample["sent"]) > waited
-            if cut:
+                run["cut"] = not run["pieces"] or int(sample["sent"]) > waited
+            if run["cut"]:
                 run["pieces"].append([])
-                cut = False
+                run["cut"] = False
             run["pieces"][-1].append(sample)
-        elif what in is_good:
-            if run is not None:
-                found.append((run, sample))
-                run = None
-            good_since += 1
-            last_good = sample
-        elif what in cuts:
-            cut = True
-        if what in {"good", "down"}:
-            last_not_slow = sample
+        elif what in GOOD_FOR[kind] and run is not None:
+            found.append((run, sample))
+            run = None
+        elif what in CUTS[kind] and run is not None:
+            run["cut"] = True
+        before.append(sample)
     if run is not None:
         found.append((run, None))
     return [plain_outage(run, after, kind) for run, after in found]
 
 
+def last_answered(before, moment):
+    """The good sample that was sent last among those that were done before a moment."""
+    goods = [sample for sample in before if code(sample) in GOOD_FOR["down"] and int(sample["done"]) <= moment]
+    return max(goods, key=lambda sample: int(sample["sent"]), default=None)
+
+
+def last_not_slow(before):
+    """The last sample that did not wait: it was answered promptly, or it failed."""
+    return next((sample for sample in reversed(before) if code(sample) in {"good", "down"}), None)
+
+
+def largest_round_trip(before, moment):
+    """Of the good samples that were sent in the 60 s before a moment, in whole seconds; None if there are none."""
+    second = 1000 * MS
+    earlier = [sample for sample in before if int(sample["sent"]) < moment]
+    recent = [sample for sample in earlier if moment // second - int(sample["sent"]) // second < 60]
+    taken = [int(sample["done"] - sample["sent"]) for sample in recent if code(sample) in GOOD_FOR["down"]]
+    return max(taken, default=None)
+
+
+def good_since_the_last_bad(before, kind):
+    count = 0
+    for sample in reversed(before):
+        if code(sample) in BAD_FOR[kind]:
+            break
+        count += code(sample) in GOOD_FOR[kind]
+    return count
+
+
 def plain_outage(run, after, kind):
     bad = [sample for piece in run["pieces"] for sample in piece]
+    began = int(bad[0]["sent"])
+    g0 = last_answered(run["before"], began) if kind == "down" else last_not_slow(run["before"])
+    rtt = largest_round_trip(run["before"], began)
+    if rtt is None:
+        rtt = int(after["done"] - after["sent"]) if after is not None else OPEN_NS // 2
     parts, proofs_of_all = [], []
-    near = run["rtt"] if run["rtt"] is not None else after
-    rtt = int(near["done"] - near["sent"]) if near is not None else OPEN_NS // 2
     for piece in run["pieces"]:
         if kind == "down":
             proofs = [int(sample["done"]) for sample in piece]
@@ -136,36 +167,51 @@ def plain_outage(run, after, kind):
         end = max(end, latest)
     return Outage(
         kind=kind,
-        last_good_ns=None if run["g0"] is None else int(run["g0"]["sent"]),
-        first_bad_ns=int(bad[0]["sent"]),
+        last_good_ns=None if g0 is None else int(g0["sent"]),
+        first_bad_ns=began,
         last_bad_ns=int(bad[-1]["sent"]) if kind == "down" else latest,
         first_good_ns=end,
         first_good_sent_ns=None if after is None else int(after["sent"]),
-        proof_ns=min(proofs_of_all) if kind == "down" else int(bad[0]["sent"]),
+        proof_ns=min(proofs_of_all) if kind == "down" else began,
         certain_parts=tuple(parts),
         failed=len(bad),
         classes=tuple(sorted(classes.items())),
-        good_before=run["good_before"],
+        good_before=good_since_the_last_bad(run["before"], kind),
+        failures=np.array([[int(one[name]) for one in bad] for name in ("sent", "done", "sample_class")]),
     )
 
 
-def plain_floor(samples, begin, end, stretch):
-    """The longest gap between promptly answered samples in a stretch, pairs around recorded trouble left out."""
-    rows = [("good", begin, OPEN_NS)]
+TROUBLE_FOR = {"down": {"down"}, "degraded": {"slow", "down"}}
+
+
+def plain_floor(samples, begin, end, stretch, kind):
+    """The longest gap between answers in a stretch; those within the bounds of recorded trouble are left out.
+
+    For `down` every answer counts, for `degraded` only a prompt one.
+    """
+    rows = [("good", begin, OPEN_NS)]  # that probing began, opens a gap and answers nothing
     rows += [(code(sample), int(sample["sent"]), int(sample["done"])) for sample in samples]
-    rows = [row for row in rows if row[0] in {"good", "slow", "down"}]
+    rows = [row for row in rows if row[0] in GOOD_FOR[kind] | TROUBLE_FOR[kind]]
+    explained = set()
+    for index, (what, first_bad, _) in enumerate(rows):
+        if what not in TROUBLE_FOR[kind] or rows[index - 1][0] in TROUBLE_FOR[kind]:
+            continue
+        last_good = index - 1
+        if kind == "down":
+            answered = [
+                place for place in range(index) if rows[place][0] in GOOD_FOR[kind] and rows[place][2] <= first_bad
+            ]
+            last_good = max(answered, default=0)
+        explained |= set(range(last_good, index))
     floor = 0
     for index, (what, sent, _) in enumerate(rows):
-        if what != "good":
+        if what in TROUBLE_FOR[kind] or index in explained:
             continue
-        later = rows[index + 1 :]
-        ends = min([done for kind, _, done in later if kind == "good"], default=OPEN_NS)
-        trouble = next((place for place, row in enumerate(later) if row[0] != "good"), None)
-        if trouble is not None and later[trouble][1] <= ends:
-            ends = max([sent] + [row[1] for row in later[:trouble]])
-        elif end is not None:
-            ends = max(min(ends, end), sent)
-        if sent < stretch[1] and ends > stretch[0]:
+        ends = min([done for name, _, done in rows[index + 1 :] if name in GOOD_FOR[kind]], default=OPEN_NS)
+        if ends == OPEN_NS and end is not None:
+            ends = max(end, sent)
+        reaches = sent < stretch[1] or sent == stretch[0] == stretch[1]
+        if reaches and ends > stretch[0]:
             floor = max(floor, OPEN_NS if ends == OPEN_NS else ends - max(sent, stretch[0]))
     return floor
 
@@ -180,22 +226,27 @@ def same(one: Trace, other: Trace):
 
 
 STRETCHES = [(T0, T0 + 2000 * MS), (T0 + 2000 * MS, T0 + 2100 * MS), (T0 + 1500 * MS, T0 + 9000 * MS)]
+STRETCHES += [(T0 + moment, T0 + moment) for moment in (0, 700 * MS, 1033 * MS)]  # steps that were over at once
 
 
 @given(recordings())
 def test_outages_are_what_the_plain_model_says(samples):
     """Both kinds of outages equal the definition, walked sample by sample."""
     trace = derive(samples, period_ns=PERIOD)
-    assert list(trace.outages) == plain_outages(samples, "down")
-    assert list(trace.degraded) == plain_outages(samples, "degraded")
+    for kind, found in (("down", trace.outages), ("degraded", trace.degraded)):
+        wanted = plain_outages(samples, kind)
+        assert list(found) == wanted
+        for one, other in zip(found, wanted, strict=True):
+            assert (one.failures == other.failures).all()
 
 
 @given(recordings(), st.one_of(st.none(), st.just(T0 + 8000 * MS)))
 def test_the_floor_is_what_the_plain_model_says(samples, end):
-    """The detection floor equals the definition, pair by pair."""
+    """The detection floors of both kinds equal the definition, pair by pair."""
     trace = derive(samples, period_ns=PERIOD, begin_ns=T0 - 30 * MS, end_ns=end, stretches=STRETCHES)
     for tally, stretch in zip(trace.tallies, STRETCHES, strict=True):
-        assert tally.floor_ns == plain_floor(samples, T0 - 30 * MS, end, stretch)
+        assert tally.floor_ns == plain_floor(samples, T0 - 30 * MS, end, stretch, "down")
+        assert tally.slow_floor_ns == plain_floor(samples, T0 - 30 * MS, end, stretch, "degraded")
 
 
 @given(recordings(), st.data())
@@ -251,7 +302,8 @@ def worlds(draw, *, lost):
     """Any signal; any period, jitter, lateness, answer time and blind spans.
 
     A request is decided on the wire: it fails if the service is down when it arrives or when its answer leaves.
-    `lost`: failures are silent (the packet or its answer is dropped); otherwise the failure is told.
+    `lost`: failures are silent (the packet or its answer is dropped); otherwise the failure is told. Some requests that
+    meet a failure are not lost but held: sent again until they are answered, after the service has come back.
     """
     spans, moment = [], T0
     for _ in range(draw(st.integers(0, 5))):
@@ -275,7 +327,14 @@ def worlds(draw, *, lost):
         arrives, leaves = sent + one_way, sent + 2 * one_way
         fails = any(low <= arrives < high or low <= leaves < high for low, high in spans)
         flags = BLIND if sent - due > period else 0
-        if fails:
+        if fails and draw(st.integers(0, 6)) == 6:
+            back = next(high for low, high in spans if low <= arrives < high or low <= leaves < high)
+            again = (back, *[low for low, high in spans if low > back])
+            until = back + draw(st.integers(1, 300)) * MS
+            if len(again) > 1:
+                until = min(until, again[1])  # it was answered while the service was well
+            rows.append((SampleClass.OK, flags, due, sent, until + one_way))
+        elif fails:
             cls = SampleClass.NO_REPLY if lost else SampleClass.HTTP_5XX_LB
             rows.append((cls, flags, due, sent, sent + 1000 * MS if lost else sent + 2 * one_way + MS))
         else:

@@ -1,8 +1,9 @@
 """One step's cells of the matrix, as the gate after the step needs them: the same as of the whole recording, but sooner.
 
-A cell holds what began during its step. So only the step's own stretch is folded, from some time before it, in which
-every probe must have proved something: then nothing that began earlier can be taken for something that began in the
-step, and what began in the step is seen with its last good sample. Where that does not hold, more is folded, in the end all.
+A cell holds what began during its step, and what of earlier outages reaches into it. So only the step's own stretch is
+folded, from some time before it, in which every probe must have proved something. Whatever reaches into the step must be
+known from its beginning, with the minute before it, by whose answers lost packets are judged. Where that does not hold,
+more is folded, in the end all.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from rehearsal.judging.losses import strictness
 from rehearsal.judging.observation import longest_flight_ns
 from rehearsal.judging.observation import observe
 from rehearsal.judging.troubles import groups_of
-from rehearsal.outage.joining import JOIN_GOOD
-from rehearsal.outage.joining import JOIN_NS
+from rehearsal.judging.union import extent
+from rehearsal.outage import merged
+from rehearsal.outage.runs import RECENT_NS
 
 if TYPE_CHECKING:
     from rehearsal.history import History
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from rehearsal.results import Loss
 
 _STRIDES = (1, 4)
+_PERIODS = 4  # so many samples of every probe, and all that were in flight
 
 
 def losses_of(history: History, step: str) -> list[Loss]:
@@ -39,19 +42,20 @@ def losses_of(history: History, step: str) -> list[Loss]:
 def observation_of(history: History, from_ns: int) -> Observation:
     """Return what was observed from a moment on, and of what was before as much as that needs."""
     longest_ns = max((period for probe in history.probes for _, period in probe.periods), default=0)
-    settled_ns = longest_flight_ns(history) + (JOIN_GOOD + 1) * longest_ns
+    settled_ns = longest_flight_ns(history) + _PERIODS * longest_ns
     for stride in _STRIDES:
-        since_ns = from_ns - 2 * stride * settled_ns
+        since_ns = from_ns - RECENT_NS - 2 * stride * settled_ns
         if since_ns <= history.began_ns:
             break
         observation = observe(history, since_ns=since_ns)
-        if all(_is_settled(seen, since_ns, from_ns, settled_ns) for seen in observation.seen):
+        settled = all(_is_settled(seen, since_ns, from_ns, settled_ns) for seen in observation.seen)
+        if settled and _is_known_from_its_beginning(observation, since_ns, from_ns):
             return observation
     return observe(history)
 
 
 def _is_settled(seen: Seen, since_ns: int, from_ns: int, settled_ns: int) -> bool:
-    """Tell whether a probe, folded since a moment, says of what began after `from_ns` what it says if folded as a whole."""
+    """Tell whether a probe, folded since a moment, proved something before `from_ns`."""
     probe, trace = seen.probe, seen.trace
     if probe.from_ns >= since_ns:
         return True
@@ -61,12 +65,19 @@ def _is_settled(seen: Seen, since_ns: int, from_ns: int, settled_ns: int) -> boo
     periods = [period for _, period in probe.periods]
     if trace.first_sent_ns is None or trace.first_sent_ns > since_ns + 2 * max(periods):
         return False  # it was not there: how long it had been away is not known from here
-    if trace.nothing * min(periods) > settled_ns // 4:
-        return False  # its proofs may be all from after the beginning
-    for troubles in (trace.outages, trace.degraded):
-        first = troubles[0] if troubles else None
-        if first is None or first.first_bad_ns < from_ns:
-            continue
-        if first.last_good_ns is None or first.last_good_ns < since_ns + JOIN_NS or first.good_before < JOIN_GOOD:
-            return False
-    return True
+    return trace.nothing * min(periods) <= settled_ns // 4  # else its proofs may be all from after the beginning
+
+
+def _is_known_from_its_beginning(observation: Observation, since_ns: int, from_ns: int) -> bool:
+    """Tell whether all that may reach into the time after `from_ns` is seen as it would be if all were folded.
+
+    Troubles of several lanes may be one outage if they can have been at the same time: that one began with the first.
+    """
+    spans = []
+    for seen in observation.seen:
+        is_new = seen.probe.from_ns >= since_ns
+        for outage in (*seen.trace.outages, *seen.trace.degraded):
+            begin_ns, end_ns = extent(outage)
+            is_known = outage.last_good_ns is not None and outage.first_bad_ns >= since_ns + RECENT_NS
+            spans.append((begin_ns if is_new or is_known else since_ns, end_ns))
+    return not any(begin_ns <= since_ns and end_ns >= from_ns for begin_ns, end_ns in merged(spans))

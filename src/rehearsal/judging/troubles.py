@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import bisect
 import dataclasses
+import itertools
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -248,7 +249,8 @@ class _Charger:
         later = [piece for piece in pieces if _is_doing(piece) and high_ns < piece.from_ns < until_ns]
         doing = [piece for piece in touched if _is_doing(piece)]
         if doing:
-            return [self._incident(sightings, self._charge(doing, touched, later))]
+            anew = list(itertools.dropwhile(lambda piece: self._surely_reaches(sightings, piece.from_ns), later))
+            return [self._incident(sightings, self._charge(doing, touched, later, anew))]
         control = not touched or any(piece.stretch == CONTROL for piece in touched)
         charge = Charge(CONTROL, "pre-existing") if control else Charge(BETWEEN, "between")
         found: list[Incident] = []
@@ -266,17 +268,30 @@ class _Charger:
     def _incident(self, sightings: tuple[Sighting, ...], charge: Charge) -> Incident:
         return Incident(self._service, self._kind, sightings, charge)
 
-    def _charge(self, doing: Sequence[Piece], touched: Sequence[Piece], later: Sequence[Piece]) -> Charge:
+    def _surely_reaches(self, sightings: Iterable[Sighting], moment_ns: int) -> bool:
+        """Tell whether what failed from a moment on is surely what failed before it, and not another outage.
+
+        Between two slow answers that nobody waited for, nothing is certain, but no answer was prompt either.
+        """
+        outages = [sighting.outage for sighting in sightings]
+        if self._kind != "down" or not any(each.last_bad_ns >= moment_ns for each in outages):
+            return True
+        return any(low <= moment_ns <= high for each in outages for low, high in each.certain_parts)
+
+    def _charge(
+        self, doing: Sequence[Piece], touched: Sequence[Piece], later: Sequence[Piece], anew: Sequence[Piece]
+    ) -> Charge:
         """Charge to the strictest of what may own the beginning; of equals, to the last that began.
 
         If it began while nobody did anything, it belongs to what it reached: to the next step, and to those after it.
+        `anew`: where what failed may have been another outage.
         """
         is_sure = len(touched) == len(doing)
         stretches = list(dict.fromkeys(piece.stretch for piece in reversed(doing)))
         home = min(stretches, key=lambda stretch: self._strictness(stretch, self._service, self._kind))
         idle = [] if is_sure else [piece for piece in touched if not _is_doing(piece)]
         behind = [piece for piece in idle if piece.from_ns >= doing[-1].to_ns]
-        reached = (piece.stretch for piece in ([*behind, *later] if idle else []) if piece.stretch != home)
+        reached = (piece.stretch for piece in ([*behind, *later] if idle else anew) if piece.stretch != home)
         others = tuple(dict.fromkeys([*(each for each in reversed(stretches) if each != home), *reached]))
         if others or not is_sure:
             return Charge(home, "migration" if home.is_migration and not others else "ambiguous", others)

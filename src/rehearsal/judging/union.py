@@ -59,6 +59,11 @@ class Sighting:
         """When a sample that is known to have been good was sent last before it."""
         return self.well_ns if self.is_later_part else self.outage.last_good_ns
 
+    @property
+    def vip(self) -> str:
+        """Which of the service's addresses the lane looks at."""
+        return "" if self.seen is None else self.seen.probe.declared.vip
+
 
 @dataclass(frozen=True, slots=True)
 class Union:
@@ -113,14 +118,38 @@ class Witness:
     def __init__(self, seen: Seen) -> None:
         self.seen = seen
         self.period_ns = seen.probe.declared.period_ns
+        self.vip = seen.probe.declared.vip
         self.outages = seen.trace.outages
         self._from_ns, self._to_ns = seen.trace.first_sent_ns or 0, seen.trace.last_sent_ns or 0
         failures = np.concatenate([np.empty((3, 0), np.int64), *(each.failures for each in self.outages)], axis=1)
         self._sent = failures[0]
         self._answered = np.maximum.accumulate(failures[1])
+        answer_ns = max((p99 for _, _, p99 in seen.trace.latency), default=0)
+        self._well = _Well(self._good_spans(seen.trace.degraded), self._good_pairs(), self.period_ns + answer_ns)
+
+    def _good_spans(self, slow: Iterable[Outage]) -> list[Span]:
+        """Return when all that this lane sent was answered promptly."""
+        troubled = merged(extent(outage) for outage in itertools.chain(self.outages, slow))
+        edges = [self._from_ns, *itertools.chain.from_iterable(troubled), self._to_ns]
+        return [(low, high) for low, high in zip(edges[::2], edges[1::2], strict=True) if low < high]
+
+    def _good_pairs(self) -> list[Span]:
+        """Return when good samples on the edges of outages were sent, and by when they were answered."""
+        before = [(each.last_good_ns, each.first_bad_ns) for each in self.outages if each.last_good_ns is not None]
+        after = [
+            (each.first_good_sent_ns, each.first_good_ns) for each in self.outages if each.first_good_ns is not None
+        ]
+        return [*before, *((low or 0, high) for low, high in after)]
+
+    def answered_between(self, sent: Int64s, done: Int64s) -> np.ndarray:
+        """Tell before which of a lane's failed samples, since the one before it was done, this lane was asked and answered.
+
+        What was only sent between them may have waited for the end of the outage that both met.
+        """
+        return self._well.between(done[:-1], sent[1:])
 
     def was_well(self, sent: Int64s, done: Int64s) -> np.ndarray:
-        """Tell before which of a lane's failed samples, since the one before it, one of this lane was good.
+        """Tell before which of a lane's failed samples, since the one before it, one of this lane was probably good.
 
         It was if none of this lane's failed from the one to the other, in which time it looked at least once, or if
         fewer failed between them than it took samples there.
@@ -136,6 +165,33 @@ class Witness:
         taken = (sent[1:] - done[:-1]) // self.period_ns
         was_there = (low >= self._from_ns) & (high <= self._to_ns)
         found[1:] = was_there & ((~failed & looked) | (within < taken))
+        return found
+
+
+class _Well:
+    """When good samples were sent and answered: known pairs, and spans in which every sample was good.
+
+    `enough_ns`: so much of such a span holds a sample with its answer.
+    """
+
+    def __init__(self, spans: Sequence[Span], pairs: Iterable[Span], enough_ns: int) -> None:
+        self._enough_ns = enough_ns
+        self._span_from = np.array([low for low, _ in spans], np.int64)
+        self._span_to = np.array([high for _, high in spans], np.int64)
+        heads = ((low, low + enough_ns) for low, high in spans if low + enough_ns <= high)
+        known = sorted([*pairs, *heads])
+        self._sent = np.array([low for low, _ in known], np.int64)
+        done = np.array([high for _, high in known], np.int64)
+        self._least_done = np.append(np.minimum.accumulate(done[::-1])[::-1], OPEN_NS)
+
+    def between(self, low: Int64s, high: Int64s) -> np.ndarray:
+        """Tell for each span of time whether a good sample was sent and answered in it; never before the first."""
+        found = np.zeros(len(low) + 1, np.bool_)
+        found[1:] = self._least_done[np.searchsorted(self._sent, low)] <= high
+        if len(self._span_from):
+            place = np.maximum(np.searchsorted(self._span_from, low, side="right") - 1, 0)
+            until = np.minimum(self._span_to[place], high)
+            found[1:] |= (self._span_from[place] <= low) & (low + self._enough_ns <= until)
         return found
 
 
@@ -244,8 +300,9 @@ def apart(sighting: Sighting, witnesses: Iterable[Witness]) -> list[Sighting]:
 
     A lane that met the outage, too, sees what caused it: where none of its samples failed between two failed ones,
     nothing is certain between them, and if it met another outage on the other side, that is another outage. A lane that
-    never met it may be of a kind that does not see it. Then a few failures in a row may be as many short outages; many
-    are one, since short outages are not met so often by one lane and never by another.
+    never met it may be of a kind that does not see it, and one at another address does not. Else a few failures in a row
+    may be as many short outages; many are one, since short outages are not met so often by one lane and never by another.
+    The same holds for many in a row before or after the part that a lane met.
     """
     outage = sighting.outage
     sent, done, _ = outage.failures
@@ -253,15 +310,17 @@ def apart(sighting: Sighting, witnesses: Iterable[Witness]) -> list[Sighting]:
         return [sighting]
     known = np.full(len(sent), -1)
     holes = np.zeros(len(sent), np.bool_)
+    answered = np.zeros(len(sent), np.bool_)
     begun: list[int] = []
     numbers = itertools.count()
     for witness in witnesses:
         if witness.seen is sighting.seen or witness.period_ns > ALIKE * sighting.period_ns:
             continue
         met = [each for each in witness.outages if _are_met(outage.failures, each).any()]
-        if not met and len(sent) >= ONE_LEAST:
+        if not met and (len(sent) >= ONE_LEAST or witness.vip != sighting.vip):
             continue
-        holes |= witness.was_well(sent, done)
+        holes |= _without_long_runs(witness.was_well(sent, done))
+        answered |= witness.answered_between(sent, done)
         for each in met:
             known[_are_met(outage.failures, each)] = next(numbers)
         begun += [each.last_good_ns for each in met if each.last_good_ns is not None]
@@ -272,7 +331,7 @@ def apart(sighting: Sighting, witnesses: Iterable[Witness]) -> list[Sighting]:
     cuts: dict[int, int | None] = {0: None}  # a part's first failed sample: when another lane was well before it
     for number in places:
         well_ns = max((moment for moment in begun if done[number - 1] <= moment <= sent[number]), default=None)
-        if known[number] >= 0 and (known[number - 1] >= 0 or well_ns is not None):
+        if answered[number] and known[number] >= 0 and (known[number - 1] >= 0 or well_ns is not None):
             cuts[number] = well_ns
     edges = itertools.pairwise([*cuts, len(sent)])
     parts = [
@@ -280,6 +339,16 @@ def apart(sighting: Sighting, witnesses: Iterable[Witness]) -> list[Sighting]:
         for low, high in edges
     ]
     return [dataclasses.replace(parts[0], is_later_part=sighting.is_later_part, well_ns=sighting.well_ns), *parts[1:]]
+
+
+def _without_long_runs(holes: np.ndarray) -> np.ndarray:
+    """Return the holes but for the inside of many in a row: there is more than this witness sees, before or after what it met."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], holes.astype(np.int8), [0]])))
+    kept = holes.copy()
+    for low, high in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
+        if high - low >= ONE_LEAST:
+            kept[low + 1 : high - 1] = False
+    return kept
 
 
 def _are_met(failures: np.ndarray, outage: Outage) -> np.ndarray:
@@ -310,7 +379,6 @@ def _part(outage: Outage, low: int, high: int) -> Outage:
     return outage.having(
         outage.failures[:, low:high],
         last_good_ns=outage.last_good_ns if low == 0 else int(sent[low - 1]),
-        last_good_done_ns=outage.last_good_done_ns if low == 0 else None,
         first_bad_ns=first,
         last_bad_ns=outage.last_bad_ns if high == len(sent) else last,
         first_good_sent_ns=outage.first_good_sent_ns if high == len(sent) else int(sent[high]),
@@ -335,7 +403,6 @@ def split(outage: Outage, at_ns: int) -> tuple[Outage, Outage]:
     after = outage.having(
         outage.failures[:, is_later],
         last_good_ns=at_ns,
-        last_good_done_ns=None,
         first_bad_ns=max(outage.first_bad_ns, at_ns),
         last_bad_ns=max(outage.last_bad_ns, at_ns),
         proof_ns=max(outage.proof_ns, at_ns),

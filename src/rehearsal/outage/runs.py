@@ -45,7 +45,7 @@ class _Piece:
 class _Run:
     """An outage that is still growing."""
 
-    last_good: tuple[int, int] | None  # sent, done
+    last_good: int | None  # when it was sent
     round_trip: int | None  # the largest of the recent ones: a lost answer proves no more than that
     good_before: int
     first_bad: int
@@ -59,27 +59,33 @@ class _Run:
 
 _BIN_NS = 1_000_000_000
 _RECENT_BINS = 60
+RECENT_NS = _RECENT_BINS * _BIN_NS
+"""A lost packet is judged by the round trips of so long before the outage."""
 
 
 class _Goods:
     """The good samples so far: which was the last that was answered by a moment, and how long answers took lately."""
 
     def __init__(self) -> None:
-        self._answered: tuple[int, int] | None = None  # the last that was done when the segment before ended
+        self._answered: int | None = None  # when the last was sent that was done when the segment before ended
         self._sent = np.empty(0, np.int64)  # those of this segment, and those still without an answer when it began
         self._done = np.empty(0, np.int64)
-        self._longest: deque[tuple[int, int]] = deque()  # bin, largest round trip in it
+        self._new = 0  # place of the first good sample of this segment
+        self._longest: deque[tuple[int, int]] = deque()  # bin, largest round trip in it, of the segments before
 
     def add(self, sent: Int64s, done: Int64s, until_ns: int) -> None:
         """Take the good samples of a segment. `until_ns`: when the first sample of the segment was sent."""
+        self._summarize(self._sent[self._new :], self._done[self._new :])
+        while self._longest and self._longest[0][0] <= until_ns // _BIN_NS - _RECENT_BINS:
+            self._longest.popleft()
         answered = self._done <= until_ns
         if answered.any():
-            newest = int(np.flatnonzero(answered)[-1])
-            self._answered = self._later(self._answered, (int(self._sent[newest]), int(self._done[newest])))
+            self._answered = max(self._answered or 0, int(self._sent[answered][-1]))
+        self._new = int(np.count_nonzero(~answered))
         self._sent = np.concatenate([self._sent[~answered], sent])
         self._done = np.concatenate([self._done[~answered], done])
-        while self._longest and self._longest[0][0] <= until_ns // _BIN_NS - _RECENT_BINS:
-            self._longest.popleft()  # not before: a segment may be longer than what counts as recent
+
+    def _summarize(self, sent: Int64s, done: Int64s) -> None:
         if len(sent) == 0:
             return
         bins = sent // _BIN_NS
@@ -91,8 +97,8 @@ class _Goods:
             else:
                 self._longest.append((number, most))
 
-    def last_answered(self, moment_ns: int) -> tuple[int, int] | None:
-        """Return when the last good sample that was answered by then was sent, and done; None: there was none.
+    def last_answered(self, moment_ns: int) -> int | None:
+        """Return when the last good sample was sent that was answered by then; None: there was none.
 
         One that was still waiting proves nothing about the time before: what is sent again, or held by a proxy, is
         answered after the outage that it met.
@@ -102,16 +108,20 @@ class _Goods:
             place -= 1
         if place < 0:
             return self._answered
-        return self._later(self._answered, (int(self._sent[place]), int(self._done[place])))
-
-    @staticmethod
-    def _later(one: tuple[int, int] | None, other: tuple[int, int]) -> tuple[int, int]:
-        return other if one is None else max(one, other)
+        return max(self._answered or 0, int(self._sent[place]))
 
     def round_trip(self, moment_ns: int) -> int | None:
-        """Return the largest round trip of the minute before a moment, the second it lies in included."""
-        now = moment_ns // _BIN_NS
-        return max((most for number, most in self._longest if now - _RECENT_BINS < number <= now), default=None)
+        """Return the largest round trip of what was sent in the minute before a moment of this segment.
+
+        What was sent later does not count: it may not be known yet.
+        """
+        first = moment_ns // _BIN_NS - _RECENT_BINS + 1
+        longest = [most for number, most in self._longest if number >= first]
+        low, high = np.searchsorted(self._sent, [first * _BIN_NS, moment_ns]).tolist()
+        low = max(low, self._new)
+        if low < high:
+            longest.append(int((self._done[low:high] - self._sent[low:high]).max()))
+        return max(longest, default=None)
 
 
 @dataclass(slots=True)
@@ -264,7 +274,7 @@ class RunFinder:
     def _open(self, first_bad: int, onset_bound: int | None) -> None:
         last_good = self._goods.last_answered(first_bad)
         if self._roles.kind == "degraded":
-            last_good = None if onset_bound is None else (onset_bound, onset_bound)
+            last_good = onset_bound
         self._run = _Run(last_good, self._goods.round_trip(first_bad), self._good_since, first_bad)
         self._good_since = 0
 
@@ -300,8 +310,7 @@ class RunFinder:
         self.found.append(
             Outage(
                 kind=self._roles.kind,
-                last_good_ns=None if run.last_good is None else run.last_good[0],
-                last_good_done_ns=None if run.last_good is None or slow else run.last_good[1],
+                last_good_ns=run.last_good,
                 first_bad_ns=run.first_bad,
                 last_bad_ns=run.most_done if slow else run.last_bad,
                 first_good_ns=good_done,

@@ -44,7 +44,6 @@ class Outage:
     failed: int
     classes: tuple[tuple[int, int], ...]  # (class, how many)
     good_before: int  # good samples since the outage before, or since the beginning
-    last_good_done_ns: int | None = None  # when the last good sample was answered
     failures: Int64s = field(default_factory=_none, compare=False, repr=False)
     """Its failed (slow) samples: rows of when they were sent, when they were done (ns), and their classes."""
 
