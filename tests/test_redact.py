@@ -296,3 +296,11 @@ def test_values_are_known_in_the_form_that_the_terminal_gets(monkeypatch: pytest
     """A secret with a control character is the same secret after the character was spelled out."""
     remember("abc\x00defghi")
     assert HIDDEN == redact_text(for_terminal("abc\x00defghi"))
+
+
+def test_a_verdict_is_no_password():
+    """`PASS:` before a sentence is a verdict; before a single word, or at the end of a name, it names a secret."""
+    for sentence in ("PASS: All 27 steps ended well.", "calibration: PASS: 8 of 8 known outages lie within bounds"):
+        assert sentence == redact_text(sentence)
+    for secret in ("PASS: hunter2", "DB_PASS: hunter2 # note", "pass: hunter2 # note", "PASS: hunter2\nnext"):
+        assert "hunter2" not in redact_text(secret)

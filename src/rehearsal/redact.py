@@ -138,6 +138,8 @@ _SAID = frozenset(
     """.split()  # noqa: SIM905 - to be read
 )
 _REFERENCE = re.compile(r"\{\{.*?\}\}|\$\{\w+\}|\$[A-Z_][A-Z0-9_]*\b|\$\(|%\(\w+\)s|\[redacted\]|<encrypted>|\*{3,}|…")
+_VERDICT = re.compile(r"PASS: +\S+ +\S")
+"""The word of a verdict before a sentence; `PASS: word` alone is a password's."""
 _TAG = re.compile(r"(?:![\w!-]*|&\w+)[ \t]+")
 _QUOTED = re.compile(
     r"""(?P<escaped>\\{1,9}["'])(?:(?!(?P=escaped)).)*(?P=escaped)|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.|'')*'""",
@@ -267,6 +269,8 @@ def _is_a_secret(text: str, begin: int, end: int, found: re.Match[str]) -> bool:
     if value[0] in "[{(<`" or bare.lower().strip("().,!?`") in _SAID:
         return False
     name = found.group().lower()
+    if _VERDICT.match(text, found.start()) and (not found.start() or text[found.start() - 1].isspace()):
+        return False  # ours, or a test's
     if name.startswith("pwd") and value[0] in "/~.":
         return False  # a directory
     # Behind `--os-token`, and with a digit, it is a word of a command; in a sentence it would be one of those above.
