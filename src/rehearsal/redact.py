@@ -269,10 +269,9 @@ def _is_a_secret(text: str, begin: int, end: int, found: re.Match[str]) -> bool:
     if value[0] in "[{(<`" or bare.lower().strip("().,!?`") in _SAID:
         return False
     name = found.group().lower()
-    if _VERDICT.match(text, found.start()) and (not found.start() or text[found.start() - 1].isspace()):
-        return False  # ours, or a test's
-    if name.startswith("pwd") and value[0] in "/~.":
-        return False  # a directory
+    begins_a_sentence = _VERDICT.match(text, found.start()) and not text[: found.start()][-1:].strip()
+    if begins_a_sentence or (name.startswith("pwd") and value[0] in "/~."):  # or it is a directory
+        return False
     # Behind `--os-token`, and with a digit, it is a word of a command; in a sentence it would be one of those above.
     spoken = found.re is _OPTION and not name.startswith("--os-") and not any(each.isdigit() for each in bare)
     loose = ":" in found["sep"] or spoken

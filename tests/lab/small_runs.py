@@ -55,12 +55,19 @@ def start(
     name: str, wait_s: float, *arguments: str, environment: dict[str, str] | None = None
 ) -> tuple[subprocess.Popen[bytes], Path]:
     """Start the small plan on the manager; return the process, and where the run and `run.log` will lie."""
+    return start_plan(name, PLAN % wait_s, "--without", "writes", *arguments, environment=environment)
+
+
+def start_plan(
+    name: str, text: str, *arguments: str, environment: dict[str, str] | None = None
+) -> tuple[subprocess.Popen[bytes], Path]:
+    """Start a plan on the manager; return the process, and where the run and `run.log` will lie."""
     reports = OUT / name
     shutil.rmtree(reports, ignore_errors=True)
     reports.mkdir(parents=True)
     plan = reports / "plan.yml"
-    plan.write_text(PLAN % wait_s)
-    words = ("run", "--yes", "--plan", str(plan), "--reports", str(reports), "--without", "writes", *arguments)
+    plan.write_text(text)
+    words = ("run", "--yes", "--plan", str(plan), "--reports", str(reports), *arguments)
     return go(reports, *words, environment=environment), reports
 
 

@@ -27,7 +27,7 @@ def prober_of(run: Path) -> int:
 
 def cells(results, step):
     """Return what each service's downtime during a step was found to be."""
-    return {each["service"]: each for each in results["matrix"] if each["step"] == step and each["kind"] == "down"}
+    return {each["service"]: each for each in results["matrix"] if each["stretch"]["name"] == step and each["kind"] == "down"}
 
 
 def outcomes_of(results, subject):
@@ -73,7 +73,7 @@ def test_a_prober_that_stands_still_and_a_wall_clock_that_is_set(tmp_path):
     assert began_ns < stopped[0] < stopped[1] < ended_ns < began_ns + 60_000_000_000
     blind = [each for each in results["quality"]["blind"] if each[0] < stopped[1] and each[1] > stopped[0]]
     assert max(min(each[1], stopped[1]) - max(each[0], stopped[0]) for each in blind) > 1_800_000_000, blind
-    assert [each for each in results["windows"] if each["kind"] == "down" and each["step"] == "wait"] == []
+    assert [each for each in results["windows"] if each["kind"] == "down" and each["stretch"]["name"] == "wait"] == []
     found = cells(results, "wait")
     assert found["placement"]["outcome"] == "unknown", found["placement"]
     assert found["placement"]["floor_ns"] > 1_800_000_000

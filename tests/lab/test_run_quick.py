@@ -1,0 +1,53 @@
+"""Steps that are over before anybody has looked: what was not sampled during one is judged by what is known around it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.lab import small_runs
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
+
+SERVICES = ("keystone", "placement", "glance", "neutron", "nova")
+HEAD = """
+name: quick
+title: Steps of a twentieth of a second
+from_release: "2024.2"
+to_release: "2024.2"
+services: [keystone, placement, glance, neutron, nova]
+defaults:
+  keystone: &calm {longest_s: 10, total_s: 20, slow_longest_s: 120, slow_total_s: 240}
+  placement: *calm
+  glance: *calm
+  neutron: *calm
+  nova: *calm
+  canaries: {longest_s: 2, total_s: 5}
+baseline_s: 10
+settle_s: 1
+rates: {vip-new: 2, vip-reused: 2, internal-new: 0.2, internal-reused: 0.2, deep-fresh: 0.2, backend-new: 0.2, backend-reused: 0.2, tcp: 5, udp: 2}
+steps:
+"""
+
+
+def quick_plan(steps=25):
+    """Return a plan of steps that take a twentieth of a second each, one after the other without a gate in between."""
+    return HEAD + "".join(
+        f'  - {{id: quick-{number}, title: Quick {number}, command: [sleep, "0.05"], services: [{SERVICES[number % 5]}], '
+        "retag: false, gates: []}\n"
+        for number in range(steps)
+    )
+
+
+def test_steps_that_nobody_sampled_are_judged_all_the_same():
+    """Twenty-five steps of 0.05 s between samples of 2 Hz and less: PASS, exit code 0, and each of them has its cells."""
+    process, reports = small_runs.start_plan(
+        "quick", quick_plan(), "--without", "migrations", "--without", "calibration"
+    )
+    assert 0 == process.wait(600), (reports / "run.log").read_text()[-4000:]
+    results = small_runs.results_of(small_runs.run_in(reports))
+    assert "pass" == results["outcome"], results["sentence"]
+    steps = {cell["stretch"]["name"] for cell in results["matrix"] if cell["stretch"]["kind"] == "step"}
+    assert {f"quick-{number}" for number in range(25)} == steps
+    unsampled = [cell for cell in results["matrix"] if cell["stretch"]["kind"] == "step" and not cell["samples"]]
+    assert unsampled, "no step was quicker than the samples: this test proves nothing here"
+    assert {"ok"} == {cell["outcome"] for cell in unsampled}
