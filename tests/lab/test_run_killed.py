@@ -78,7 +78,9 @@ def test_a_killed_runner_leaves_the_truth_and_is_gone_on_with(tmp_path):
     results = small_runs.results_of(run)
     assert results["end_reason"] == "finished", log
     assert {(each["id"], each["rc"]) for each in results["steps"]} == {("pull", 0), ("wait", 0)}, log
-    watched = {each["outcome"] for each in results["matrix"] if each["stretch"]["name"] == "wait" and each["kind"] == "down"}
+    watched = {
+        each["outcome"] for each in results["matrix"] if each["stretch"]["name"] == "wait" and each["kind"] == "down"
+    }
     assert watched == {"unknown"}, log  # nobody measured while there was no prober
     assert results["outcome"] == "fail", log  # a step that only waits replaces nothing, and that is seen as well
 

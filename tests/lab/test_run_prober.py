@@ -27,7 +27,11 @@ def prober_of(run: Path) -> int:
 
 def cells(results, step):
     """Return what each service's downtime during a step was found to be."""
-    return {each["service"]: each for each in results["matrix"] if each["stretch"]["name"] == step and each["kind"] == "down"}
+    return {
+        each["service"]: each
+        for each in results["matrix"]
+        if each["stretch"]["name"] == step and each["kind"] == "down"
+    }
 
 
 def outcomes_of(results, subject):

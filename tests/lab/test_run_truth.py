@@ -52,7 +52,11 @@ def test_known_faults_lie_within_what_was_measured():
 
     results = small_runs.results_of(run)
     assert results["outcome"] == "fail"
-    charged = {each["service"]: each for each in results["matrix"] if each["stretch"]["name"] == "wait" and each["kind"] == "down"}
+    charged = {
+        each["service"]: each
+        for each in results["matrix"]
+        if each["stretch"]["name"] == "wait" and each["kind"] == "down"
+    }
     for service in ("placement", "canaries"):
         least_ns, most_ns = truth[service]
         cell = charged[service]
@@ -63,7 +67,9 @@ def test_known_faults_lie_within_what_was_measured():
         # What reached a guest in the last second of its pause waits in its queue and is answered in time afterwards: each
         # such answer proves only that the guest lived at some moment in between.
         assert width_ns <= (500_000_000 if service == "placement" else 1_500_000_000), cell
-    silent = {each["canary"] for each in results["windows"] if each["lane"] == "icmp" and each["stretch"]["name"] == "wait"}
+    silent = {
+        each["canary"] for each in results["windows"] if each["lane"] == "icmp" and each["stretch"]["name"] == "wait"
+    }
     assert silent == {truth["canary"]}
     least_ns, most_ns = truth["canaries"]
     for flow in results["flows"]:

@@ -197,6 +197,8 @@ class Oracle:
         wrong: list[Wrong] = []
         avoidable: list[str] = []
         cells = [loss for loss in results.matrix if label_of(loss) != BEFORE]
+        if not cells:
+            wrong.append(Wrong("no-judgement", "run", results.sentence))
         for loss in cells:
             for who in self.world.canaries if loss.service == "canaries" else (loss.service,):
                 wrong += self._cell(loss, who) if loss.kind == "down" else self._slow_cell(loss, who)

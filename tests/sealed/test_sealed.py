@@ -19,6 +19,9 @@ from tests.sealed import shapes
 from tests.sealed.attack import judged
 from tests.sealed.oracle import Oracle
 from tests.sealed.world import Fault
+from tests.sealed.world import Lane
+from tests.sealed.world import Step
+from tests.sealed.world import World
 from tests.sealed.world import recorded
 
 if TYPE_CHECKING:
@@ -54,6 +57,26 @@ def test_nothing_is_told_that_is_not_so_in_any_world(rng, shape, tmp_path):
     """The same, with other worlds every time in the profile `thorough`; the simplest that contradicts is shown."""
     world = shapes.SHAPES[shape](rng)
     assert judged(world, tmp_path).wrong == (), world
+
+
+@settings(suppress_health_check=list(HealthCheck), max_examples=30)
+@given(
+    onset_s=st.floats(8.0, 16.0),
+    length_s=st.floats(0.1, 12.0),
+    together=st.integers(1, 3),
+    how=st.sampled_from(["refuse", "5xx"]),
+)
+def test_steps_of_no_length_take_no_judgement_away(tmp_path, onset_s, length_s, together, how):
+    """Several steps begin at one moment and all but the last have no length; an outage may begin before them and go on."""
+    lanes = tuple(Lane(shapes.WHO, kind, 0.2) for kind in ("vip-new", "vip-reused"))
+    allowed = {shapes.WHO: {"longest_s": 1.0, "slow_longest_s": 5.0}}
+    steps = (
+        *(Step(f"none-{number}", 15.0, 15.0, allowed) for number in range(together)),
+        Step("last", 15.0, 20.0, allowed),
+    )
+    fault = Fault(shapes.WHO, onset_s, onset_s + length_s, how)
+    world = World("zero", lanes, steps, faults=(fault,), defaults=allowed, settle_s=0.0)
+    assert judged(world, tmp_path).wrong == ()
 
 
 @pytest.mark.parametrize("shape", _AVOIDABLE)

@@ -255,9 +255,12 @@ class _Charger:
         charge = Charge(CONTROL, "pre-existing") if control else Charge(BETWEEN, "between")
         found: list[Incident] = []
         for piece in later:
-            before, sightings = _halves(sightings, piece.from_ns)
-            found.append(self._incident(before, charge))
-            charge = Charge(piece.stretch, "pre-existing")
+            before, after = _halves(sightings, piece.from_ns)
+            if not after:
+                continue
+            if before:  # not of a step of no length, at whose end the next one began
+                found.append(self._incident(before, charge))
+            sightings, charge = after, Charge(piece.stretch, "pre-existing")
         return [*found, self._incident(sightings, charge)]
 
     def _pieces_of(self, sightings: Sequence[Sighting]) -> Sequence[Piece]:
