@@ -23,6 +23,7 @@ from rehearsal.journal import Journal
 from rehearsal.journal import JournalError
 from rehearsal.journal import read_journal
 from rehearsal.judge import judge
+from rehearsal.runner import suites
 from rehearsal.runner.past import read_past
 from rehearsal.runner.rundir import RunDirectory
 from rehearsal.samples import SampleStoreWriter
@@ -455,3 +456,15 @@ def test_samples_of_a_second_writer_are_counted_for_it(tmp_path):
     with SampleStoreWriter(run_dir / "samples" / "prober.smp") as writer:
         writer.append(samples_of(GOOD, next(iter(load(run_dir).probes)).declared, 0, 5))
     assert judged(run_dir).outcome is Outcome.UNKNOWN
+
+
+def test_a_gate_does_not_pass_on_a_damaged_journal(tmp_path):
+    """A line of a suite's journal that is not as it was written may have said that a claim failed."""
+    path = tmp_path / "suite-01-preflight.jsonl"
+    with Journal(path) as journal:
+        journal.write(events.Note("warning", "as it was"))
+        journal.write(events.Note("warning", "the last one"))
+    assert "" == suites.damage_of(path)
+    path.write_bytes(path.read_bytes().replace(b"as it was", b"as it is!"))
+    assert "its journal is damaged" in suites.damage_of(path)
+    assert "" == suites.damage_of(tmp_path / "never-written.jsonl")

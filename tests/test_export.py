@@ -88,3 +88,15 @@ def test_a_damaged_store_is_one_sentence(tmp_path, capsys):
     (run_dir / "samples" / "prober.smp").write_bytes(b"not a store of samples at all")
     assert cli.main(["export", str(run_dir), str(tmp_path / "a.csv")]) == 64
     assert "damaged at byte 0" in capsys.readouterr().err
+
+
+def test_damage_to_the_journal_is_told(tmp_path, capsys):
+    """A changed line may have named a probe: the samples are there, the damage is told, and the exit code says so."""
+    run_dir = recorded(tmp_path / "run")
+    path = run_dir / "journal" / "prober.jsonl"
+    path.write_bytes(path.read_bytes().replace(b"vip-new", b"vip-old"))
+    assert cli.main(["export", str(run_dir), str(tmp_path / "a.csv")]) == 2
+    said = capsys.readouterr()
+    assert "3 samples" in said.out
+    assert "prober.jsonl" in said.err
+    assert "may be missing or wrong" in said.err

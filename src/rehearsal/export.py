@@ -47,6 +47,20 @@ def write_csv(run_dir: Path, path: Path) -> int:
         return _write(run_dir, file)
 
 
+def damage_of(run_dir: Path) -> list[str]:
+    """Return where the journal that names the probes is not as it was written, a sentence for each place.
+
+    Of damage to the samples themselves `write_csv` makes an error.
+    """
+    path = run_dir / "journal" / "prober.jsonl"
+    flaws = journal.read(path).flaws if path.exists() else []
+    return [
+        f"{path}{f', {flaw.place}' if flaw.place else ''}: {flaw.what}. Names of probes may be missing or wrong."
+        for flaw in flaws
+        if flaw.decides
+    ]
+
+
 def _write(run_dir: Path, file: TextIO) -> int:
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(COLUMNS)

@@ -147,8 +147,9 @@ def write_report(run: RunDirectory) -> None:
 
 
 def export_run(options: argparse.Namespace) -> int:
-    """Write all samples of one run, for other people's tools."""
-    from rehearsal.export import write_csv  # noqa: PLC0415 - numpy is slow to import
+    """Write all samples of one run, for other people's tools. The exit code is UNKNOWN's if the recording is damaged."""
+    from rehearsal.export import damage_of  # noqa: PLC0415 - numpy is slow to import
+    from rehearsal.export import write_csv  # noqa: PLC0415
 
     run = rundir.find_run(options.run, usage.reports_of(options))
     try:
@@ -158,7 +159,10 @@ def export_run(options: argparse.Namespace) -> int:
     except OSError as error:
         raise usage.UsageError(str(error)) from error
     show(f"{options.file}: {count} samples")
-    return 0
+    damage = damage_of(run.path)
+    for sentence in damage:
+        warn(f"warning: {sentence}")
+    return Outcome.UNKNOWN.exit_code if damage else 0
 
 
 def clean_up(options: argparse.Namespace) -> int:

@@ -151,7 +151,7 @@ def run_suite(  # noqa: PLR0913 - all by keyword
             record(SuiteEnded(suite, gate, process.poll()))
     checks = read_checks(own_journal)
     outcome = worst(Outcome(check.outcome) for check in checks)
-    trouble = trouble_of(suite, process.poll(), passed=outcome is Outcome.OK)
+    trouble = trouble_of(suite, process.poll(), passed=outcome is Outcome.OK) or damage_of(own_journal)
     return Gate(gate, worst([outcome, *([Outcome.UNKNOWN] if trouble else [])]), checks, log, trouble)
 
 
@@ -190,6 +190,12 @@ def read_checks(path: Path) -> tuple[CheckDone, ...]:
     if not path.exists():
         return ()
     return tuple(checks_of(record.event for record in journal.read_journal(path)))
+
+
+def damage_of(path: Path) -> str:
+    """Return that a suite's journal is not as it was written, as the end of a sentence; empty if it is."""
+    flaws = [flaw for flaw in journal.read(path).flaws if flaw.decides] if path.exists() else []
+    return f"its journal is damaged ({flaws[0].place or path.name}: {flaws[0].what})" if flaws else ""
 
 
 def tell(gate: Gate) -> None:
