@@ -293,6 +293,7 @@ def test_a_lost_packet_is_proved_by_the_largest_round_trip_of_the_last_minute(se
     round_trip = ANSWER + 140 * MS if seconds_ago < 60 else ANSWER
     assert outage.proof_ns == 600 * S + round_trip
     assert outage.certain_ns == 1.9 * S - round_trip
+    assert outage.round_trip_ns == round_trip
 
 
 def test_without_a_round_trip_of_the_last_minute_the_first_one_after_it_proves_else_the_deadline():
@@ -303,6 +304,7 @@ def test_without_a_round_trip_of_the_last_minute_the_first_one_after_it_proves_e
     assert outage.proof_ns == ANSWER + 70 * MS
     (outage,) = derive(samples[:30], period_ns=PERIOD).outages
     assert outage.proof_ns == 1 * S
+    assert outage.round_trip_ns is None
 
 
 def test_a_late_tick_does_not_make_an_answer_slow():

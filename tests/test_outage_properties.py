@@ -177,6 +177,7 @@ def plain_outage(run, after, kind):
         failed=len(bad),
         classes=tuple(sorted(classes.items())),
         good_before=good_since_the_last_bad(run["before"], kind),
+        round_trip_ns=rtt if kind == "down" and rtt < OPEN_NS // 2 else None,
         failures=np.array([[int(one[name]) for one in bad] for name in ("sent", "done", "sample_class")]),
     )
 

@@ -63,6 +63,7 @@ class Window:
     explained: str = ""  # explained | ambiguous | step | unattributed | not watched; "" in older files
     excluded: list[str] = field(default_factory=list)  # what was near, and why it is no cause
     unseen: list[str] = field(default_factory=list)  # what could have told and was not watched when it began
+    proof: str = ""  # from when on a lost packet proves that it was down: a sentence; empty if none was lost
 
     @property
     def step(self) -> str:

@@ -6,6 +6,7 @@ import itertools
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from rehearsal import lengths
 from rehearsal.judging.causes import Candidates
 from rehearsal.judging.losses import lane_floor
 from rehearsal.judging.observation import life_of
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 WINDOWS_MOST = 3_000
 """Windows that results list one by one: of more, the longest; the rest is summed by lane."""
+_LOST = frozenset(each.name for each in SampleClass if each.proof_is_sent)
 _RUNS_MOST = 240
 _BLIND_SHOWN_NS = 100_000_000
 _ORDER = ("good", "blind", "slow", "bad")  # what comes later covers what came before
@@ -80,7 +82,17 @@ def _window(trouble: Trouble, group: Group, explanation: Explanation) -> Window:
         explained=explanation.explained,
         excluded=explanation.excluded,
         unseen=explanation.unseen,
+        proof=_proof(first),
     )
+
+
+def _proof(outage: Outage) -> str:
+    """Say by what lost packets prove that it was down: a packet that was lost may have been an answer."""
+    if not any(_class_name(number) in _LOST for number, _ in outage.classes):
+        return ""
+    if outage.round_trip_ns is None:
+        return "A lost packet is proved by its deadline."
+    return f"A lost packet is proved by the largest round trip near it: {lengths.about(outage.round_trip_ns)}."
 
 
 def _class_name(number: int) -> str:

@@ -320,6 +320,7 @@ class RunFinder:
                 failed=run.failed,
                 classes=tuple(sorted(run.classes.items())),
                 good_before=run.good_before,
+                round_trip_ns=None if slow else round_trip,
                 failures=np.concatenate(run.failures, axis=1),
             )
         )

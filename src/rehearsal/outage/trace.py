@@ -44,6 +44,7 @@ class Outage:
     failed: int
     classes: tuple[tuple[int, int], ...]  # (class, how many)
     good_before: int  # good samples since the outage before, or since the beginning
+    round_trip_ns: int | None = None  # the largest near it, by which lost packets are proved; None: their deadline does
     failures: Int64s = field(default_factory=_none, compare=False, repr=False)
     """Its failed (slow) samples: rows of when they were sent, when they were done (ns), and their classes."""
 
