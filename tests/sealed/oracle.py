@@ -254,7 +254,7 @@ class Oracle:
         longest_b, total_b = self._limits(label_of(loss), loss.service)
         filled = self.filled(truths, lanes)
         # An onset that several steps may own is shown where it is judged most strictly: bounds yes, FAIL no.
-        own = [truth for truth in filled if self._touches(truth, label_of(loss), self._onset_doubt_s(lanes))]
+        own = [truth for truth in filled if self._touches(truth, label_of(loss), self._onset_doubt_s(lanes, truth))]
         shown, shown_total = max((t.length_s for t in own), default=0.0), sum(t.length_s for t in own)
         touching = [truth for truth in filled if self._touches(truth, label_of(loss))]
         most, most_total = max((t.length_s for t in touching), default=0.0), sum(t.length_s for t in touching)
@@ -270,11 +270,7 @@ class Oracle:
                 )
             found += self._possible(loss, who, where, self.truths(who, told=True))
         if loss.outcome is Outcome.FAIL and loss.service != "canaries":
-            allowed = (
-                most <= longest_b
-                and most_total <= total_b
-                and not self._is_over_anywhere(own, self._onset_doubt_s(lanes))
-            )
+            allowed = most <= longest_b and most_total <= total_b and not self._is_over_anywhere(own, lanes)
             if allowed:
                 text = f"true {most:.3f} ({most_total:.3f}) of {longest_b:.3f} ({total_b:.3f}): {loss.reason}"
                 found.append(Wrong("false-fail", where, text))
@@ -282,22 +278,26 @@ class Oracle:
             found += self._false_ok(loss, who, where, self.truths(who, told=True))
         return found
 
-    def _is_over_anywhere(self, truths: list[Truly], doubt_s: float) -> bool:
+    def _is_over_anywhere(self, truths: list[Truly], lanes: list[int], prefix: str = "") -> bool:
         """An outage that fails whatever may own its beginning is shown where it may belong."""
         who = self.world.services[0]
         for truth in truths:
             onset = Truly(truth.from_s, truth.from_s, truth.hit, truth.common)
+            doubt_s = self._onset_doubt_s(lanes, truth)
             owners = [name for name, _, _ in self.pieces if self._touches(onset, name, doubt_s)]
-            if BEFORE not in owners and truth.length_s > max(self._limits(name, who)[0] for name in owners):
+            if BEFORE not in owners and truth.length_s > max(self._limits(name, who, prefix)[0] for name in owners):
                 return True
         return False
 
-    def _onset_doubt_s(self, lanes: list[int]) -> float:
+    def _onset_doubt_s(self, lanes: list[int], truth: Truly) -> float:
         """How long before an outage its last good sample can have been sent, at most."""
-        stood = max((stall.to_s - stall.from_s for stall in self.world.stalls), default=0.0)
-        return stood + max(
-            (self.world.lanes[n].period_s + 2 * self.world.lanes[n].answer_s for n in lanes), default=0.0
-        )
+        near = max((self.world.lanes[n].period_s + 2 * self.world.lanes[n].answer_s for n in lanes), default=0.0)
+        stalls = [
+            stall
+            for stall in self.world.stalls
+            if stall.from_s <= truth.from_s + near and truth.from_s - near <= stall.told_to_s
+        ]
+        return near + sum(stall.told_to_s - stall.from_s for stall in stalls)
 
     def _possible(self, loss: Loss, who: str, where: str, truths: list[Truly]) -> list[Wrong]:
         """What truly lay well inside a step, and was seen, must be possible there."""
@@ -378,14 +378,16 @@ class Oracle:
         wide = [
             Truly(t.from_s, t.to_s + reach, t.hit, t.common) for t in self.truths(who, (*SLOW, "blackhole", "held-503"))
         ]
-        touching = [t for t in self.filled(wide, lanes) if self._touches(t, label_of(loss))]
-        most = max((t.length_s for t in touching), default=0.0)
+        filled = self.filled(wide, lanes)
+        own = [t for t in filled if self._touches(t, label_of(loss), self._onset_doubt_s(lanes, t))]
+        shown = max((t.length_s for t in own), default=0.0)
+        most = max((t.length_s for t in filled if self._touches(t, label_of(loss))), default=0.0)
         found = []
-        if _seconds(loss.longest.certain_ns) > most + 0.02 and loss.service != "canaries":
+        if _seconds(loss.longest.certain_ns) > shown + 0.02 and loss.service != "canaries":
             found.append(
-                Wrong("certain", where, f"longest ≥ {_seconds(loss.longest.certain_ns):.3f}, true ≤ {most:.3f}")
+                Wrong("certain", where, f"longest ≥ {_seconds(loss.longest.certain_ns):.3f}, true ≤ {shown:.3f}")
             )
-        if loss.outcome is Outcome.FAIL and most <= longest_b:
+        if loss.outcome is Outcome.FAIL and most <= longest_b and not self._is_over_anywhere(own, lanes, "slow_"):
             found.append(Wrong("false-fail", where, f"true ≤ {most:.3f} of {longest_b:.3f}: {loss.reason}"))
         if loss.outcome is Outcome.OK and self._is_step(label_of(loss)):
             soft = max((self.world.lanes[lane].soft_s for lane in lanes), default=0.0)

@@ -312,6 +312,11 @@ class _Taking:
             return _ANSWERS_WITH[fault.how], arrives + way, index
         if to_s - arrives >= fault.takes_s:
             return Class.HTTP_5XX_LB, arrives + fault.takes_s + way, index
+        again = self._down_at(to_s + 1e-6)
+        if again is not None and again[3].how == "blackhole":
+            return Class.TIMEOUT_TTFB, sent + self.lane.hard_s, again[2]
+        if again is not None:  # let go into the next fault
+            return self._refused(sent, to_s + 1e-6, way, work, again)
         return self._worked_on(sent, to_s + 1e-6, way, work)
 
     def _worked_on(self, sent: float, begins: float, way: float, work: float) -> tuple[Class, float, int]:
