@@ -132,7 +132,8 @@ class Oracle:
     ) -> list[Truly]:
         """When it was down for anybody whom these lanes stand for, merged.
 
-        `told`: as far as it could be told at all: without what only some lanes could have met, and none did.
+        `told`: as far as it could be told at all: without what only some lanes could have met, and none did, and two
+        as one if nobody looked in between.
         """
         lanes = self.user_lanes(who) if lanes is None else lanes
         met = [
@@ -147,12 +148,20 @@ class Oracle:
             low, high = max(0.0, fault.from_s), min(self.world.duration_s, fault.to_s)
             if high <= low or (told and not hit and not common):
                 continue
-            if found and low <= found[-1].to_s:
+            if found and (low <= found[-1].to_s or (told and self._nobody_knew_better(found[-1].to_s, low, lanes))):
                 last = found[-1]
                 found[-1] = Truly(last.from_s, max(last.to_s, high), last.hit or hit, last.common and common)
             else:
                 found.append(Truly(low, high, hit, common))
         return found
+
+    def _nobody_knew_better(self, ended_s: float, began_s: float, lanes: list[int]) -> bool:
+        """Two are one if no sample of any lane was good from the one to the other: METHOD's assumption."""
+        return not any(
+            each.is_good and each.done_s >= ended_s and each.sent_s <= began_s
+            for n in lanes
+            for each in self.by_lane[n]
+        )
 
     def filled(self, truths: list[Truly], lanes: list[int]) -> list[Truly]:
         """The same, with what lies between two of them added where no sample was good from its first to its last moment.
