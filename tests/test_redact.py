@@ -304,3 +304,10 @@ def test_a_verdict_is_no_password():
         assert sentence == redact_text(sentence)
     for secret in ("PASS: hunter2", "DB_PASS: hunter2 # note", "pass: hunter2 # note", "PASS: hunter2\nnext"):
         assert "hunter2" not in redact_text(secret)
+
+
+@pytest.mark.parametrize("name", ["fernet key", "API key", "Secret Key", "private-key", "access_key"])
+def test_the_name_of_a_key_may_be_two_words(name):
+    """As people write it in a log; a sentence about a key stays as it is."""
+    assert "Xq7notreal9" not in redact_text(f"{name}: Xq7notreal9")
+    assert f"the {name} was renewed" == redact_text(f"the {name} was renewed")

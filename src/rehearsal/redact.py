@@ -113,7 +113,7 @@ def _decoded(run: str) -> str:
 _NAME = (
     r"(?:pass(?:word|wd|phrase|code|wort)|(?<![a-z])pass|(?<![a-z])pwd|secret|token|(?<![a-z])psk"
     r"|(?:secret|private|access|api|auth|account|crypto|encryption|encrypt|rndc|fernet|signing|shared|vault|storage|tsig|master)"
-    r"[_-]?key|credentials?|(?<![a-z])cookie)"
+    r"[ _-]?key|credentials?|(?<![a-z])cookie)"
 )
 _IS_NAME = re.compile(rf"{_NAME}$", re.IGNORECASE)
 _HOLDS_SECRETS = re.compile(r"(?:^|[_-])(?:passwords|secrets|tokens)$", re.IGNORECASE)
@@ -183,7 +183,7 @@ _PEM = re.compile(
     re.DOTALL,
 )
 _HINTS = (
-    "pass", "pwd", "secret", "token", "_key", "-key", "apikey", "://", "gaaaaa", "auth", "bearer", "basic ", "cookie", "credential",
+    "pass", "pwd", "secret", "token", "_key", "-key", " key", "apikey", "://", "gaaaaa", "auth", "bearer", "basic ", "cookie", "credential",
     "-----begin", "eyj", "identified", "accesskey", "privatekey", "secretkey", "mysql", "mariadb", "curl ", "psk", "authkey",
 )  # fmt: skip
 
