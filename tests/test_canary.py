@@ -626,6 +626,24 @@ def test_a_kind_that_cannot_be_read_is_named_and_absent() -> None:
     assert facts.error == "agents could not be read: HTTP 503: Service Unavailable"
 
 
+ODD_SHAPES = (
+    st.none()
+    | st.integers()
+    | st.text(max_size=5)
+    | st.lists(st.none() | st.integers() | st.dictionaries(st.text(max_size=3), st.none()), max_size=3)
+)
+
+
+@given(odd=ODD_SHAPES, kind=st.sampled_from(["agents", "networks", "routers", "ports"]))
+def test_an_answer_of_another_shape_is_a_kind_that_was_not_read(odd, kind) -> None:
+    """Whatever an API gives instead of its list, facts are taken of the rest, and an upgrade is not stopped by it."""
+    connection = Connection(FakeCloud())
+    setattr(connection.network, kind, lambda *_, **__: odd)
+    facts = cloudfacts.cloud_facts(connection, "before")
+    assert "services" in facts.facts
+    assert kind in facts.facts or f"{kind} could not be read" in facts.error
+
+
 def test_a_single_compute_gets_a_pair(port: int) -> None:
     """Two canaries are on one network in any case, so that what passes between guests is measured."""
     found = making.put_up(Connection(FakeCloud()), RUN, wish(port, hosts=("host-a",)), lambda _: None, quiet)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 Row = dict[str, Any]
+ODD = (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError)
+"""What an answer raises that has another shape than it should: its kind is not observed, and the run goes on."""
 _GONE = 404
 _BROKEN = 500
 _OLDER_MICROVERSION = "2.95"
@@ -50,6 +52,8 @@ def cloud_facts(connection: Any, label: str) -> CloudFacts:
                     rows.append(_row(entry))
         except CLOUD_ERRORS as error:
             errors.append(f"{kind} could not be read: {sentence(error)}")
+        except ODD as error:
+            errors.append(f"{kind} could not be read: the answer is not what this API gives ({type(error).__name__})")
         else:
             facts[kind] = sorted(rows, key=lambda row: str(row["id"]))
     if older:
@@ -62,6 +66,9 @@ def _own_projects(connection: Any, errors: list[str]) -> frozenset[str]:
         return frozenset(project.id for project in connection.identity.projects() if run_of(project.name))
     except CLOUD_ERRORS as error:
         errors.append(f"projects could not be read: {sentence(error)}")
+        return frozenset()
+    except ODD as error:
+        errors.append(f"projects could not be read: the answer is not what this API gives ({type(error).__name__})")
         return frozenset()
 
 
