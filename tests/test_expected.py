@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -343,3 +344,12 @@ def test_an_image_is_kollas_by_its_labels(name, registry, path, tag):
     assert not expected.is_kollas(image, {"org.opencontainers.image.version": "1"})
     manager = "/".join([*([registry] if registry else []), *path, "kolla-ansible"]) + tag
     assert not expected.is_kollas(manager, {"de.osism.release.openstack": "2025.1"})
+
+
+@pytest.mark.parametrize("switch", ["ceph_rgw", "ceph_rgw_keystone", "ceph_rgw_loadbalancer", "mariabackup"])
+def test_a_switch_without_containers_of_its_own_is_no_unknown_service(switch):
+    """What only registers something in another service is not told as a service whose containers are not known."""
+    assert () == expected.unknown_services(SimpleNamespace(enabled={switch: True}))
+    assert ("an_odd_service",) == expected.unknown_services(
+        SimpleNamespace(enabled={switch: True, "an_odd_service": True})
+    )
