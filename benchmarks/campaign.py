@@ -35,6 +35,7 @@ import numpy as np
 from failing import RIGS
 
 from rehearsal import events
+from rehearsal.figures.outcome import Outcome
 from rehearsal.history import load
 from rehearsal.journal import Journal
 from rehearsal.journal import read_journal
@@ -46,7 +47,6 @@ from rehearsal.sampleclass import CountsAs
 from rehearsal.sampleclass import SampleClass
 from rehearsal.samples import SampleStoreWriter
 from rehearsal.samples import samples_by_probe
-from rehearsal.verdict import Outcome
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from tests.probe.farside import certificates

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from rehearsal import events
 from rehearsal.boots import MOMENTS
 from rehearsal.boots import MOMENTS_IN_FACTS
+from rehearsal.figures.outcome import Outcome
 from rehearsal.history import load
 from rehearsal.judge import judge
 from rehearsal.samples import SampleStoreWriter
 from rehearsal.samples import read_chunks
-from rehearsal.verdict import Outcome
 from tests.synthetic import Scenario
 from tests.synthetic import ScriptedMigration
 from tests.synthetic import ScriptedStep

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from rehearsal import cli
 from rehearsal import events
+from rehearsal.figures.outcome import Outcome
 from rehearsal.history import load
 from rehearsal.journal import Journal
 from rehearsal.journal import JournalError
@@ -27,7 +28,6 @@ from rehearsal.runner import suites
 from rehearsal.runner.past import read_past
 from rehearsal.runner.rundir import RunDirectory
 from rehearsal.samples import SampleStoreWriter
-from rehearsal.verdict import Outcome
 from tests.synthetic import Scenario
 from tests.synthetic import Trouble
 from tests.synthetic import at_ns

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from rehearsal import events
+from rehearsal.figures.outcome import Outcome
 from rehearsal.history import UNDECLARED
 from rehearsal.history import HistoryError
 from rehearsal.history import load
@@ -17,7 +18,6 @@ from rehearsal.journal import Journal
 from rehearsal.judge import judge
 from rehearsal.outage import derive
 from rehearsal.sampleclass import SampleClass
-from rehearsal.verdict import Outcome
 from tests import wrong_rules
 from tests.synthetic import Scenario
 from tests.synthetic import ScriptedMigration

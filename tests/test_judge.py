@@ -10,6 +10,7 @@ import json
 import pytest
 
 from rehearsal import events
+from rehearsal.figures.outcome import Outcome
 from rehearsal.history import load
 from rehearsal.journal import Journal
 from rehearsal.judge import judge
@@ -19,7 +20,6 @@ from rehearsal.sampleclass import SampleClass
 from rehearsal.stretch import BETWEEN
 from rehearsal.stretch import CONTROL
 from rehearsal.stretch import step as step_of
-from rehearsal.verdict import Outcome
 from tests import wrong_rules
 from tests.synthetic import START_NS
 from tests.synthetic import WALL_NS

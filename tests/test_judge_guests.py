@@ -7,6 +7,7 @@ import itertools
 import pytest
 
 from rehearsal import events
+from rehearsal.figures.outcome import Outcome
 from rehearsal.history import load
 from rehearsal.judge import judge
 from rehearsal.judging import flows
@@ -15,7 +16,6 @@ from rehearsal.plan.shapes import GuestSpec
 from rehearsal.results import Length
 from rehearsal.results_json import from_json
 from rehearsal.results_json import to_json
-from rehearsal.verdict import Outcome
 from tests.synthetic import START_NS
 from tests.synthetic import Scenario
 from tests.synthetic import ScriptedMigration

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rehearsal import events
+from rehearsal.figures.outcome import Outcome
 from rehearsal.history import load
 from rehearsal.judge import judge
 from rehearsal.judging import grades
@@ -25,7 +26,6 @@ from rehearsal.results_json import to_json
 from rehearsal.stretch import BETWEEN
 from rehearsal.stretch import CONTROL
 from rehearsal.stretch import step
-from rehearsal.verdict import Outcome
 from tests.report import made
 from tests.synthetic import Scenario
 from tests.synthetic import Trouble

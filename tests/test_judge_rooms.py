@@ -16,10 +16,10 @@ from rehearsal import history
 from rehearsal import judge
 from rehearsal import report
 from rehearsal.cli.after import make_report
+from rehearsal.figures.outcome import Outcome
 from rehearsal.rooms import LOG
 from rehearsal.rooms import Rooms
 from rehearsal.runner.rundir import RunDirectory
-from rehearsal.verdict import Outcome
 from tests.synthetic import Scenario
 from tests.synthetic import ScriptedMigration
 from tests.synthetic import Trouble

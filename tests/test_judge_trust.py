@@ -8,8 +8,8 @@ import pytest
 
 from rehearsal import events
 from rehearsal import history
+from rehearsal.figures.outcome import Outcome
 from rehearsal.judge import judge
-from rehearsal.verdict import Outcome
 from tests.synthetic import Scenario
 from tests.synthetic import Trouble
 from tests.synthetic import looks

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from rehearsal import events
 from rehearsal.claimed import trouble_of
+from rehearsal.figures.outcome import Outcome
 from rehearsal.history import load
 from rehearsal.journal import Journal
 from rehearsal.judge import judge
 from rehearsal.runner import suites
 from rehearsal.runner.rundir import RunDirectory
-from rehearsal.verdict import Outcome
 from tests import synthetic
 from tests.damaging import told_otherwise
 from tests.synthetic import Scenario

@@ -12,8 +12,9 @@ from hypothesis import assume
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rehearsal import lengths
 from rehearsal.claims import losses
+from rehearsal.figures import say
+from rehearsal.figures.outcome import Outcome
 from rehearsal.judging import words
 from rehearsal.report import figures
 from rehearsal.report import junit
@@ -23,7 +24,6 @@ from rehearsal.results import Budget
 from rehearsal.results import Length
 from rehearsal.results import Loss
 from rehearsal.stretch import step
-from rehearsal.verdict import Outcome
 from tests.report import made
 
 ROOT = Path(__file__).parent.parent
@@ -90,7 +90,7 @@ def test_bounds_alone_are_rounded_to_their_own_side(ns, limit_ns):
     """Also latencies and lags, which are upper bounds: none is shown shorter than it was."""
     low, high = ns_of(words.at_least(ns, limit_ns)), ns_of(words.at_most(ns, limit_ns))
     assert low <= ns <= high
-    assert ns_of(lengths.about(ns)) >= ns
+    assert ns_of(say.about(ns)) >= ns
     assert ns == ns_of(words.exactly(ns))
     if limit_ns is not None:
         assert (low > limit_ns) == (ns > limit_ns)
@@ -154,12 +154,12 @@ def formatters(path):
 
 
 def test_no_length_is_worded_anywhere_else():
-    """Outside of `lengths` no code puts a number before a unit of time; what runs inside of guests and on hosts may."""
+    """Outside of `say` no code puts a number before a unit of time; what runs inside of guests and on hosts may."""
     elsewhere = [
         found
         for base in ("src/rehearsal", "suites", "fixtures")
         for path in sorted((ROOT / base).rglob("*.py"))
-        if path.name != "lengths.py" and "on_host" not in path.parts and path.name != "in_guest.py"
+        if path.name != "say.py" and "on_host" not in path.parts and path.name != "in_guest.py"
         for found in formatters(path)
     ]
     assert not elsewhere

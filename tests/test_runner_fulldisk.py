@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from rehearsal import events
 from rehearsal.cli import running
+from rehearsal.figures.outcome import Outcome
 from rehearsal.journal import Journal
 from rehearsal.runner import stepshell
 from rehearsal.runner.attempt import NOT_RECORDED
 from rehearsal.runner.course import Course
-from rehearsal.verdict import Outcome
 from tests.small_run import Small
 
 pytestmark = pytest.mark.filterwarnings("ignore::openstack.warnings.RemovedInSDK60Warning")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from rehearsal import events
+from rehearsal.figures.outcome import Outcome
 from rehearsal.runner import rundir
 from rehearsal.runner import suites
-from rehearsal.verdict import Outcome
 from tests.small_run import Small
 
 pytestmark = pytest.mark.filterwarnings("ignore::openstack.warnings.RemovedInSDK60Warning")
@@ -16,7 +16,7 @@ HEAD = '''"""A suite for the tests of gates."""
 
 import pytest
 
-from rehearsal.expectation import NotObserved, expect, same
+from rehearsal.figures.expectation import NotObserved, expect, same
 
 
 '''

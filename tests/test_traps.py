@@ -16,15 +16,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rehearsal import fewruns
-from rehearsal import verdict
+from rehearsal.figures import fewruns
+from rehearsal.figures import outcome
+from rehearsal.figures.outcome import Outcome
+from rehearsal.figures.outcome import against_budget
 from rehearsal.history import load
 from rehearsal.journal import Journal
 from rehearsal.judge import judge
 from rehearsal.judging import rules
 from rehearsal.results_json import to_json
-from rehearsal.verdict import Outcome
-from rehearsal.verdict import against_budget
 from tests import wrong_rules
 from tests.synthetic import Scenario
 from tests.synthetic import Trouble
@@ -173,7 +173,7 @@ def test_trap_32_thresholds_are_given_by_name():
     with pytest.raises(TypeError):
         against_budget(9, 1, 2)
     thresholds = {"budget_ns", "resolution_ns", "blind_share", "allowed_anyway"}
-    for module in (verdict, rules):
+    for module in (outcome, rules):
         for _, function in inspect.getmembers(module, inspect.isfunction):
             for parameter in inspect.signature(function).parameters.values():
                 if (

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rehearsal.verdict import Outcome
-from rehearsal.verdict import against_budget
-from rehearsal.verdict import worst
+from rehearsal.figures.outcome import Outcome
+from rehearsal.figures.outcome import against_budget
+from rehearsal.figures.outcome import worst
 
 LENGTHS = st.integers(min_value=0, max_value=10**13)
 

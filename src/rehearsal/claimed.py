@@ -10,7 +10,7 @@ from typing import Any
 
 from rehearsal.events import CheckDone
 from rehearsal.events import ClaimsListed
-from rehearsal.verdict import Outcome
+from rehearsal.figures.outcome import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -20,7 +20,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from rehearsal import outside
-from rehearsal.expectation import NotObserved
+from rehearsal.figures.expectation import NotObserved
 from rehearsal.observe_host import DOCKER_DEAD
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from rehearsal import events
+from rehearsal.figures.outcome import Outcome
 from rehearsal.judging import budgets
 from rehearsal.judging import course
 from rehearsal.judging import findings
@@ -35,7 +36,6 @@ from rehearsal.judging.reach import world_of
 from rehearsal.judging.troubles import groups_of
 from rehearsal.results import Results
 from rehearsal.rooms import Rooms
-from rehearsal.verdict import Outcome
 
 if TYPE_CHECKING:
     from rehearsal.history import History

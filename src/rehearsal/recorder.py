@@ -22,17 +22,17 @@ from typing import Any
 
 import pytest
 
-from rehearsal import expectation
 from rehearsal.events import CheckDone
 from rehearsal.events import ClaimsListed
-from rehearsal.expectation import NotObserved
+from rehearsal.figures import expectation
+from rehearsal.figures.expectation import NotObserved
+from rehearsal.figures.outcome import Outcome
+from rehearsal.figures.outcome import worst
 from rehearsal.journal import Journal
 from rehearsal.redact import remember_environment
 from rehearsal.target.secrets import files_of as secret_files
 from rehearsal.target.secrets import remember_secrets
 from rehearsal.terminal import shown
-from rehearsal.verdict import Outcome
-from rehearsal.verdict import worst
 
 if TYPE_CHECKING:
     from collections.abc import Generator

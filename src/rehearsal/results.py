@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from dataclasses import field
 from typing import Any
 
+from rehearsal.figures.outcome import Outcome  # noqa: TC001 - read at run time by results_json
 from rehearsal.stretch import Stretch  # noqa: TC001 - read at run time by results_json
-from rehearsal.verdict import Outcome  # noqa: TC001 - read at run time by results_json
 
 
 @dataclass(frozen=True, slots=True)

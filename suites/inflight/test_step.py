@@ -9,7 +9,7 @@ import pytest
 
 from rehearsal.claims import containers
 from rehearsal.claims import steps
-from rehearsal.expectation import expect
+from rehearsal.figures.expectation import expect
 
 if TYPE_CHECKING:
     from fixtures.hosts import Hosts

@@ -9,7 +9,7 @@ import pytest
 from rehearsal import beacon
 from rehearsal.claims import comparisons
 from rehearsal.claims import losses
-from rehearsal.expectation import expect
+from rehearsal.figures.expectation import expect
 
 if TYPE_CHECKING:
     from fixtures.recorded import KnownCanary

@@ -8,7 +8,7 @@ import pytest
 
 from fixtures.recorded import cloud_before
 from rehearsal.claims import comparisons
-from rehearsal.expectation import expect
+from rehearsal.figures.expectation import expect
 
 if TYPE_CHECKING:
     from fixtures.cloud import Cloud

@@ -11,8 +11,8 @@ import pytest
 from fixtures.cloud import certificate
 from fixtures.cloud import get
 from rehearsal.claims import apis
-from rehearsal.expectation import NotObserved
-from rehearsal.expectation import expect
+from rehearsal.figures.expectation import NotObserved
+from rehearsal.figures.expectation import expect
 from rehearsal.probe.answers import SHALLOW
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import pytest
 
 from rehearsal import expected
 from rehearsal.claims import containers
-from rehearsal.expectation import expect
+from rehearsal.figures.expectation import expect
 
 if TYPE_CHECKING:
     from fixtures.cloud import Cloud

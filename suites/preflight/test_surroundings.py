@@ -10,8 +10,8 @@ import pytest
 from fixtures.cloud import osism
 from rehearsal.claims import configuration
 from rehearsal.claims import images
-from rehearsal.expectation import NotObserved
-from rehearsal.expectation import expect
+from rehearsal.figures.expectation import NotObserved
+from rehearsal.figures.expectation import expect
 
 if TYPE_CHECKING:
     from fixtures.hosts import Hosts

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from rehearsal import cli
 from rehearsal import events
+from rehearsal.figures.outcome import Outcome
 from rehearsal.journal import read_journal
 from rehearsal.probe.calibrate import LIMIT_NS
 from rehearsal.probe.calibrate import LONGEST_S
@@ -23,7 +24,6 @@ from rehearsal.probe.calibrate import compared
 from rehearsal.probe.calibrate import draw
 from rehearsal.sampleclass import SampleClass
 from rehearsal.samples import SAMPLE
-from rehearsal.verdict import Outcome
 
 MS = 1_000_000
 S = 1000 * MS

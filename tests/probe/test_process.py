@@ -12,6 +12,7 @@ import pytest
 
 from rehearsal import events
 from rehearsal import history
+from rehearsal.figures.outcome import Outcome
 from rehearsal.journal import Journal
 from rehearsal.journal import read_journal
 from rehearsal.judging import damage
@@ -24,7 +25,6 @@ from rehearsal.sampleclass import SampleClass
 from rehearsal.samples import BLIND
 from rehearsal.samples import FRESH
 from rehearsal.samples import samples_by_probe
-from rehearsal.verdict import Outcome
 from tests import wrong_rules
 from tests.probe.farside import HAPROXY_503
 from tests.probe.farside import answer

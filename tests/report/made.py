@@ -6,6 +6,8 @@ import random
 from dataclasses import replace
 from typing import Any
 
+from rehearsal.figures.outcome import Outcome
+from rehearsal.figures.outcome import against_budget
 from rehearsal.results import AnswerTime
 from rehearsal.results import BlindCause
 from rehearsal.results import Budget
@@ -32,8 +34,6 @@ from rehearsal.results import Window
 from rehearsal.stretch import BETWEEN
 from rehearsal.stretch import Stretch
 from rehearsal.stretch import step as step_of
-from rehearsal.verdict import Outcome
-from rehearsal.verdict import against_budget
 
 S = 1_000_000_000
 T0 = 50_000 * S

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from rehearsal.figures.outcome import Outcome
 from rehearsal.judging import grades
 from rehearsal.judging import summary
 from rehearsal.report import headline
@@ -29,7 +30,6 @@ from rehearsal.results import Length
 from rehearsal.stretch import BETWEEN
 from rehearsal.stretch import CONTROL
 from rehearsal.stretch import step
-from rehearsal.verdict import Outcome
 from tests.report import made
 
 VOID = {"meta", "br", "img", "link", "input", "hr", "col"}

@@ -8,12 +8,12 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from rehearsal.figures.outcome import Outcome
 from rehearsal.history import load
 from rehearsal.judge import judge
 from rehearsal.report import matrix
 from rehearsal.report import write
 from rehearsal.results_json import from_json
-from rehearsal.verdict import Outcome
 from tests.synthetic import Scenario
 from tests.synthetic import ScriptedStep
 from tests.synthetic import Trouble

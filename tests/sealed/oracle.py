@@ -10,8 +10,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rehearsal.figures.outcome import Outcome
 from rehearsal.sampleflags import BLIND
-from rehearsal.verdict import Outcome
 from tests.sealed.world import DOWN
 from tests.sealed.world import SLOW
 from tests.sealed.world import USER_LANES

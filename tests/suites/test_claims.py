@@ -23,8 +23,9 @@ from rehearsal.claims import containers
 from rehearsal.claims import images
 from rehearsal.claims import losses
 from rehearsal.claims import steps
-from rehearsal.expectation import NotObserved
 from rehearsal.expected import ExpectedContainer
+from rehearsal.figures.expectation import NotObserved
+from rehearsal.figures.outcome import Outcome
 from rehearsal.hostview import ContainerView
 from rehearsal.hostview import DiskView
 from rehearsal.hostview import HostView
@@ -42,7 +43,6 @@ from rehearsal.results import Loss
 from rehearsal.stretch import BETWEEN
 from rehearsal.stretch import CONTROL
 from rehearsal.stretch import step as step_of
-from rehearsal.verdict import Outcome
 
 OLD = "registry.osism.tech/kolla/release/nova-api:30.0.1.20251130"
 NEW = "registry.osism.tech/kolla/release/2025.1/nova-api:31.2.1.20260814"

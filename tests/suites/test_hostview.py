@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rehearsal import events
 from rehearsal import hostview
 from rehearsal import observe_host
-from rehearsal.expectation import NotObserved
+from rehearsal.figures.expectation import NotObserved
 from rehearsal.target import Host
 
 ANSWER = {

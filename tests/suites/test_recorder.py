@@ -24,7 +24,7 @@ timeout = 30
 HEAD = """
 import os
 import pytest
-from rehearsal.expectation import NotObserved, expect, same
+from rehearsal.figures.expectation import NotObserved, expect, same
 """
 
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from typing import Any
 
 from rehearsal import beacon
-from rehearsal import lengths
 from rehearsal.canaries.model import Canary
 from rehearsal.cloud import CLOUD_ERRORS
 from rehearsal.cloud import sentence
 from rehearsal.events import BeaconHeard
+from rehearsal.figures import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,7 +78,7 @@ def wait_answers(
                 silence[each.name] = str(error)
                 continue
             kind, up_s = heard.facts.get("kind"), heard.uptime_s
-            place.log(f"{each.name} answers at {each.address}: {kind} beacon, up for {lengths.lasted(up_s)}")
+            place.log(f"{each.name} answers at {each.address}: {kind} beacon, up for {say.lasted(up_s)}")
             canary = Canary(
                 name=each.name, server_id=each.server_id, host=each.host, address=each.address, fixed_ip=each.fixed_ip,
                 network=str(ground.network.network.name), boot_id=heard.boot_id, beacon_port=settings.echo_port,

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from typing import Any
 
 from rehearsal import beacon
-from rehearsal import lengths
 from rehearsal.canaries import suitable
 from rehearsal.canaries.answers import console_end
 from rehearsal.canaries.answers import listen
@@ -21,6 +20,7 @@ from rehearsal.cloud import CLOUD_ERRORS
 from rehearsal.cloud import sentence
 from rehearsal.events import MigrationBegan
 from rehearsal.events import MigrationEnded
+from rehearsal.figures import say
 from rehearsal.results import Length
 
 if TYPE_CHECKING:
@@ -168,13 +168,13 @@ def migrate(  # noqa: PLR0913 - the last two by keyword
 def told(ended: MigrationEnded) -> str:
     """Return what became of a migration in one line for the terminal."""
     parts = [
-        f"{ended.status or 'status not seen'} after {lengths.lasted(ended.total_s)}",
+        f"{ended.status or 'status not seen'} after {say.lasted(ended.total_s)}",
         f"now on {ended.host_after or 'an unknown host'}",
     ]
     stood = ended.facts.get("guest_clock_stood_still_s")
     if stood:
-        low, high = (round(max(0.0, each) * lengths.SECOND) for each in stood)
-        parts.append(f"guest stood still for {lengths.between(Length(low, low, high))}")
+        low, high = (round(max(0.0, each) * say.SECOND) for each in stood)
+        parts.append(f"guest stood still for {say.between(Length(low, low, high))}")
     if ended.boot_id_before and ended.boot_id_after and ended.boot_id_before != ended.boot_id_after:
         parts.append("the guest was BOOTED AGAIN")
     if ended.boot_id_before and not ended.boot_id_after:
@@ -196,7 +196,7 @@ def _follow(  # noqa: PLR0913 - one loop and its clock
             seen.ended_s = round(time.monotonic() - began_s, 3)
             return
         time.sleep(_POLL_S)
-    seen.trouble = seen.trouble or f"it was not over after {lengths.exact_s(timeout_s)} and was asked to stop"
+    seen.trouble = seen.trouble or f"it was not over after {say.exact_s(timeout_s)} and was asked to stop"
     _abort(connection, move)
 
 

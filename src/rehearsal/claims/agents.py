@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rehearsal.expectation import Expectation
-from rehearsal.expectation import NotObserved
+from rehearsal.figures.expectation import Expectation
+from rehearsal.figures.expectation import NotObserved
 from rehearsal.sameness import same_host
 
 if TYPE_CHECKING:

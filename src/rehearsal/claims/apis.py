@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from dataclasses import field
 from typing import TYPE_CHECKING
 
-from rehearsal.expectation import Expectation
-from rehearsal.expectation import NotObserved
+from rehearsal.figures.expectation import Expectation
+from rehearsal.figures.expectation import NotObserved
 from rehearsal.probe.answers import judge_response
 from rehearsal.probe.response import Response
 from rehearsal.sampleclass import SampleClass

@@ -7,10 +7,10 @@ from typing import Any
 
 from rehearsal import sameness
 from rehearsal.claims.migrations import moved
-from rehearsal.expectation import Expectation
-from rehearsal.expectation import NotObserved
-from rehearsal.verdict import Outcome
-from rehearsal.verdict import worst
+from rehearsal.figures.expectation import Expectation
+from rehearsal.figures.expectation import NotObserved
+from rehearsal.figures.outcome import Outcome
+from rehearsal.figures.outcome import worst
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

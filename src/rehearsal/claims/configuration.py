@@ -6,11 +6,11 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rehearsal import lengths
 from rehearsal.claims.images import limit
-from rehearsal.expectation import Expectation
-from rehearsal.expectation import NotObserved
 from rehearsal.expected import pins
+from rehearsal.figures import say
+from rehearsal.figures.expectation import Expectation
+from rehearsal.figures.expectation import NotObserved
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -97,7 +97,7 @@ def facts_fresh(ages_s: Mapping[str, float] | None, host: str, plan: PlanSpec | 
     found = ages_s or {}
     age_s = next((age for key, age in found.items() if key == host or key.removeprefix("ansible_facts") == host), None)
     expected = f"facts at most {FACTS_OLDEST_S // 3600} h old{', or gathered by the plan' if plan else ''}"
-    observed = "no facts of this host are cached" if age_s is None else f"{lengths.lasted(max(0.0, age_s))} old"
+    observed = "no facts of this host are cached" if age_s is None else f"{say.lasted(max(0.0, age_s))} old"
     fresh = age_s is not None and age_s <= FACTS_OLDEST_S
     if not fresh and renewed_by:
         observed += f"; step {renewed_by} gathers them"

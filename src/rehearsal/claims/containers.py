@@ -7,11 +7,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from rehearsal import expected as expectations
-from rehearsal import lengths
-from rehearsal.expectation import Expectation
-from rehearsal.expectation import NotObserved
-from rehearsal.expectation import same
 from rehearsal.expected import RELEASE_LABEL
+from rehearsal.figures import say
+from rehearsal.figures.expectation import Expectation
+from rehearsal.figures.expectation import NotObserved
+from rehearsal.figures.expectation import same
 from rehearsal.observe_host import ASKED
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def healthy(view: HostView, wanted: ExpectedContainer, *, waited_s: float = 0.0,
         raise NotObserved(
             f"{wanted.host}: {wanted.container} was not checked since it was started at {found.started_at}"
         )
-    after = f" after {lengths.lasted(waited_s)}" if waited_s >= 1 else ""
+    after = f" after {say.lasted(waited_s)}" if waited_s >= 1 else ""
     return Expectation("healthy", f"{found.health}{after}{_said(found, api)}", holds=found.health == "healthy", **where)
 
 

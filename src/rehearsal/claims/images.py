@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rehearsal import expected
-from rehearsal.expectation import Expectation
-from rehearsal.expectation import NotObserved
+from rehearsal.figures.expectation import Expectation
+from rehearsal.figures.expectation import NotObserved
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

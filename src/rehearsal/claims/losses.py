@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rehearsal import lengths
-from rehearsal.expectation import Expectation
-from rehearsal.expectation import NotObserved
-from rehearsal.verdict import Outcome
+from rehearsal.figures import say
+from rehearsal.figures.expectation import Expectation
+from rehearsal.figures.expectation import NotObserved
+from rehearsal.figures.outcome import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,14 +29,14 @@ def within_budget(losses: Iterable[Loss], step: str, service: str, kind: str) ->
     lost = f"{found.count} times, longest {_told(found.longest, found.budget)}, in total {_told(found.total, None)}"
     return Expectation(
         f"{_WORDS[kind]}: {allowed(found.budget)}",
-        f"{_WORDS[kind]} {lost}{lengths.beyond(found.floor_ns, found.budget.longest_ns if found.budget else None)}",
+        f"{_WORDS[kind]} {lost}{say.beyond(found.floor_ns, found.budget.longest_ns if found.budget else None)}",
         holds=found.outcome is Outcome.OK,
         service=service,
     )
 
 
 def _told(length: Length, budget: Budget | None) -> str:
-    return lengths.between(length, budget.longest_ns if budget else None)
+    return say.between(length, budget.longest_ns if budget else None)
 
 
 def is_open(losses: Iterable[Loss], step: str) -> bool:
@@ -46,6 +46,4 @@ def is_open(losses: Iterable[Loss], step: str) -> bool:
 
 def allowed(budget: Budget | None) -> str:
     """Return a budget in words, with its source."""
-    return (
-        "no longer than the plan allows" if budget is None else f"{lengths.allowed(budget)} (source: {budget.source})"
-    )
+    return "no longer than the plan allows" if budget is None else f"{say.allowed(budget)} (source: {budget.source})"

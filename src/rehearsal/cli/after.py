@@ -15,6 +15,7 @@ from rehearsal.canaries import ledger
 from rehearsal.cli import usage
 from rehearsal.cloud import CloudError
 from rehearsal.cloud import connect
+from rehearsal.figures.outcome import Outcome
 from rehearsal.naming import run_described
 from rehearsal.naming import run_of
 from rehearsal.runner import lock
@@ -27,7 +28,6 @@ from rehearsal.target import options as target_options
 from rehearsal.terminal import show
 from rehearsal.terminal import shown
 from rehearsal.terminal import warn
-from rehearsal.verdict import Outcome
 
 if TYPE_CHECKING:
     import argparse

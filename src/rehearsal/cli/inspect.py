@@ -8,9 +8,9 @@ import textwrap
 from typing import TYPE_CHECKING
 from typing import Any
 
-from rehearsal import lengths
 from rehearsal import plan as plans
 from rehearsal.cli import usage
+from rehearsal.figures import say
 from rehearsal.probe.rates import USUAL
 from rehearsal.probe.rates import rates_of
 from rehearsal.probe.spec import MOST_CONNECTIONS_PER_S
@@ -157,8 +157,8 @@ def plan_lines(plan: PlanSpec) -> list[str]:
     lines = [
         f"{plan.title} ({plan.from_release} to {plan.to_release}), {len(plan.steps)} steps",
         (
-            f"baseline {lengths.exact_s(plan.baseline_s)}; settling after each step {lengths.exact_s(plan.settle_s)}; "
-            f"live migration at most {lengths.exact_s(plan.migration.longest_s)} ({plan.migration.source})"
+            f"baseline {say.exact_s(plan.baseline_s)}; settling after each step {say.exact_s(plan.settle_s)}; "
+            f"live migration at most {say.exact_s(plan.migration.longest_s)} ({plan.migration.source})"
         ),
         "",
         "budgets of every step, unless it says otherwise:",
@@ -182,7 +182,7 @@ def step_lines(number: int, step: StepSpec) -> list[str]:
         lines.append(f"     replaces {', '.join(step.containers)}{where}")
     lines += [f"     may cost {name:<10} {budget_text(budget)}" for name, budget in step.disturbs.items()]
     lines.append(
-        f"     then {', '.join(step.gates) if step.gates else 'no gate'}; time limit {lengths.exact_s(step.timeout_s)}"
+        f"     then {', '.join(step.gates) if step.gates else 'no gate'}; time limit {say.exact_s(step.timeout_s)}"
     )
     if step.migrate:
         lines.append(f"     then live migrations ({step.migrate})")
@@ -192,13 +192,13 @@ def step_lines(number: int, step: StepSpec) -> list[str]:
 
 def budget_text(budget: BudgetSpec) -> str:
     """Return a budget in words, with its source."""
-    parts = [f"longest {lengths.exact_s(budget.longest_s)}"]
+    parts = [f"longest {say.exact_s(budget.longest_s)}"]
     if budget.total_s is not None:
-        parts.append(f"total {lengths.exact_s(budget.total_s)}")
+        parts.append(f"total {say.exact_s(budget.total_s)}")
     if budget.count is not None:
         parts.append(f"at most {budget.count} outages")
     if budget.slow_longest_s is not None:
-        parts.append(f"slow {lengths.exact_s(budget.slow_longest_s)}")
+        parts.append(f"slow {say.exact_s(budget.slow_longest_s)}")
     if budget.slow_total_s is not None:
-        parts.append(f"slow in total {lengths.exact_s(budget.slow_total_s)}")
+        parts.append(f"slow in total {say.exact_s(budget.slow_total_s)}")
     return f"{', '.join(parts)} (source: {budget.source})"

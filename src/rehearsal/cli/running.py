@@ -18,6 +18,8 @@ from rehearsal.cli.after import write_report
 from rehearsal.cli.inspect import plan_lines
 from rehearsal.cli.inspect import probing_lines
 from rehearsal.cli.inspect import target_lines
+from rehearsal.figures.outcome import Outcome
+from rehearsal.figures.outcome import worst
 from rehearsal.journal import JournalError
 from rehearsal.redact import redact_text
 from rehearsal.runner import lock
@@ -39,8 +41,6 @@ from rehearsal.target import options as target_options
 from rehearsal.target.keys import public_key_of
 from rehearsal.terminal import show
 from rehearsal.terminal import warn
-from rehearsal.verdict import Outcome
-from rehearsal.verdict import worst
 
 if TYPE_CHECKING:
     import argparse

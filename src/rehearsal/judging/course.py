@@ -13,12 +13,12 @@ from typing import Any
 from rehearsal import events
 from rehearsal.claimed import checks_of
 from rehearsal.claimed import trouble_of
+from rehearsal.figures.outcome import Outcome
+from rehearsal.figures.outcome import worst
 from rehearsal.judging import plans
 from rehearsal.judging import words
 from rehearsal.results import Check
 from rehearsal.results import Step
-from rehearsal.verdict import Outcome
-from rehearsal.verdict import worst
 
 if TYPE_CHECKING:
     from rehearsal.history import History

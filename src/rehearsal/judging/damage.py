@@ -15,9 +15,9 @@ import numpy as np
 from rehearsal import closing
 from rehearsal import events
 from rehearsal.chain import Flaw
+from rehearsal.figures.outcome import Outcome
 from rehearsal.judging import words
 from rehearsal.results import Finding
-from rehearsal.verdict import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
+from rehearsal.figures.outcome import Outcome
 from rehearsal.judging import budgets
 from rehearsal.judging import course
 from rehearsal.judging import damage
@@ -17,7 +18,6 @@ from rehearsal.judging.differences import unchanged
 from rehearsal.results import Finding
 from rehearsal.rooms import LOG
 from rehearsal.stretch import CONTROL
-from rehearsal.verdict import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable

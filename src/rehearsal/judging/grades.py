@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rehearsal.verdict import Outcome
+from rehearsal.figures.outcome import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 from rehearsal import beacon
 from rehearsal import events
 from rehearsal import outside
+from rehearsal.figures.outcome import Outcome
+from rehearsal.figures.outcome import against_budget
 from rehearsal.judging import budgets
 from rehearsal.judging import words
 from rehearsal.results import GuestFigure
 from rehearsal.results import Length
-from rehearsal.verdict import Outcome
-from rehearsal.verdict import against_budget
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

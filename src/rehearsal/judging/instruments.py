@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rehearsal import events
+from rehearsal.figures.outcome import Outcome
 from rehearsal.judging.losses import lane_floor
 from rehearsal.outage import LAG_BIN_NS
 from rehearsal.outage import measure
@@ -19,7 +20,6 @@ from rehearsal.results import Calibration
 from rehearsal.results import Lane
 from rehearsal.results import Load
 from rehearsal.results import Trial
-from rehearsal.verdict import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rehearsal.fewruns import least_runs
+from rehearsal.figures.fewruns import least_runs
 from rehearsal.results import AnswerTime
 from rehearsal.sampleclass import CountsAs
 from rehearsal.sampleclass import SampleClass

@@ -12,6 +12,7 @@ import itertools
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from rehearsal.figures.outcome import Outcome
 from rehearsal.judging import budgets
 from rehearsal.judging import plans
 from rehearsal.judging.observation import uncovered_ns
@@ -34,7 +35,6 @@ from rehearsal.stretch import BETWEEN
 from rehearsal.stretch import CONTROL
 from rehearsal.stretch import Stretch
 from rehearsal.stretch import step as step_of
-from rehearsal.verdict import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 from rehearsal import events
 from rehearsal import outside
 from rehearsal.claims.migrations import moved
+from rehearsal.figures.outcome import Outcome
+from rehearsal.figures.outcome import against_budget
+from rehearsal.figures.outcome import worst
 from rehearsal.judging import budgets
 from rehearsal.judging import words
 from rehearsal.judging.flows import ways_of
@@ -18,9 +21,6 @@ from rehearsal.results import Length
 from rehearsal.results import Loss
 from rehearsal.results import Migration
 from rehearsal.stretch import migration
-from rehearsal.verdict import Outcome
-from rehearsal.verdict import against_budget
-from rehearsal.verdict import worst
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

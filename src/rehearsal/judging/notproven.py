@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from typing import Any
 
 from rehearsal import events
+from rehearsal.figures.outcome import Outcome
 from rehearsal.judging import plans
 from rehearsal.judging import unobserved
 from rehearsal.judging import words
@@ -18,7 +19,6 @@ from rehearsal.judging.unwatched import NOT_YET
 from rehearsal.judging.unwatched import unwatched
 from rehearsal.judging.unwatched import was_witnessed
 from rehearsal.results import Gap
-from rehearsal.verdict import Outcome
 
 if TYPE_CHECKING:
     from rehearsal.history import History

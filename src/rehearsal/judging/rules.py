@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rehearsal.figures.outcome import Outcome
+from rehearsal.figures.outcome import against_budget
 from rehearsal.judging import words
 from rehearsal.outage import OPEN_NS
 from rehearsal.results import Budget
 from rehearsal.results import Length
-from rehearsal.verdict import Outcome
-from rehearsal.verdict import against_budget
 
 NOTHING = Length(0, 0, 0)
 _FINEST_NS = 2_000_000  # no probe samples faster

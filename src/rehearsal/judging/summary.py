@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from dataclasses import field
 from typing import TYPE_CHECKING
 
+from rehearsal.figures.length import worst_loss
+from rehearsal.figures.outcome import Outcome
+from rehearsal.figures.outcome import worst
 from rehearsal.judging import words
-from rehearsal.longest import worst_loss
 from rehearsal.stretch import CONTROL
-from rehearsal.verdict import Outcome
-from rehearsal.verdict import worst
 
 if TYPE_CHECKING:
     from rehearsal.results import Canary

@@ -10,8 +10,8 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from rehearsal import events
+from rehearsal.figures.outcome import Outcome
 from rehearsal.results import Finding
-from rehearsal.verdict import Outcome
 
 if TYPE_CHECKING:
     from rehearsal.history import History

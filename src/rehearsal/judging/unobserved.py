@@ -8,12 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rehearsal import events
+from rehearsal.figures.outcome import Outcome
 from rehearsal.judging import budgets
 from rehearsal.judging import words
 from rehearsal.judging.reach import short
 from rehearsal.results import Finding
 from rehearsal.results import Gap
-from rehearsal.verdict import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

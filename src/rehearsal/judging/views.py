@@ -6,7 +6,7 @@ import itertools
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from rehearsal import lengths
+from rehearsal.figures import say
 from rehearsal.judging.causes import Candidates
 from rehearsal.judging.losses import lane_floor
 from rehearsal.judging.observation import life_of
@@ -92,7 +92,7 @@ def _proof(outage: Outage) -> str:
         return ""
     if outage.round_trip_ns is None:
         return "A lost packet is proved by its deadline."
-    return f"A lost packet is proved by the largest round trip near it: {lengths.about(outage.round_trip_ns)}."
+    return f"A lost packet is proved by the largest round trip near it: {say.about(outage.round_trip_ns)}."
 
 
 def _class_name(number: int) -> str:

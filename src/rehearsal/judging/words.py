@@ -1,16 +1,16 @@
-"""What sentences are made of: the words of lengths (see `lengths`), counts and lists."""
+"""What sentences are made of: the words of lengths (see `say`), counts and lists."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rehearsal.lengths import SECOND as SECOND_NS
-from rehearsal.lengths import at_least
-from rehearsal.lengths import at_most
-from rehearsal.lengths import between
-from rehearsal.lengths import count as number
-from rehearsal.lengths import duration
-from rehearsal.lengths import exactly
+from rehearsal.figures.say import SECOND as SECOND_NS
+from rehearsal.figures.say import at_least
+from rehearsal.figures.say import at_most
+from rehearsal.figures.say import between
+from rehearsal.figures.say import count as number
+from rehearsal.figures.say import duration
+from rehearsal.figures.say import exactly
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

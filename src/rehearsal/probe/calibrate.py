@@ -26,8 +26,9 @@ from typing import TYPE_CHECKING
 from typing import Any
 
 from rehearsal import events
-from rehearsal import lengths
 from rehearsal import outage
+from rehearsal.figures import say as lengths
+from rehearsal.figures.outcome import Outcome
 from rehearsal.journal import Journal
 from rehearsal.journal import read_journal
 from rehearsal.probe.client import Prober
@@ -36,7 +37,6 @@ from rehearsal.probe.spec import SECOND_NS
 from rehearsal.probe.spec import ProbeSpec
 from rehearsal.results import Trial
 from rehearsal.samples import samples_by_probe
-from rehearsal.verdict import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable

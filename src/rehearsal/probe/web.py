@@ -11,7 +11,7 @@ import ssl
 from time import monotonic_ns
 from typing import TYPE_CHECKING
 
-from rehearsal import lengths
+from rehearsal.figures import say
 from rehearsal.probe.answers import judge_response
 from rehearsal.probe.answers import request_id_of
 from rehearsal.probe.exchange import Broken
@@ -75,7 +75,7 @@ class Sample:
 
     def phase(self, name: str) -> None:
         """Note when a phase ended."""
-        self.phases.append(f"{name} {lengths.about(monotonic_ns() - self.sent_ns)}")
+        self.phases.append(f"{name} {say.about(monotonic_ns() - self.sent_ns)}")
 
 
 def connected(
@@ -272,7 +272,7 @@ class WebProbe:
         took_ns = done_ns - sample.sent_ns
         if sample_class is SampleClass.OK and self.spec.soft_ns and took_ns > self.spec.soft_ns:
             sample_class = SampleClass.SLOW_OK
-            message = f"answered after {lengths.about(took_ns)}"
+            message = f"answered after {say.about(took_ns)}"
             if took_ns - self._loop.stalled_between(sample.sent_ns, done_ns) <= self.spec.soft_ns:
                 sample.flags |= BLIND
         self._record(

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from typing import Any
 from urllib.parse import urlsplit
 
-from rehearsal import lengths
 from rehearsal import outside
+from rehearsal.figures import say
 from rehearsal.probe.answers import json_of
 from rehearsal.probe.answers import judge_response
 from rehearsal.probe.answers import request_id_of
@@ -212,7 +212,7 @@ class WriteProbe:
         judged = judge_response(answer, response)
         sample_class, message = judged.sample_class, judged.message
         if sample_class is SampleClass.OK and took_ns > self.spec.soft_ns > 0:
-            sample_class, message = SampleClass.SLOW_OK, f"answered after {lengths.about(took_ns)}"
+            sample_class, message = SampleClass.SLOW_OK, f"answered after {say.about(took_ns)}"
             own_ns = self._loop.stalled_between(now_ns, done_ns)
             if round_.sample_class is SampleClass.OK and took_ns - own_ns <= self.spec.soft_ns:
                 round_.flags |= BLIND

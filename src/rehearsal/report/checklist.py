@@ -6,7 +6,7 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rehearsal.verdict import Outcome
+from rehearsal.figures.outcome import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -8,7 +8,7 @@ from datetime import UTC
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from rehearsal import lengths
+from rehearsal.figures import say
 from rehearsal.report.figures import SECOND
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Clock:
         """Return the UTC time of day, cut (not rounded) to that many decimals: `06:24:48.123`."""
         wall = self.wall_ns(t_ns)
         if wall is None:
-            return f"t+{lengths.fixed(t_ns - self.began_ns, max(1, decimals))}"
+            return f"t+{say.fixed(t_ns - self.began_ns, max(1, decimals))}"
         text = datetime.fromtimestamp(wall // SECOND, UTC).strftime("%H:%M:%S")
         return f"{text}.{wall % SECOND // 10 ** (9 - decimals):0{decimals}d}" if decimals else text
 

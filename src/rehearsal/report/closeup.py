@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rehearsal.longest import longest_first
+from rehearsal.figures.length import longest_first
 from rehearsal.report import axis
 from rehearsal.report import figures
 from rehearsal.report import strips

@@ -1,18 +1,18 @@
-"""Figures as the page prints them: the words of `lengths`, and no line breaks between a number and its unit."""
+"""Figures as the page prints them: the words of `say`, and no line breaks between a number and its unit."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
 
-from rehearsal import lengths
-from rehearsal.lengths import HOUR
-from rehearsal.lengths import MINUS
-from rehearsal.lengths import MINUTE
-from rehearsal.lengths import SECOND
-from rehearsal.lengths import Shown
-from rehearsal.lengths import count
-from rehearsal.lengths import rounded
+from rehearsal.figures import say
+from rehearsal.figures.say import HOUR
+from rehearsal.figures.say import MINUS
+from rehearsal.figures.say import MINUTE
+from rehearsal.figures.say import SECOND
+from rehearsal.figures.say import Shown
+from rehearsal.figures.say import count
+from rehearsal.figures.say import rounded
 
 if TYPE_CHECKING:
     from rehearsal.results import Budget
@@ -36,33 +36,33 @@ def plural(number: int, one: str, many: str = "") -> str:
 
 def bounded(length: Length, budget_ns: int | None = None) -> Shown:
     """Show a length with its bounds so that each of the three stays on its own side of the budget (ns)."""
-    shown = lengths.bounded(length, budget_ns)
+    shown = say.bounded(length, budget_ns)
     return Shown(_unbroken(shown.point), _unbroken(shown.span), shown.open)
 
 
 def at_most(ns: int, limit_ns: int | None = None) -> str:
     """Show an upper figure (a floor, a blind time; ns): rounded up, but never across the limit (ns)."""
-    return _unbroken(lengths.at_most(ns, limit_ns))
+    return _unbroken(say.at_most(ns, limit_ns))
 
 
 def about(ns: int) -> str:
     """Show an upper figure (ns) that is judged against nothing: a latency, a lag."""
-    return _unbroken(lengths.about(ns))
+    return _unbroken(say.about(ns))
 
 
 def duration(ns: int) -> str:
     """Show how long something took (ns): `4.2 s`, `11 min 42 s`, `6 h 02 min`."""
-    return _unbroken(lengths.duration(ns))
+    return _unbroken(say.duration(ns))
 
 
 def exactly(ns: int) -> str:
     """Show a budget (ns) with every digit that it has and none more: `0 s`, `0.5 s`, `2 min`."""
-    return _unbroken(lengths.exactly(ns))
+    return _unbroken(say.exactly(ns))
 
 
 def allowed(budget: Budget) -> str:
     """Say what a budget allows, without its source: `≤ 1 s, total ≤ 5 s, at most 3`; 0 is `none allowed`."""
-    return _unbroken(lengths.allowed(budget))
+    return _unbroken(say.allowed(budget))
 
 
 def share(part: float, limit: float | None = None) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rehearsal.longest import weight
-from rehearsal.longest import worst_loss
+from rehearsal.figures.length import weight
+from rehearsal.figures.length import worst_loss
+from rehearsal.figures.outcome import Outcome
+from rehearsal.figures.outcome import worst
 from rehearsal.report import figures
 from rehearsal.report import matrix
 from rehearsal.stretch import CONTROL
-from rehearsal.verdict import Outcome
-from rehearsal.verdict import worst
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
-from rehearsal import lengths
+from rehearsal.figures import say
+from rehearsal.figures.outcome import Outcome
 from rehearsal.report import figures
 from rehearsal.report import matrix
 from rehearsal.report.texts import plain
 from rehearsal.rooms import LOG
 from rehearsal.rooms import Rooms
-from rehearsal.verdict import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,7 +96,7 @@ def _cells(results: Results) -> list[Case]:
     cases = []
     for loss in results.matrix:
         shown = matrix.shown(loss)
-        beyond = lengths.beyond(loss.floor_ns, loss.budget.longest_ns if loss.budget else None)
+        beyond = say.beyond(loss.floor_ns, loss.budget.longest_ns if loss.budget else None)
         lost = (
             f"longest {shown.longest}, total {shown.total}{beyond}"
             if shown.longest

@@ -7,11 +7,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rehearsal import stretch
-from rehearsal.longest import worst_loss
+from rehearsal.figures.length import worst_loss
+from rehearsal.figures.outcome import Outcome
+from rehearsal.figures.outcome import worst
 from rehearsal.report import figures
 from rehearsal.results import Length
-from rehearsal.verdict import Outcome
-from rehearsal.verdict import worst
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

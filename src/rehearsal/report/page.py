@@ -13,7 +13,8 @@ import jinja2
 import yaml
 from markupsafe import Markup
 
-from rehearsal import fewruns
+from rehearsal.figures import fewruns
+from rehearsal.figures.outcome import Outcome
 from rehearsal.judging.grades import CLEAN_LEAST
 from rehearsal.report import answers
 from rehearsal.report import changes
@@ -32,7 +33,6 @@ from rehearsal.report.texts import plain
 from rehearsal.report.texts import shortened
 from rehearsal.rooms import LOG
 from rehearsal.rooms import Rooms
-from rehearsal.verdict import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable

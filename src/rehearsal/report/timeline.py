@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
+from rehearsal.figures.outcome import Outcome
 from rehearsal.report import axis
 from rehearsal.report import figures
 from rehearsal.report import flags
@@ -18,7 +19,6 @@ from rehearsal.report import marks
 from rehearsal.report import strips
 from rehearsal.report import svg
 from rehearsal.report import texts
-from rehearsal.verdict import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rehearsal.figures.length import longest_first
 from rehearsal.judging.sums import joined
 from rehearsal.judging.sums import summed
-from rehearsal.longest import longest_first
 
 if TYPE_CHECKING:
     from rehearsal.results import MoreWindows

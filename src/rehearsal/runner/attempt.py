@@ -17,6 +17,7 @@ from rehearsal.events import PhaseBegan
 from rehearsal.events import PhaseEnded
 from rehearsal.events import RunBegan
 from rehearsal.events import RunEnded
+from rehearsal.figures.outcome import Outcome
 from rehearsal.journal import Journal
 from rehearsal.plan.changes import changes
 from rehearsal.redact import redact
@@ -26,7 +27,6 @@ from rehearsal.runner.past import Past
 from rehearsal.runner.past import read_past
 from rehearsal.runner.progress import say
 from rehearsal.target import options as target_options
-from rehearsal.verdict import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable

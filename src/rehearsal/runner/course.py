@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from typing import Any
 
 from rehearsal import hosts
-from rehearsal import lengths
 from rehearsal import witness
 from rehearsal.canaries import domainjob
 from rehearsal.canaries.ledger import Ledger
@@ -23,6 +22,8 @@ from rehearsal.cloud import CloudError
 from rehearsal.cloud import connect
 from rehearsal.events import PhaseBegan
 from rehearsal.events import PhaseEnded
+from rehearsal.figures import say as lengths
+from rehearsal.figures.outcome import Outcome
 from rehearsal.runner import backends
 from rehearsal.runner import gates
 from rehearsal.runner import trust
@@ -37,7 +38,6 @@ from rehearsal.runner.progress import say
 from rehearsal.runner.walk import Walk
 from rehearsal.runner.watch import Watch
 from rehearsal.terminal import shown
-from rehearsal.verdict import Outcome
 from rehearsal.witness import Witness
 
 if TYPE_CHECKING:

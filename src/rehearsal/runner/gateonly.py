@@ -9,6 +9,7 @@ from rehearsal.events import Note
 from rehearsal.events import PhaseBegan
 from rehearsal.events import PhaseEnded
 from rehearsal.events import RunEnded
+from rehearsal.figures.outcome import Outcome
 from rehearsal.journal import Journal
 from rehearsal.runner import suites
 from rehearsal.runner.attempt import run_began
@@ -17,7 +18,6 @@ from rehearsal.runner.past import STOPPED
 from rehearsal.runner.past import WENT_ON
 from rehearsal.runner.progress import say
 from rehearsal.target import options as target_options
-from rehearsal.verdict import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rehearsal.events import GateDecided
+from rehearsal.figures.outcome import Outcome
 from rehearsal.runner import suites
 from rehearsal.runner.attempt import Stopped
 from rehearsal.runner.past import IN_SPITE
 from rehearsal.runner.past import STOPPED
 from rehearsal.runner.past import WENT_ON
 from rehearsal.runner.progress import say
-from rehearsal.verdict import Outcome
 
 if TYPE_CHECKING:
     from rehearsal.plan import StepSpec

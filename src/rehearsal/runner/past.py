@@ -17,7 +17,7 @@ from rehearsal.events import ProbeDeclared
 from rehearsal.events import RunBegan
 from rehearsal.events import StepBegan
 from rehearsal.events import StepEnded
-from rehearsal.verdict import Outcome
+from rehearsal.figures.outcome import Outcome
 
 if TYPE_CHECKING:
     from rehearsal.runner.rundir import RunDirectory

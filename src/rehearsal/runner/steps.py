@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rehearsal import lengths
 from rehearsal import private
+from rehearsal.figures import say as lengths
 from rehearsal.runner import plansecrets
 from rehearsal.runner import stepshell
 from rehearsal.runner.interrupts import Interrupted

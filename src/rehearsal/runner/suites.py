@@ -16,16 +16,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rehearsal import journal
-from rehearsal import lengths
 from rehearsal.claimed import checks_of
 from rehearsal.claimed import trouble_of
 from rehearsal.events import SuiteBegan
 from rehearsal.events import SuiteEnded
+from rehearsal.figures import say as lengths
+from rehearsal.figures.outcome import Outcome
+from rehearsal.figures.outcome import worst
 from rehearsal.output import cleaned_into
 from rehearsal.runner.interrupts import Interrupted
 from rehearsal.runner.progress import say
-from rehearsal.verdict import Outcome
-from rehearsal.verdict import worst
 
 if TYPE_CHECKING:
     from collections.abc import Callable

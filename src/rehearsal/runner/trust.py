@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rehearsal.events import CalibrationDone
+from rehearsal.figures.outcome import Outcome
 from rehearsal.probe.client import ProberError
 from rehearsal.runner.progress import say
-from rehearsal.verdict import Outcome
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,10 +11,10 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rehearsal import lengths
 from rehearsal import private
 from rehearsal.events import StepBegan
 from rehearsal.events import StepEnded
+from rehearsal.figures import say as lengths
 from rehearsal.output import cleaned_into
 from rehearsal.runner import gates
 from rehearsal.runner import steps as commands

@@ -11,10 +11,10 @@ import time
 from typing import TYPE_CHECKING
 from typing import Any
 
-from rehearsal import lengths
 from rehearsal.cloud import CLOUD_ERRORS
 from rehearsal.cloud import sentence
 from rehearsal.events import Note
+from rehearsal.figures import say as lengths
 from rehearsal.probe.client import Prober
 from rehearsal.probe.client import ProberError
 from rehearsal.probe.load import load_of_specs

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from typing import Any
 
 from rehearsal import events
-from rehearsal import lengths
+from rehearsal.figures import say
 from rehearsal.journal import Journal
 from rehearsal.witness import lines
 from rehearsal.witness.packing import packed
@@ -128,7 +128,7 @@ class Witness:
         rss = max((line.rss_bytes for line in heard), default=0) / 2**20
         return (
             f"witness: {len(heard)} of {len(self._lines)} hosts heard; "
-            f"at most {lengths.at_most(round(cpu_s * lengths.SECOND))} of CPU time and {rss:.0f} MiB of memory on one of them"
+            f"at most {say.at_most(round(cpu_s * say.SECOND))} of CPU time and {rss:.0f} MiB of memory on one of them"
         )
 
     # --- the thread -----------------------------------------------------------------------------------------------------
