@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from rehearsal import beacon
 from rehearsal import cloudfacts
 from rehearsal import events
-from rehearsal import redact
 from rehearsal.canaries import domainjob
 from rehearsal.canaries import ledger
 from rehearsal.canaries import making
@@ -31,6 +30,7 @@ from rehearsal.naming import description_of
 from rehearsal.naming import name_of
 from rehearsal.naming import run_described
 from rehearsal.naming import run_of
+from rehearsal.outside import redact
 from rehearsal.probe.rates import rates_of
 from rehearsal.runner import declared
 from tests.fakecloud import Connection

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from rehearsal import beacon
 from rehearsal import hostview
-from rehearsal import outside
 from rehearsal.canaries import domainjob
+from rehearsal.outside import bounded
 from rehearsal.probe.answers import DEEP
 from rehearsal.probe.answers import ISSUE
 from rehearsal.probe.answers import SHALLOW
@@ -24,7 +24,7 @@ from rehearsal.probe.response import ResponseError
 from rehearsal.sampleclass import SampleClass
 from rehearsal.witness import lines
 
-LIMITS = outside.Limits(total_bytes=100_000, depth=8, values=1000, text=4096)
+LIMITS = bounded.Limits(total_bytes=100_000, depth=8, values=1000, text=4096)
 ODD = st.one_of(
     st.none(), st.booleans(), st.integers(-(10**20), 10**20), st.sampled_from([10**400, -(10**400), float("nan"), float("inf"), -float("inf"), 1e300, -1, True]),
     st.text(max_size=20), st.sampled_from(["\ud800", "\udfff\ud800", "x" * 100_000, "\x00", ""]),
@@ -51,8 +51,8 @@ def said(value):
 @settings(deadline=None)
 def test_what_is_taken_can_be_written_and_what_is_not_is_one_sentence(data):
     try:
-        value = outside.read_json(data, LIMITS)
-    except outside.Unusable as error:
+        value = bounded.read_json(data, LIMITS)
+    except bounded.Unusable as error:
         told = str(error)
     else:
         told = ""
@@ -133,20 +133,20 @@ def test_a_witness_may_say_anything(kind, rest):
 @given(st.text(max_size=200) | st.integers(1, 5000).map(lambda n: f"Total downtime: {'9' * n} ms\n"))
 def test_libvirt_may_say_anything(text):
     for value in domainjob.parse(text).values():
-        assert isinstance(value, str) or outside.is_number(value)
+        assert isinstance(value, str) or bounded.is_number(value)
 
 
 def test_bytes_that_are_no_text_and_too_many_of_them():
     """One host's complaint in another character set, and one that never ends."""
-    odd = outside.run(
+    odd = bounded.run(
         [sys.executable, "-c", "import os; os.write(2, b'\\xff\\xfe'); os.write(1, b'\\xe4')"], timeout_s=20
     )
     assert (odd.stdout, odd.stderr) == ("\ufffd", "\ufffd\ufffd")
-    endless = outside.run(["yes"], timeout_s=20, most_bytes=100_000)
+    endless = bounded.run(["yes"], timeout_s=20, most_bytes=100_000)
     assert endless.returncode != 0
     assert "said more than 100000 bytes" in endless.stderr
     with pytest.raises(subprocess.TimeoutExpired):
-        outside.run(["sleep", "20"], timeout_s=0.2)
+        bounded.run(["sleep", "20"], timeout_s=0.2)
 
 
 # --- answers over HTTP -----------------------------------------------------------------------------------------------------

@@ -14,14 +14,14 @@ from hypothesis import example
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rehearsal import redact as module
 from rehearsal.output import Output
-from rehearsal.plaintext import for_terminal
-from rehearsal.redact import HIDDEN
-from rehearsal.redact import redact
-from rehearsal.redact import redact_text
-from rehearsal.redact import remember
-from rehearsal.redact import without_input
+from rehearsal.outside import redact as module
+from rehearsal.outside.plaintext import for_terminal
+from rehearsal.outside.redact import HIDDEN
+from rehearsal.outside.redact import redact
+from rehearsal.outside.redact import redact_text
+from rehearsal.outside.redact import remember
+from rehearsal.outside.redact import without_input
 
 
 @pytest.fixture(autouse=True)

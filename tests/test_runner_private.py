@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from rehearsal import cli
-from rehearsal import redact as redaction
-from rehearsal.redact import redact_text
+from rehearsal.outside import redact as redaction
+from rehearsal.outside.redact import redact_text
 from rehearsal.runner import plansecrets
 from rehearsal.target import discover
 from rehearsal.target.secrets import remember_secrets

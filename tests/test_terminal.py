@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from rehearsal import cli
 from rehearsal.output import Output
-from rehearsal.plaintext import for_terminal
-from rehearsal.plaintext import plain
+from rehearsal.outside.plaintext import for_terminal
+from rehearsal.outside.plaintext import plain
+from rehearsal.outside.terminal import show
 from rehearsal.runner.progress import say
-from rehearsal.terminal import show
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -115,7 +115,7 @@ def test_nothing_is_printed_past_the_one_place() -> None:
     import rehearsal
 
     root = Path(rehearsal.__file__).parent
-    allowed = {"terminal.py", "runner/progress.py", "checks.py", "observe_host.py"}
+    allowed = {"outside/terminal.py", "runner/progress.py", "checks.py", "observe_host.py"}
     machines = ("probe/control.py", "probe/known.py", "witness/on_host/", "beacon/in_guest.py")
     found = [
         name

@@ -16,8 +16,8 @@ from keystoneauth1 import exceptions as keystone_errors
 from openstack import exceptions as sdk_errors
 from openstack.config import OpenStackConfig
 
-from rehearsal import redact
 from rehearsal import sessions
+from rehearsal.outside import redact
 from rehearsal.target import trusted
 from rehearsal.target.secrets import remember_secrets
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from typing import Any
 
 from rehearsal import hostview
-from rehearsal import outside
 from rehearsal.events import HostFacts
+from rehearsal.outside import bounded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -53,7 +53,7 @@ class Ssh:
         What the host says is bounded; bytes that are no UTF-8 become U+FFFD.
         """
         argv = ["ssh", "-F", str(self.config), *way_to(host), "--", host.address, command]
-        return outside.run(argv, timeout_s=timeout_s)
+        return bounded.run(argv, timeout_s=timeout_s)
 
     def alone(self, host: Host, command: str) -> list[str]:
         """Return the command line that runs a shell command on a host over a connection that is shared with nobody."""

@@ -19,9 +19,9 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from rehearsal import outside
 from rehearsal.figures.expectation import NotObserved
 from rehearsal.observe_host import DOCKER_DEAD
+from rehearsal.outside import bounded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 LOOK_TIMEOUT_S = 60
 AT_ONCE = 16
-_LIMITS = outside.Limits(total_bytes=16 << 20, depth=8)
+_LIMITS = bounded.Limits(total_bytes=16 << 20, depth=8)
 MOST_PEERS = 8
 """Each compute node tries at most so many others: on large clouds every node is still tried by eight."""
 
@@ -146,7 +146,7 @@ def parse_view(host: str, data: Mapping[str, Any]) -> HostView:
     Raises KeyError for a lacking part, ValueError, TypeError or AttributeError for one of another shape.
     """
     if data.get("error"):
-        return HostView(host, error=outside.text_of(str(data["error"])))
+        return HostView(host, error=bounded.text_of(str(data["error"])))
     libvirt = data.get("libvirt") or {}
     containers = _checked(list[ContainerView], data["containers"])
     images = _checked(list[ImageView], data["images"])
@@ -200,16 +200,16 @@ def read_answer(status: int, output: str | bytes, errors: str | bytes) -> dict[s
         said = _last_line(errors) or "it said nothing"
         return {"error": f"looking ended with status {status}: {said}"}
     try:
-        answer = outside.read_json(output, _LIMITS)
+        answer = bounded.read_json(output, _LIMITS)
         parse_view("", answer)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        why = " ".join(outside.text_of(str(error)).split())
+        why = " ".join(bounded.text_of(str(error)).split())
         return {"error": f"its answer cannot be read: {type(error).__name__}: {why}"}
     return dict(answer)
 
 
 def _last_line(said: str | bytes) -> str:
-    lines = outside.text_of(said[-4000:], 4000).strip().splitlines()
+    lines = bounded.text_of(said[-4000:], 4000).strip().splitlines()
     return lines[-1][:300] if lines else ""
 
 

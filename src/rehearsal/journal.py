@@ -34,7 +34,7 @@ from rehearsal import chain
 from rehearsal import events
 from rehearsal import recorded
 from rehearsal.chain import Flaw
-from rehearsal.redact import redact
+from rehearsal.outside.redact import redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable

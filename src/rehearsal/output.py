@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from typing import BinaryIO
 
-from rehearsal.plaintext import for_terminal
-from rehearsal.redact import Lines
-from rehearsal.redact import hidden_spans
+from rehearsal.outside.plaintext import for_terminal
+from rehearsal.outside.redact import Lines
+from rehearsal.outside.redact import hidden_spans
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from typing import BinaryIO
 from typing import TypeVar
 
-from rehearsal.plaintext import plain
+from rehearsal.outside.plaintext import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -29,10 +29,10 @@ from rehearsal.figures.expectation import NotObserved
 from rehearsal.figures.outcome import Outcome
 from rehearsal.figures.outcome import worst
 from rehearsal.journal import Journal
-from rehearsal.redact import remember_environment
+from rehearsal.outside.redact import remember_environment
+from rehearsal.outside.terminal import shown
 from rehearsal.target.secrets import files_of as secret_files
 from rehearsal.target.secrets import remember_secrets
-from rehearsal.terminal import shown
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -10,7 +10,7 @@ import typing
 from enum import Enum
 from typing import Any
 
-from rehearsal.redact import redact
+from rehearsal.outside.redact import redact
 from rehearsal.results import Results
 
 SCHEMA = 2

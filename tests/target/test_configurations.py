@@ -13,7 +13,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from rehearsal.cli import main
-from rehearsal.redact import redact_text
+from rehearsal.outside.redact import redact_text
 from rehearsal.target import discover
 from rehearsal.target import options as target_options
 from tests.target.repository import FILES

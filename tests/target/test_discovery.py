@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from rehearsal.redact import redact_text
+from rehearsal.outside.redact import redact_text
 from rehearsal.target import Target
 from rehearsal.target import discover
 from tests.target.repository import FILES

@@ -18,7 +18,7 @@ from importlib import resources
 from typing import TYPE_CHECKING
 from typing import Any
 
-from rehearsal import outside
+from rehearsal.outside import bounded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +30,7 @@ FACTS_PORT = 7008
 USER_DATA_LIMIT_BYTES = 32768
 """Nova takes 65 535 bytes of base64; this leaves room for what a cloud adds."""
 _ANSWER_LIMIT_BYTES = 65536
-_LIMITS = outside.Limits(total_bytes=_ANSWER_LIMIT_BYTES + 8192, depth=8, values=20_000, text=4096)
+_LIMITS = bounded.Limits(total_bytes=_ANSWER_LIMIT_BYTES + 8192, depth=8, values=20_000, text=4096)
 _MOST_PEERS = 16  # a canary has two, and asks two kinds of things; what a guest tells may be anything
 _BOOT_ID = re.compile(r"[\x21-\x7e]{1,64}")
 
@@ -86,7 +86,7 @@ class Heard:
     @property
     def uptime_s(self) -> float:
         """The guest's own clock since boot."""
-        return outside.number_or(self.facts["uptime_s"])
+        return bounded.number_or(self.facts["uptime_s"])
 
 
 def user_data(settings: BeaconSettings | None = None) -> str:
@@ -148,15 +148,15 @@ def hear(address: str, port: int = FACTS_PORT, *, timeout_s: float = 5.0) -> Hea
 def parse(answer: bytes, sender: str = "the canary") -> dict[str, Any]:
     """Return the facts in an answer. BeaconSilentError if it is not a beacon's."""
     try:
-        facts = outside.read_json(answer, _LIMITS)
-    except outside.Unusable as error:
+        facts = bounded.read_json(answer, _LIMITS)
+    except bounded.Unusable as error:
         raise BeaconSilentError(f"what answered at {sender} is not a beacon: {error}: {answer[:80]!r}") from None
     if (
         not isinstance(facts, dict)
         or facts.get("beacon") != 1
         or not isinstance(facts.get("boot_id"), str)
         or not _BOOT_ID.fullmatch(facts["boot_id"])
-        or not outside.is_number(facts.get("uptime_s"))
+        or not bounded.is_number(facts.get("uptime_s"))
         or facts["uptime_s"] < 0
     ):
         raise BeaconSilentError(f"what answered at {sender} is not a beacon: {answer[:80]!r}")
@@ -250,7 +250,7 @@ def asks_between(before: Heard, after: Heard) -> dict[str, Ask]:
     for name, told in list(asks.items())[:_MOST_PEERS]:
         if isinstance(told, dict):
             old = earlier.get(name) if isinstance(earlier, dict) else None
-            found[outside.text_of(name, 40)] = _ask(
+            found[bounded.text_of(name, 40)] = _ask(
                 told, old if isinstance(old, dict) else {}, before.uptime_s, after.uptime_s
             )
     return found
@@ -287,7 +287,7 @@ def _ask(told: dict[str, Any], old: dict[str, Any], since_s: float, until_s: flo
     failed = asked - good
     known = bool(lengths) or not failed or not told.get("ok")
     return Ask(
-        what=outside.text_of(str(told.get("what", "")), 200),
+        what=bounded.text_of(str(told.get("what", "")), 200),
         ever=bool(told.get("ok")),
         asked=asked,
         failed=failed,
@@ -300,7 +300,7 @@ def _ask(told: dict[str, Any], old: dict[str, Any], since_s: float, until_s: flo
 
 def _instants(run: Any) -> tuple[float, float, float, float]:
     """Return last good, first bad, last bad and first good (-1: none yet) of a run; a last good of -1: not a run."""
-    if not isinstance(run, list) or len(run) != 5 or not all(map(outside.is_number, run)):
+    if not isinstance(run, list) or len(run) != 5 or not all(map(bounded.is_number, run)):
         return -1.0, 0.0, 0.0, 0.0
     return float(run[0]), float(run[1]), float(run[2]), float(run[3])
 
@@ -311,7 +311,7 @@ def _peers(heard: Heard) -> list[dict[str, Any]]:
 
 
 def _name(peer: dict[str, Any]) -> str:
-    return outside.text_of(str(peer.get("name")), 100)
+    return bounded.text_of(str(peer.get("name")), 100)
 
 
 def _number(heard: Heard, key: str) -> int:
@@ -324,7 +324,7 @@ def _count(told: dict[str, Any], key: str) -> int:
 
 def _length(told: dict[str, Any], key: str) -> float:
     """What a guest tells may be anything."""
-    return outside.number_or(told.get(key))
+    return bounded.number_or(told.get(key))
 
 
 def _listed(listed: Any) -> list[tuple[float, float]]:
@@ -333,5 +333,5 @@ def _listed(listed: Any) -> list[tuple[float, float]]:
     return [
         (float(pair[0]), float(pair[1]))
         for pair in listed
-        if isinstance(pair, list) and len(pair) == 2 and all(map(outside.is_number, pair))
+        if isinstance(pair, list) and len(pair) == 2 and all(map(bounded.is_number, pair))
     ]

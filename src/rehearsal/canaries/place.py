@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from typing import Any
 
-from rehearsal import redact
 from rehearsal.canaries.model import Author
 from rehearsal.canaries.model import CanaryError
 from rehearsal.cloud import CLOUD_ERRORS
@@ -15,6 +14,7 @@ from rehearsal.cloud import sentence
 from rehearsal.cloud import status_of
 from rehearsal.naming import description_of
 from rehearsal.naming import name_of
+from rehearsal.outside import redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable

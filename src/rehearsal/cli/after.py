@@ -18,6 +18,9 @@ from rehearsal.cloud import connect
 from rehearsal.figures.outcome import Outcome
 from rehearsal.naming import run_described
 from rehearsal.naming import run_of
+from rehearsal.outside.terminal import show
+from rehearsal.outside.terminal import shown
+from rehearsal.outside.terminal import warn
 from rehearsal.runner import lock
 from rehearsal.runner import rundir
 from rehearsal.runner.orders import NotConfirmed
@@ -25,9 +28,6 @@ from rehearsal.runner.orders import ask
 from rehearsal.runner.progress import say
 from rehearsal.target import discover
 from rehearsal.target import options as target_options
-from rehearsal.terminal import show
-from rehearsal.terminal import shown
-from rehearsal.terminal import warn
 
 if TYPE_CHECKING:
     import argparse

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from typing import Any
 
 from rehearsal.cli import usage
-from rehearsal.terminal import show
+from rehearsal.outside.terminal import show
 
 if TYPE_CHECKING:
     import argparse

@@ -11,16 +11,16 @@ from typing import Any
 from rehearsal import plan as plans
 from rehearsal.cli import usage
 from rehearsal.figures import say
+from rehearsal.outside.redact import redact
+from rehearsal.outside.terminal import show
+from rehearsal.outside.terminal import warn
 from rehearsal.probe.rates import USUAL
 from rehearsal.probe.rates import rates_of
 from rehearsal.probe.spec import MOST_CONNECTIONS_PER_S
 from rehearsal.probe.spec import MOST_SAMPLES_PER_S
-from rehearsal.redact import redact
 from rehearsal.runner.declared import load_planned
 from rehearsal.target import discover
 from rehearsal.target import options as target_options
-from rehearsal.terminal import show
-from rehearsal.terminal import warn
 
 if TYPE_CHECKING:
     import argparse

@@ -21,7 +21,9 @@ from rehearsal.cli.inspect import target_lines
 from rehearsal.figures.outcome import Outcome
 from rehearsal.figures.outcome import worst
 from rehearsal.journal import JournalError
-from rehearsal.redact import redact_text
+from rehearsal.outside.redact import redact_text
+from rehearsal.outside.terminal import show
+from rehearsal.outside.terminal import warn
 from rehearsal.runner import lock
 from rehearsal.runner import plansecrets
 from rehearsal.runner import rundir
@@ -39,8 +41,6 @@ from rehearsal.runner.past import read_past
 from rehearsal.runner.progress import say
 from rehearsal.target import options as target_options
 from rehearsal.target.keys import public_key_of
-from rehearsal.terminal import show
-from rehearsal.terminal import warn
 
 if TYPE_CHECKING:
     import argparse

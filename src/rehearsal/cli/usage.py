@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from typing import NoReturn
 
 from rehearsal import plan as plans
+from rehearsal.outside.redact import is_secret_name
+from rehearsal.outside.redact import remember
+from rehearsal.outside.terminal import warn
 from rehearsal.probe import rates
-from rehearsal.redact import is_secret_name
-from rehearsal.redact import remember
 from rehearsal.runner import rundir
 from rehearsal.target import Target
 from rehearsal.target import discover
 from rehearsal.target import options as target_options
-from rehearsal.terminal import warn
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 
 from rehearsal import beacon
 from rehearsal import events
-from rehearsal import outside
 from rehearsal.figures.outcome import Outcome
 from rehearsal.figures.outcome import against_budget
 from rehearsal.judging import budgets
 from rehearsal.judging import words
+from rehearsal.outside import bounded
 from rehearsal.results import GuestFigure
 from rehearsal.results import Length
 
@@ -124,13 +124,13 @@ def _guests(history: History) -> list[_Guest]:
 
 def _report(moment: int, event: events.BeaconHeard) -> beacon.Heard | None:
     """Return a report; None for silence, and for what is no beacon's. The first ones have no moments of their own."""
-    if not event.boot_id or not outside.is_number(event.facts.get("uptime_s")):
+    if not event.boot_id or not bounded.is_number(event.facts.get("uptime_s")):
         return None
     asked, told = (event.facts.get(name) for name in ("asked_ns", "told_ns"))
     return beacon.Heard(
         {**event.facts, "boot_id": event.boot_id},
-        int(asked) if outside.is_number(asked) else moment,
-        int(told) if outside.is_number(told) else moment,
+        int(asked) if bounded.is_number(asked) else moment,
+        int(told) if bounded.is_number(told) else moment,
     )
 
 
@@ -181,7 +181,7 @@ def _file(guest: _Guest) -> GuestFigure:
     told = 0
     for report in guest.reports:
         found, made = (str(report.facts.get(name) or "") for name in ("file_sha256", "file_sha256_made"))
-        message = outside.text_of(str(report.facts.get("message") or ""))
+        message = bounded.text_of(str(report.facts.get("message") or ""))
         if found and made and found != made:
             why = "its checksummed file is not what it was"
         elif not found and message and before is not None:
@@ -224,7 +224,7 @@ def _late(guest: _Guest, history: History, figure: str, what: str) -> GuestFigur
         count, longest_ms = noticed[f"{figure}s"], noticed[f"{figure}s_longest_ms"]
         if count > 0:
             told = pair.after.facts.get(f"{figure}_longest_ms") if longest_ms is None else longest_ms
-            most = round(told * _MS) if outside.is_number(told) else None
+            most = round(told * _MS) if bounded.is_number(told) else None
             lost.append(_Lost(pair, Length(0 if longest_ms is None or most is None else most, most or 0, most), count))
     return _judged(guest, figure, lost, _Allowed(history, figure), what, only_migrating=True)
 
@@ -306,7 +306,7 @@ def _silent_ms(report: beacon.Heard, peer: str) -> float:
     peers, limit = report.facts.get("peers"), report.facts.get("gap_limit_ms")
     for each in peers if isinstance(peers, list) else []:
         silent = each.get("silent_ms") if isinstance(each, dict) and each.get("name") == peer else None
-        if outside.is_number(silent) and outside.is_number(limit) and silent >= limit:
+        if bounded.is_number(silent) and bounded.is_number(limit) and silent >= limit:
             return float(silent)
     return 0.0
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rehearsal import events
-from rehearsal import outside
 from rehearsal.claims.migrations import moved
 from rehearsal.figures.outcome import Outcome
 from rehearsal.figures.outcome import against_budget
@@ -16,6 +15,7 @@ from rehearsal.judging.flows import ways_of
 from rehearsal.judging.troubles import is_judged
 from rehearsal.judging.union import united
 from rehearsal.outage import OPEN_NS
+from rehearsal.outside import bounded
 from rehearsal.results import Canary
 from rehearsal.results import Length
 from rehearsal.results import Loss
@@ -80,7 +80,7 @@ def _migration(run: MigrationRun, history: History, observation: Observation, gr
 def _stood_still(ended: events.MigrationEnded | None) -> Length | None:
     """Return how long the guest's own clock stood still, as its beacon told before and after; None: not known."""
     seconds = ended.facts.get("guest_clock_stood_still_s") if ended else None
-    if not isinstance(seconds, list | tuple) or len(seconds) != 2 or not all(map(outside.is_number, seconds)):
+    if not isinstance(seconds, list | tuple) or len(seconds) != 2 or not all(map(bounded.is_number, seconds)):
         return None
     low, high = (round(max(0.0, float(each)) * 1e9) for each in seconds)
     return Length(low, (low + high) // 2, high)
@@ -90,7 +90,7 @@ def _hypervisor_downtime_ns(ended: events.MigrationEnded | None) -> int | None:
     """Return how long the guest was stopped as libvirt itself says; None: it was not asked or did not say."""
     account = ended.facts.get("domain_job") if ended else None
     seconds = account.get("total downtime") if isinstance(account, dict) else None
-    return round(seconds * 1e9) if outside.is_number(seconds) and seconds >= 0 else None
+    return round(seconds * 1e9) if bounded.is_number(seconds) and seconds >= 0 else None
 
 
 def _lane(

@@ -12,6 +12,8 @@ import yaml
 from pydantic import ValidationError
 
 from rehearsal import expected
+from rehearsal.outside.redact import is_secret_name
+from rehearsal.outside.redact import without_input
 from rehearsal.plan.shapes import CANARIES
 from rehearsal.plan.shapes import GATES
 from rehearsal.plan.shapes import LONGEST_TEXT
@@ -27,8 +29,6 @@ from rehearsal.plan.shapes import PlanSpec
 from rehearsal.plan.shapes import StepSpec
 from rehearsal.plan.shapes import Strict
 from rehearsal.probe import rates
-from rehearsal.redact import is_secret_name
-from rehearsal.redact import without_input
 
 At = tuple[str | int, ...]
 Lines = dict[At, int]

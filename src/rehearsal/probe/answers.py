@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from typing import Any
 
-from rehearsal import outside
+from rehearsal.outside import bounded
 from rehearsal.probe.response import MOST_BYTES
 from rehearsal.sampleclass import SampleClass
 
@@ -75,7 +75,7 @@ DEEP: dict[str, Answer] = {
 ISSUE = Answer("/v3/auth/tokens", frozenset({201}), ("token", "expires_at"), method="POST", issues_token=True)
 """keystone issues a token."""
 
-BODY_LIMITS = outside.Limits(total_bytes=MOST_BYTES, depth=64, text=MOST_BYTES, any_number=True)
+BODY_LIMITS = bounded.Limits(total_bytes=MOST_BYTES, depth=64, text=MOST_BYTES, any_number=True)
 """What the body of an answer may be: nothing in it is calculated with."""
 
 _REQUEST_ID = re.compile(r"req-[0-9A-Za-z-]{1,100}")
@@ -138,8 +138,8 @@ def request_id_of(response: Response) -> str:
 def json_of(response: Response) -> Any:
     """Return the JSON body of an answer; None if it is none, or one that no service makes."""
     try:
-        return outside.read_json(response.body, BODY_LIMITS)
-    except outside.Unusable:
+        return bounded.read_json(response.body, BODY_LIMITS)
+    except bounded.Unusable:
         return None
 
 
@@ -192,5 +192,5 @@ def _has(value: Any, mark: tuple[str, ...], prefix: str) -> bool:
 
 
 def _excerpt(body: bytes) -> str:
-    text = " ".join(outside.text_of(body[:300]).split())
+    text = " ".join(bounded.text_of(body[:300]).split())
     return text or "no body"

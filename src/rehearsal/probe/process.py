@@ -37,6 +37,7 @@ from rehearsal.events import ProberStopped
 from rehearsal.journal import Journal
 from rehearsal.journal import JournalError
 from rehearsal.journal import read_journal
+from rehearsal.outside.terminal import warn
 from rehearsal.probe.beat import Pulses
 from rehearsal.probe.beat import boot_id
 from rehearsal.probe.beat import take_precedence
@@ -59,7 +60,6 @@ from rehearsal.probe.writing import WriteProbe
 from rehearsal.samples import SampleStoreError
 from rehearsal.samples import SampleStoreWriter
 from rehearsal.samples import read_chunks
-from rehearsal.terminal import warn
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from rehearsal.outside.redact import remember
 from rehearsal.probe.exchange import Broken
-from rehearsal.redact import remember
 from rehearsal.sampleclass import SampleClass
 
 _KNOWN_SHAPE = "gAAAAA"  # redaction knows fernet tokens by shape; remembering each fresh one would make it slow

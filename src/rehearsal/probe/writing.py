@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from typing import Any
 from urllib.parse import urlsplit
 
-from rehearsal import outside
 from rehearsal.figures import say
+from rehearsal.outside import bounded
 from rehearsal.probe.answers import json_of
 from rehearsal.probe.answers import judge_response
 from rehearsal.probe.answers import request_id_of
@@ -264,7 +264,7 @@ class WriteProbe:
             if answer is None:
                 return
             round_.told.pop()
-            seen = outside.text_of(str(_found(answer, settling.status)), 40)
+            seen = bounded.text_of(str(_found(answer, settling.status)), 40)
             if seen == settling.wanted:
                 return
             if seen == settling.failed:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from rehearsal import recorded
-from rehearsal.terminal import shown
+from rehearsal.outside.terminal import shown
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,7 +6,7 @@ overrides, lone surrogates.
 
 from __future__ import annotations
 
-from rehearsal.plaintext import plain
+from rehearsal.outside.plaintext import plain
 
 __all__ = ["fitted", "plain", "shortened", "width"]
 

@@ -19,8 +19,8 @@ from rehearsal.events import RunBegan
 from rehearsal.events import RunEnded
 from rehearsal.figures.outcome import Outcome
 from rehearsal.journal import Journal
+from rehearsal.outside.redact import redact
 from rehearsal.plan.changes import changes
-from rehearsal.redact import redact
 from rehearsal.runner import stepshell
 from rehearsal.runner import suites
 from rehearsal.runner.past import Past

@@ -24,6 +24,7 @@ from rehearsal.events import PhaseBegan
 from rehearsal.events import PhaseEnded
 from rehearsal.figures import say as lengths
 from rehearsal.figures.outcome import Outcome
+from rehearsal.outside.terminal import shown
 from rehearsal.runner import backends
 from rehearsal.runner import gates
 from rehearsal.runner import trust
@@ -37,7 +38,6 @@ from rehearsal.runner.orders import chosen_steps
 from rehearsal.runner.progress import say
 from rehearsal.runner.walk import Walk
 from rehearsal.runner.watch import Watch
-from rehearsal.terminal import shown
 from rehearsal.witness import Witness
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from dataclasses import field
 from typing import TYPE_CHECKING
 
 from rehearsal.canaries.model import Wish
+from rehearsal.outside.terminal import shown
 from rehearsal.probe.rates import rates_of
 from rehearsal.target.options import Options
-from rehearsal.terminal import shown
 
 if TYPE_CHECKING:
     from rehearsal.plan import PlanSpec

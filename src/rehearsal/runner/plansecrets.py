@@ -12,11 +12,11 @@ from typing import Any
 
 from rehearsal import plan as plans
 from rehearsal import recorded
+from rehearsal.outside.redact import HIDDEN
+from rehearsal.outside.redact import is_secret_name
+from rehearsal.outside.redact import redact
+from rehearsal.outside.redact import remember
 from rehearsal.plan import PlanSpec
-from rehearsal.redact import HIDDEN
-from rehearsal.redact import is_secret_name
-from rehearsal.redact import redact
-from rehearsal.redact import remember
 
 if TYPE_CHECKING:
     from collections.abc import Callable

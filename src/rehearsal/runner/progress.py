@@ -9,8 +9,8 @@ from datetime import UTC
 from datetime import datetime
 from typing import TextIO
 
-from rehearsal.terminal import shown
-from rehearsal.terminal import write
+from rehearsal.outside.terminal import shown
+from rehearsal.outside.terminal import write
 
 _lock = threading.Lock()
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from typing import Any
 
 from rehearsal import expected
-from rehearsal.redact import redact_text
+from rehearsal.outside.redact import redact_text
 from rehearsal.target import catalogue
 from rehearsal.target import clouds
 from rehearsal.target import connection

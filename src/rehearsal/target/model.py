@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from typing import Any
 from typing import Self
 
-from rehearsal.redact import redact
+from rehearsal.outside.redact import redact
 
 if TYPE_CHECKING:
     from pathlib import Path

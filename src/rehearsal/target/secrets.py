@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from rehearsal import redact
+from rehearsal.outside import redact
 from rehearsal.target import files
 from rehearsal.target.variables import parse_yaml
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from rehearsal.plaintext import plain
+from rehearsal.outside.plaintext import plain
 from rehearsal.target.apis import APIS
 from rehearsal.target.model import Endpoint
 from rehearsal.target.model import Problem

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from typing import Any
 
 from rehearsal import events
-from rehearsal import outside
+from rehearsal.outside import bounded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 LONGEST_LINE_BYTES = 8 * 1024 * 1024
-_LIMITS = outside.Limits(total_bytes=LONGEST_LINE_BYTES, depth=6, text=4096)
+_LIMITS = bounded.Limits(total_bytes=LONGEST_LINE_BYTES, depth=6, text=4096)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +55,10 @@ Said = events.Event | Pong | Hello | Bye | Strange
 def read_line(host: str, line: bytes) -> Said:
     """Return what one line of a host means; Strange if it is nothing that this version knows."""
     try:
-        data = outside.read_json(line, _LIMITS)
+        data = bounded.read_json(line, _LIMITS)
         return _READERS[data["k"]](host, data)
     except (ValueError, KeyError, TypeError, AttributeError):
-        return Strange(outside.text_of(line, 200).strip())
+        return Strange(bounded.text_of(line, 200).strip())
 
 
 def _whole(value: Any) -> int:

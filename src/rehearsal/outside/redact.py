@@ -15,7 +15,7 @@ import re
 from typing import TYPE_CHECKING
 from typing import Any
 
-from rehearsal.plaintext import for_terminal
+from rehearsal.outside.plaintext import for_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable

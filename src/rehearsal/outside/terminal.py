@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TextIO
 
-from rehearsal.plaintext import for_terminal
-from rehearsal.redact import redact_text
+from rehearsal.outside.plaintext import for_terminal
+from rehearsal.outside.redact import redact_text
 
 
 def shown(text: str) -> str:
