@@ -34,19 +34,19 @@ from typing import Any
 import numpy as np
 from failing import RIGS
 
-from rehearsal import events
 from rehearsal.figures.outcome import Outcome
-from rehearsal.history import load
-from rehearsal.journal import Journal
-from rehearsal.journal import read_journal
 from rehearsal.judge import judge
 from rehearsal.probe.client import Prober
 from rehearsal.probe.spec import SECOND_NS
 from rehearsal.probe.spec import ProbeSpec
-from rehearsal.sampleclass import CountsAs
-from rehearsal.sampleclass import SampleClass
-from rehearsal.samples import SampleStoreWriter
-from rehearsal.samples import samples_by_probe
+from rehearsal.recording import events
+from rehearsal.recording.history import load
+from rehearsal.recording.journal import Journal
+from rehearsal.recording.journal import read_journal
+from rehearsal.recording.sampleclass import CountsAs
+from rehearsal.recording.sampleclass import SampleClass
+from rehearsal.recording.samples import SampleStoreWriter
+from rehearsal.recording.samples import samples_by_probe
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from tests.probe.farside import certificates

@@ -36,16 +36,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rehearsal import events
 from rehearsal import outage
-from rehearsal.journal import read_journal
 from rehearsal.probe.client import Prober
 from rehearsal.probe.spec import SECOND_NS
 from rehearsal.probe.spec import ProbeSpec
-from rehearsal.samples import SAMPLE
-from rehearsal.samples import SampleStoreWriter
-from rehearsal.samples import read_chunks
-from rehearsal.samples import samples_by_probe
+from rehearsal.recording import events
+from rehearsal.recording.journal import read_journal
+from rehearsal.recording.samples import SAMPLE
+from rehearsal.recording.samples import SampleStoreWriter
+from rehearsal.recording.samples import read_chunks
+from rehearsal.recording.samples import samples_by_probe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -29,8 +29,6 @@ from typing import Any
 
 import peers
 
-from rehearsal import events
-from rehearsal.journal import read_journal
 from rehearsal.probe import icmp
 from rehearsal.probe.calibrate import PAUSE
 from rehearsal.probe.calibrate import PERIOD_NS
@@ -46,7 +44,9 @@ from rehearsal.probe.client import Prober
 from rehearsal.probe.known import FAULTS
 from rehearsal.probe.spec import SECOND_NS
 from rehearsal.probe.spec import ProbeSpec
-from rehearsal.samples import samples_by_probe
+from rehearsal.recording import events
+from rehearsal.recording.journal import read_journal
+from rehearsal.recording.samples import samples_by_probe
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,19 +15,19 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rehearsal import closing
-from rehearsal import history
 from rehearsal import judge
 from rehearsal import report
-from rehearsal.journal import Journal
-from rehearsal.journal import JournalError
-from rehearsal.journal import read
-from rehearsal.journal import read_recording
+from rehearsal.recording import closing
+from rehearsal.recording import history
+from rehearsal.recording.journal import Journal
+from rehearsal.recording.journal import JournalError
+from rehearsal.recording.journal import read
+from rehearsal.recording.journal import read_recording
+from rehearsal.recording.samples import SampleStoreWriter
+from rehearsal.recording.samples import read_chunks
+from rehearsal.recording.samples import sample_files
 from rehearsal.results_json import to_json
 from rehearsal.rooms import Rooms
-from rehearsal.samples import SampleStoreWriter
-from rehearsal.samples import read_chunks
-from rehearsal.samples import sample_files
 
 if TYPE_CHECKING:
     import random
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from rehearsal.events import Event
+    from rehearsal.recording.events import Event
     from rehearsal.results import Results
 
 HANG_S = 120

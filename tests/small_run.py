@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import yaml
 
 from rehearsal import plan as plans
-from rehearsal.journal import read_journal
-from rehearsal.runner import rundir
+from rehearsal.recording import rundir
+from rehearsal.recording.journal import read_journal
 from rehearsal.runner.course import Course
 from rehearsal.runner.interrupts import Interrupts
 from rehearsal.runner.orders import Orders

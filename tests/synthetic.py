@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from rehearsal import events
-from rehearsal.journal import Journal
-from rehearsal.sampleclass import SampleClass
-from rehearsal.samples import BLIND
-from rehearsal.samples import SAMPLE
-from rehearsal.samples import SampleStoreWriter
+from rehearsal.recording import events
+from rehearsal.recording.journal import Journal
+from rehearsal.recording.sampleclass import SampleClass
+from rehearsal.recording.samples import BLIND
+from rehearsal.recording.samples import SAMPLE
+from rehearsal.recording.samples import SampleStoreWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from rehearsal import events
-from rehearsal.boots import MOMENTS
-from rehearsal.boots import MOMENTS_IN_FACTS
 from rehearsal.figures.outcome import Outcome
-from rehearsal.history import load
 from rehearsal.judge import judge
-from rehearsal.samples import SampleStoreWriter
-from rehearsal.samples import read_chunks
+from rehearsal.recording import events
+from rehearsal.recording.boots import MOMENTS
+from rehearsal.recording.boots import MOMENTS_IN_FACTS
+from rehearsal.recording.history import load
+from rehearsal.recording.samples import SampleStoreWriter
+from rehearsal.recording.samples import read_chunks
 from tests.synthetic import Scenario
 from tests.synthetic import ScriptedMigration
 from tests.synthetic import ScriptedStep

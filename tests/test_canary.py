@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 from rehearsal import beacon
 from rehearsal import cloudfacts
-from rehearsal import events
 from rehearsal.canaries import domainjob
 from rehearsal.canaries import ledger
 from rehearsal.canaries import making
@@ -26,12 +25,13 @@ from rehearsal.canaries import suitable
 from rehearsal.canaries.ledger import Ledger
 from rehearsal.clean import clean
 from rehearsal.clean import find_runs
-from rehearsal.naming import description_of
-from rehearsal.naming import name_of
-from rehearsal.naming import run_described
-from rehearsal.naming import run_of
 from rehearsal.outside import redact
 from rehearsal.probe.rates import rates_of
+from rehearsal.recording import events
+from rehearsal.recording.naming import description_of
+from rehearsal.recording.naming import name_of
+from rehearsal.recording.naming import run_described
+from rehearsal.recording.naming import run_of
 from rehearsal.runner import declared
 from tests.fakecloud import Connection
 from tests.fakecloud import FakeCloud

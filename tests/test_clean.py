@@ -22,9 +22,9 @@ from rehearsal.canaries.ledger import Ledger
 from rehearsal.canaries.ledger import LedgerError
 from rehearsal.canaries.model import Wish
 from rehearsal.cli import after
-from rehearsal.naming import description_of
-from rehearsal.naming import name_of
-from rehearsal.runner import rundir
+from rehearsal.recording import rundir
+from rehearsal.recording.naming import description_of
+from rehearsal.recording.naming import name_of
 from rehearsal.runner import stepshell
 from tests.fakecloud import Connection
 from tests.fakecloud import FakeCloud
@@ -226,7 +226,7 @@ HOLD = """
 import sys, time
 from pathlib import Path
 from rehearsal.runner import lock
-from rehearsal.runner.rundir import RunDirectory
+from rehearsal.recording.rundir import RunDirectory
 with lock.held(RunDirectory(Path(sys.argv[1]))):
     print("held", flush=True)
     time.sleep(60)

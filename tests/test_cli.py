@@ -8,7 +8,7 @@ from datetime import datetime
 import pytest
 
 from rehearsal import cli
-from rehearsal.runner import rundir
+from rehearsal.recording import rundir
 from tests.target.repository import as_arguments
 from tests.target.repository import make_repository
 

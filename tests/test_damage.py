@@ -17,17 +17,17 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from rehearsal import cli
-from rehearsal import events
 from rehearsal.figures.outcome import Outcome
-from rehearsal.history import load
-from rehearsal.journal import Journal
-from rehearsal.journal import JournalError
-from rehearsal.journal import read_journal
 from rehearsal.judge import judge
+from rehearsal.recording import events
+from rehearsal.recording.history import load
+from rehearsal.recording.journal import Journal
+from rehearsal.recording.journal import JournalError
+from rehearsal.recording.journal import read_journal
+from rehearsal.recording.rundir import RunDirectory
+from rehearsal.recording.samples import SampleStoreWriter
 from rehearsal.runner import suites
 from rehearsal.runner.past import read_past
-from rehearsal.runner.rundir import RunDirectory
-from rehearsal.samples import SampleStoreWriter
 from tests.synthetic import Scenario
 from tests.synthetic import Trouble
 from tests.synthetic import at_ns
@@ -149,7 +149,7 @@ def test_what_failed_when_it_was_fresh_stays_failed(tmp_path):
 
 def test_a_newer_version_without_damage_may_judge_otherwise(tmp_path):
     """A kept verdict counts only against damage."""
-    from rehearsal.closing import keep_verdict
+    from rehearsal.recording.closing import keep_verdict
     from tests import damaging
 
     run_dir = write_run(tmp_path, GOOD)
@@ -189,7 +189,7 @@ def test_a_lost_block_at_the_end_is_missed_by_the_probers_own_count(tmp_path):
 
 def test_blocks_out_of_order_twice_or_of_another_run(tmp_path):
     """Each block is whole by itself; the chain says that it is not in its place."""
-    from rehearsal import frames
+    from rehearsal.recording import frames
 
     run_dir = write_run(tmp_path / "a", GOOD)
     other = (write_run(tmp_path / "b", GOOD) / "samples" / "prober.smp").read_bytes()
@@ -230,8 +230,8 @@ def test_a_copy_beside_the_original_is_told(tmp_path):
 WRITER = """
 import sys, time
 from pathlib import Path
-from rehearsal import events
-from rehearsal.journal import Journal
+from rehearsal.recording import events
+from rehearsal.recording.journal import Journal
 journal = Journal(Path(sys.argv[1]))
 for number in range(10**9):
     journal.write(events.Note("info", "x" * (number % 3000)))
@@ -242,7 +242,7 @@ for number in range(10**9):
 
 def test_what_kill_9_leaves_is_told_and_is_no_damage(tmp_path):
     """Three writers, each killed in full flight and the last line torn as a power cut does: nothing of it is damage."""
-    from rehearsal.journal import read
+    from rehearsal.recording.journal import read
 
     path = tmp_path / "journal" / "runner.jsonl"
     for cut in (0, 1, 40):
@@ -271,7 +271,7 @@ def test_what_kill_9_leaves_is_told_and_is_no_damage(tmp_path):
 
 def test_a_full_disk_loses_no_line_in_silence(tmp_path, monkeypatch):
     """What could not be written is said by the next line that can; the lines around it are whole."""
-    from rehearsal import chain
+    from rehearsal.recording import chain
 
     run_dir = write_run(tmp_path, Scenario(**SMALL, runner_dies_s=100))
     whole = chain.write_whole
@@ -295,7 +295,7 @@ def test_a_full_disk_loses_no_line_in_silence(tmp_path, monkeypatch):
 
 def test_a_line_cut_by_a_full_disk_is_taken_back(tmp_path):
     """Half a line stays nowhere: the file ends with the last whole line, and the store with the last whole block."""
-    from rehearsal import chain
+    from rehearsal.recording import chain
 
     path = tmp_path / "x"
 

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rehearsal import events
-from rehearsal.declarations import completed
-from rehearsal.declarations import family_of
-from rehearsal.history import load
 from rehearsal.judge import judge
 from rehearsal.probe import lanes
 from rehearsal.probe.spec import numeric_address
+from rehearsal.recording import events
+from rehearsal.recording.declarations import completed
+from rehearsal.recording.declarations import family_of
+from rehearsal.recording.history import load
 from tests import synthetic
 from tests.synthetic import Scenario
 from tests.synthetic import Trouble

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from rehearsal import cli
-from rehearsal.events import ProbeDeclared
-from rehearsal.export import COLUMNS
-from rehearsal.journal import Journal
-from rehearsal.samples import SAMPLE
-from rehearsal.samples import SampleStoreWriter
+from rehearsal.recording.events import ProbeDeclared
+from rehearsal.recording.export import COLUMNS
+from rehearsal.recording.journal import Journal
+from rehearsal.recording.samples import SAMPLE
+from rehearsal.recording.samples import SampleStoreWriter
 
 T = 10**18 + 123_456_789
 

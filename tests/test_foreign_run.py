@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rehearsal import cli
-from rehearsal import recorded
-from rehearsal import samples
+from rehearsal.recording import runfiles
+from rehearsal.recording import samples
 from rehearsal.report import logs
 
 if TYPE_CHECKING:
@@ -216,7 +216,7 @@ def test_a_bomb_ends_with_a_sentence(run: Path, made: Callable[[Path], None], to
 
 def test_an_ordinary_run_is_judged_as_before(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """None of this stands in the way of a real recording."""
-    recorded.check(run)
+    runfiles.check(run)
     assert cli.main(["report", str(run)]) in {0, 1, 2}
     assert "outcome" in json.loads((run / "results.json").read_text())
     assert capsys.readouterr().out

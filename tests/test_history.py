@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rehearsal import events
 from rehearsal.figures.outcome import Outcome
-from rehearsal.history import UNDECLARED
-from rehearsal.history import HistoryError
-from rehearsal.history import load
-from rehearsal.history import silences
-from rehearsal.journal import Journal
 from rehearsal.judge import judge
 from rehearsal.outage import derive
-from rehearsal.sampleclass import SampleClass
+from rehearsal.recording import events
+from rehearsal.recording.history import UNDECLARED
+from rehearsal.recording.history import HistoryError
+from rehearsal.recording.history import load
+from rehearsal.recording.history import silences
+from rehearsal.recording.journal import Journal
+from rehearsal.recording.sampleclass import SampleClass
 from tests import wrong_rules
 from tests.synthetic import Scenario
 from tests.synthetic import ScriptedMigration

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from rehearsal import events
-from rehearsal.journal import Journal
-from rehearsal.journal import read
-from rehearsal.journal import read_all
-from rehearsal.journal import read_journal
+from rehearsal.recording import events
+from rehearsal.recording.journal import Journal
+from rehearsal.recording.journal import read
+from rehearsal.recording.journal import read_all
+from rehearsal.recording.journal import read_journal
 
 if TYPE_CHECKING:
     from pathlib import Path

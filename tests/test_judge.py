@@ -9,14 +9,14 @@ import json
 
 import pytest
 
-from rehearsal import events
 from rehearsal.figures.outcome import Outcome
-from rehearsal.history import load
-from rehearsal.journal import Journal
 from rehearsal.judge import judge
+from rehearsal.recording import events
+from rehearsal.recording.history import load
+from rehearsal.recording.journal import Journal
+from rehearsal.recording.sampleclass import SampleClass
 from rehearsal.results_json import from_json
 from rehearsal.results_json import to_json
-from rehearsal.sampleclass import SampleClass
 from rehearsal.stretch import BETWEEN
 from rehearsal.stretch import CONTROL
 from rehearsal.stretch import step as step_of

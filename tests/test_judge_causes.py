@@ -6,9 +6,9 @@ import itertools
 
 import pytest
 
-from rehearsal import events
-from rehearsal.history import load
 from rehearsal.judge import judge
+from rehearsal.recording import events
+from rehearsal.recording.history import load
 from tests.synthetic import WALL_NS
 from tests.synthetic import Scenario
 from tests.synthetic import ScriptedMigration

@@ -6,13 +6,13 @@ import itertools
 
 import pytest
 
-from rehearsal import events
 from rehearsal.figures.outcome import Outcome
-from rehearsal.history import load
 from rehearsal.judge import judge
 from rehearsal.judging import flows
 from rehearsal.judging import guests
 from rehearsal.plan.shapes import GuestSpec
+from rehearsal.recording import events
+from rehearsal.recording.history import load
 from rehearsal.results import Length
 from rehearsal.results_json import from_json
 from rehearsal.results_json import to_json

@@ -10,9 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rehearsal import events
 from rehearsal.figures.outcome import Outcome
-from rehearsal.history import load
 from rehearsal.judge import judge
 from rehearsal.judging import grades
 from rehearsal.judging import instruments
@@ -21,6 +19,8 @@ from rehearsal.judging.latencies import edge_of
 from rehearsal.judging.latencies import percentile
 from rehearsal.judging.sums import joined
 from rehearsal.judging.sums import summed
+from rehearsal.recording import events
+from rehearsal.recording.history import load
 from rehearsal.results_json import from_json
 from rehearsal.results_json import to_json
 from rehearsal.stretch import BETWEEN

@@ -8,13 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from rehearsal.history import load
 from rehearsal.judge import judge
 from rehearsal.judging import onestep
 from rehearsal.judging.observation import observe
-from rehearsal.sampleclass import SampleClass
-from rehearsal.samples import read_chunks
-from rehearsal.samples import sample_files
+from rehearsal.recording.history import load
+from rehearsal.recording.sampleclass import SampleClass
+from rehearsal.recording.samples import read_chunks
+from rehearsal.recording.samples import sample_files
 from tests.synthetic import Scenario
 from tests.synthetic import ScriptedMigration
 from tests.synthetic import ScriptedStep

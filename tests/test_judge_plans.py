@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from rehearsal import events
 from rehearsal.figures.outcome import Outcome
-from rehearsal.history import load
 from rehearsal.judge import judge
 from rehearsal.judging import plans
 from rehearsal.plan.changes import changes
+from rehearsal.recording import events
+from rehearsal.recording.history import load
 from tests.damaging import told_otherwise
 from tests.small_run import Small
 from tests.synthetic import Scenario

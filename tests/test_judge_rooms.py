@@ -12,14 +12,14 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from rehearsal import history
 from rehearsal import judge
 from rehearsal import report
 from rehearsal.cli.after import make_report
 from rehearsal.figures.outcome import Outcome
+from rehearsal.recording import history
+from rehearsal.recording.rundir import RunDirectory
 from rehearsal.rooms import LOG
 from rehearsal.rooms import Rooms
-from rehearsal.runner.rundir import RunDirectory
 from tests.synthetic import Scenario
 from tests.synthetic import ScriptedMigration
 from tests.synthetic import Trouble

@@ -6,10 +6,10 @@ import hashlib
 
 import pytest
 
-from rehearsal import events
-from rehearsal import history
 from rehearsal.figures.outcome import Outcome
 from rehearsal.judge import judge
+from rehearsal.recording import events
+from rehearsal.recording import history
 from tests.synthetic import Scenario
 from tests.synthetic import Trouble
 from tests.synthetic import looks

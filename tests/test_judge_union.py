@@ -21,8 +21,8 @@ from rehearsal.judging.union import united
 from rehearsal.outage import OPEN_NS
 from rehearsal.outage import Trace
 from rehearsal.outage import derive
-from rehearsal.sampleclass import SampleClass
-from rehearsal.samples import SAMPLE
+from rehearsal.recording.sampleclass import SampleClass
+from rehearsal.recording.samples import SAMPLE
 
 MS = 1_000_000
 S = 1000 * MS

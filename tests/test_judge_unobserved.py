@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from rehearsal import events
 from rehearsal.claimed import trouble_of
 from rehearsal.figures.outcome import Outcome
-from rehearsal.history import load
-from rehearsal.journal import Journal
 from rehearsal.judge import judge
+from rehearsal.recording import events
+from rehearsal.recording.history import load
+from rehearsal.recording.journal import Journal
+from rehearsal.recording.rundir import RunDirectory
 from rehearsal.runner import suites
-from rehearsal.runner.rundir import RunDirectory
 from tests import synthetic
 from tests.damaging import told_otherwise
 from tests.synthetic import Scenario
@@ -214,7 +214,7 @@ def test_the_runner_s_gate_is_unknown_when_its_suite_breaks(tmp_path, monkeypatc
     done = synthetic.check("preflight")
     fake = tmp_path / "fake.py"
     fake.write_text(
-        "import os, pathlib\nfrom rehearsal.journal import Journal\nfrom tests import synthetic\n"
+        "import os, pathlib\nfrom rehearsal.recording.journal import Journal\nfrom tests import synthetic\n"
         "journal = Journal(pathlib.Path(os.environ['REHEARSE_JOURNAL']))\n"
         f"journal.write(synthetic.check('preflight'))\njournal.close()\n{body}\n"
     )

@@ -10,15 +10,15 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from rehearsal import events
 from rehearsal.claims import comparisons
 from rehearsal.figures.expectation import NotObserved
 from rehearsal.figures.outcome import Outcome
-from rehearsal.history import load
 from rehearsal.judging import moves
 from rehearsal.judging.losses import strictness
 from rehearsal.judging.observation import observe
 from rehearsal.judging.troubles import groups_of
+from rehearsal.recording import events
+from rehearsal.recording.history import load
 from tests.synthetic import Scenario
 from tests.synthetic import ScriptedMigration
 from tests.synthetic import write_run

@@ -11,9 +11,9 @@ from rehearsal.outage import derive
 from rehearsal.outage import join
 from rehearsal.outage import measure
 from rehearsal.outage import merged
-from rehearsal.sampleclass import SampleClass
-from rehearsal.samples import BLIND
-from rehearsal.samples import SAMPLE
+from rehearsal.recording.sampleclass import SampleClass
+from rehearsal.recording.samples import BLIND
+from rehearsal.recording.samples import SAMPLE
 from tests import wrong_rules
 
 MS = 1_000_000

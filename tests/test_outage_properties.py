@@ -14,10 +14,10 @@ from rehearsal.outage import ProbeFold
 from rehearsal.outage import StreamFold
 from rehearsal.outage import Trace
 from rehearsal.outage import derive
-from rehearsal.sampleclass import CountsAs
-from rehearsal.sampleclass import SampleClass
-from rehearsal.samples import BLIND
-from rehearsal.samples import SAMPLE
+from rehearsal.recording.sampleclass import CountsAs
+from rehearsal.recording.sampleclass import SampleClass
+from rehearsal.recording.samples import BLIND
+from rehearsal.recording.samples import SAMPLE
 
 MS = 1_000_000
 T0 = 10**12

@@ -21,7 +21,7 @@ from rehearsal.probe.answers import SHALLOW
 from rehearsal.probe.answers import judge_response
 from rehearsal.probe.response import Response
 from rehearsal.probe.response import ResponseError
-from rehearsal.sampleclass import SampleClass
+from rehearsal.recording.sampleclass import SampleClass
 from rehearsal.witness import lines
 
 LIMITS = bounded.Limits(total_bytes=100_000, depth=8, values=1000, text=4096)

@@ -13,9 +13,9 @@ import pytest
 import yaml
 
 from rehearsal import cli
-from rehearsal import events
-from rehearsal.journal import read_journal
-from rehearsal.runner import rundir
+from rehearsal.recording import events
+from rehearsal.recording import rundir
+from rehearsal.recording.journal import read_journal
 from rehearsal.runner import steps
 from rehearsal.runner import stepshell
 from tests.small_run import Small

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from rehearsal import events
 from rehearsal.cli import running
 from rehearsal.figures.outcome import Outcome
-from rehearsal.journal import Journal
+from rehearsal.recording import events
+from rehearsal.recording.journal import Journal
 from rehearsal.runner import stepshell
 from rehearsal.runner.attempt import NOT_RECORDED
 from rehearsal.runner.course import Course

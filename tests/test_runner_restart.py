@@ -9,14 +9,14 @@ import time
 import numpy as np
 import pytest
 
-from rehearsal import events
-from rehearsal.journal import read_journal
 from rehearsal.probe.rates import rates_of
+from rehearsal.recording import events
+from rehearsal.recording import rundir
+from rehearsal.recording.journal import read_journal
+from rehearsal.recording.samples import samples_by_probe
 from rehearsal.runner import backends
 from rehearsal.runner import declared
-from rehearsal.runner import rundir
 from rehearsal.runner import watch as watching
-from rehearsal.samples import samples_by_probe
 from tests.probe.farside import FarSide
 from tests.probe.taking import web_spec
 

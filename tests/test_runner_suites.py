@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from rehearsal import events
 from rehearsal.figures.outcome import Outcome
-from rehearsal.runner import rundir
+from rehearsal.recording import events
+from rehearsal.recording import rundir
 from rehearsal.runner import suites
 from tests.small_run import Small
 

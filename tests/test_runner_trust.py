@@ -6,9 +6,9 @@ import hashlib
 
 import pytest
 
-from rehearsal import events
-from rehearsal.journal import read_journal
 from rehearsal.probe import calibrate
+from rehearsal.recording import events
+from rehearsal.recording.journal import read_journal
 from rehearsal.runner import backends
 from rehearsal.runner import trust
 from rehearsal.runner.watch import Watch

@@ -9,9 +9,9 @@ import pytest
 from openstack import exceptions
 
 from rehearsal.canaries import model
-from rehearsal.naming import run_of
 from rehearsal.probe.client import ProberError
 from rehearsal.probe.rates import rates_of
+from rehearsal.recording.naming import run_of
 from rehearsal.runner import guests as guests_module
 from rehearsal.runner.guests import Guests
 from rehearsal.runner.watch import Watch

@@ -6,12 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from rehearsal.samples import MARK
-from rehearsal.samples import SAMPLE
-from rehearsal.samples import SampleStoreError
-from rehearsal.samples import SampleStoreWriter
-from rehearsal.samples import read_chunks
-from rehearsal.samples import samples_by_probe
+from rehearsal.recording.samples import MARK
+from rehearsal.recording.samples import SAMPLE
+from rehearsal.recording.samples import SampleStoreError
+from rehearsal.recording.samples import SampleStoreWriter
+from rehearsal.recording.samples import read_chunks
+from rehearsal.recording.samples import samples_by_probe
 
 EXTREMES = st.one_of(st.integers(-(2**63), 2**63 - 1), st.integers(0, 10**10))
 ANY_SAMPLES = npst.arrays(

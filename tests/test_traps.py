@@ -20,10 +20,10 @@ from rehearsal.figures import fewruns
 from rehearsal.figures import outcome
 from rehearsal.figures.outcome import Outcome
 from rehearsal.figures.outcome import against_budget
-from rehearsal.history import load
-from rehearsal.journal import Journal
 from rehearsal.judge import judge
 from rehearsal.judging import rules
+from rehearsal.recording.history import load
+from rehearsal.recording.journal import Journal
 from rehearsal.results_json import to_json
 from tests import wrong_rules
 from tests.synthetic import Scenario

@@ -13,7 +13,7 @@ import urllib.request
 
 import numpy as np
 
-from rehearsal.sampleclass import SampleClass
+from rehearsal.recording.sampleclass import SampleClass
 
 S = 1_000_000_000
 SYN_AGAIN_S = (1, 3, 7, 15, 31)  # when Linux sends a lost SYN again

@@ -8,14 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from typing import Any
 
-from rehearsal.events import CheckDone
-from rehearsal.events import ClaimsListed
 from rehearsal.figures.outcome import Outcome
+from rehearsal.recording.events import CheckDone
+from rehearsal.recording.events import ClaimsListed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from rehearsal.events import Event
+    from rehearsal.recording.events import Event
 
 
 _ENDS = {3: "with an internal error of pytest", 4: "because pytest could not be used so", 5: "without finding a check"}

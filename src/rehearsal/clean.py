@@ -19,8 +19,8 @@ from rehearsal.canaries.ledger import Sight
 from rehearsal.cloud import CLOUD_ERRORS
 from rehearsal.cloud import sentence
 from rehearsal.cloud import status_of
-from rehearsal.naming import run_described
-from rehearsal.naming import run_of
+from rehearsal.recording.naming import run_described
+from rehearsal.recording.naming import run_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

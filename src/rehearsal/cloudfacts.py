@@ -13,9 +13,9 @@ from typing import Any
 from rehearsal.cloud import CLOUD_ERRORS
 from rehearsal.cloud import sentence
 from rehearsal.cloud import status_of
-from rehearsal.events import CloudFacts
-from rehearsal.naming import run_described
-from rehearsal.naming import run_of
+from rehearsal.recording.events import CloudFacts
+from rehearsal.recording.naming import run_described
+from rehearsal.recording.naming import run_of
 from rehearsal.sameness import OLDER
 
 if TYPE_CHECKING:

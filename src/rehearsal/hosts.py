@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from typing import Any
 
 from rehearsal import hostview
-from rehearsal.events import HostFacts
 from rehearsal.outside import bounded
+from rehearsal.recording.events import HostFacts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from rehearsal.events import HostFacts
+    from rehearsal.recording.events import HostFacts
     from rehearsal.target.model import Host
 
 LOOK_TIMEOUT_S = 60

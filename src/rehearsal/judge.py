@@ -9,7 +9,6 @@ import shlex
 from functools import partial
 from typing import TYPE_CHECKING
 
-from rehearsal import events
 from rehearsal.figures.outcome import Outcome
 from rehearsal.judging import budgets
 from rehearsal.judging import course
@@ -34,12 +33,13 @@ from rehearsal.judging.quality import unknown_quality
 from rehearsal.judging.reach import NO_WORLD
 from rehearsal.judging.reach import world_of
 from rehearsal.judging.troubles import groups_of
+from rehearsal.recording import events
 from rehearsal.results import Results
 from rehearsal.rooms import Rooms
 
 if TYPE_CHECKING:
-    from rehearsal.history import History
     from rehearsal.judging.troubles import Group
+    from rehearsal.recording.history import History
     from rehearsal.results import Check
     from rehearsal.results import Finding
     from rehearsal.results import Loss

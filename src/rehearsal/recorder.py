@@ -22,15 +22,15 @@ from typing import Any
 
 import pytest
 
-from rehearsal.events import CheckDone
-from rehearsal.events import ClaimsListed
 from rehearsal.figures import expectation
 from rehearsal.figures.expectation import NotObserved
 from rehearsal.figures.outcome import Outcome
 from rehearsal.figures.outcome import worst
-from rehearsal.journal import Journal
 from rehearsal.outside.redact import remember_environment
 from rehearsal.outside.terminal import shown
+from rehearsal.recording.events import CheckDone
+from rehearsal.recording.events import ClaimsListed
+from rehearsal.recording.journal import Journal
 from rehearsal.target.secrets import files_of as secret_files
 from rehearsal.target.secrets import remember_secrets
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from typing import Any
 from typing import TypeVar
 
-from rehearsal.journal import JournalError
-from rehearsal.recorded import RunFileRefused
+from rehearsal.recording.journal import JournalError
+from rehearsal.recording.runfiles import RunFileRefused
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,7 @@ from rehearsal.figures.expectation import expect
 if TYPE_CHECKING:
     from fixtures.cloud import Cloud
     from fixtures.recorded import KnownMigration
-    from rehearsal.journal import Record
+    from rehearsal.recording.journal import Record
 
 
 @pytest.mark.check("postflight.nothing-lost")

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from rehearsal.claimed import checks_of
-from rehearsal.journal import read_journal
+from rehearsal.recording.journal import read_journal
 
 ROOT = Path(__file__).resolve().parents[2]
 OUT = ROOT / "reports" / "test"

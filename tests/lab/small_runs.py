@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from rehearsal.claimed import checks_of
-from rehearsal.journal import read_journal
+from rehearsal.recording.journal import read_journal
 from tests.lab.lab_nodes import LAB
 from tests.lab.lab_nodes import OUT
 from tests.lab.lab_nodes import ROOT

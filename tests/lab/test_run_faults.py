@@ -133,10 +133,10 @@ def test_a_lost_network_is_named(only):
 MIGRATE = """
 import sys
 from pathlib import Path
-from rehearsal import events
+from rehearsal.recording import events
 from rehearsal.canaries import migration, model
 from rehearsal.cloud import connect
-from rehearsal.journal import Journal, read_journal
+from rehearsal.recording.journal import Journal, read_journal
 from rehearsal.target import Target
 
 run, source, target = Path(sys.argv[1]), sys.argv[2], sys.argv[3]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from rehearsal.journal import read_journal
+from rehearsal.recording.journal import read_journal
 from tests.lab import small_runs
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]

@@ -15,7 +15,7 @@ from rehearsal.probe.tokens import Tokens
 from rehearsal.probe.web import WebProbe
 
 if TYPE_CHECKING:
-    from rehearsal.sampleclass import SampleClass
+    from rehearsal.recording.sampleclass import SampleClass
 
 MS = 1_000_000
 

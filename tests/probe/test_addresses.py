@@ -12,12 +12,12 @@ import time
 
 import pytest
 
-from rehearsal import events
-from rehearsal.journal import read_journal
 from rehearsal.probe import lanes
 from rehearsal.probe.client import ProberError
-from rehearsal.sampleclass import SampleClass
-from rehearsal.samples import samples_by_probe
+from rehearsal.recording import events
+from rehearsal.recording.journal import read_journal
+from rehearsal.recording.sampleclass import SampleClass
+from rehearsal.recording.samples import samples_by_probe
 
 
 def has_ipv6():

@@ -11,9 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rehearsal import cli
-from rehearsal import events
 from rehearsal.figures.outcome import Outcome
-from rehearsal.journal import read_journal
 from rehearsal.probe.calibrate import LIMIT_NS
 from rehearsal.probe.calibrate import LONGEST_S
 from rehearsal.probe.calibrate import SHORTEST_S
@@ -22,8 +20,10 @@ from rehearsal.probe.calibrate import Truth
 from rehearsal.probe.calibrate import calibrate
 from rehearsal.probe.calibrate import compared
 from rehearsal.probe.calibrate import draw
-from rehearsal.sampleclass import SampleClass
-from rehearsal.samples import SAMPLE
+from rehearsal.recording import events
+from rehearsal.recording.journal import read_journal
+from rehearsal.recording.sampleclass import SampleClass
+from rehearsal.recording.samples import SAMPLE
 
 MS = 1_000_000
 S = 1000 * MS

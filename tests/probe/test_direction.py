@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from rehearsal import events
-from rehearsal.journal import read_journal
 from rehearsal.probe.direction import Directions
 from rehearsal.probe.spec import ProbeSpec
+from rehearsal.recording import events
+from rehearsal.recording.journal import read_journal
 from tests.probe.taking import MS
 
 S = 1000 * MS

@@ -11,8 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rehearsal import events
-from rehearsal.journal import read_journal
 from rehearsal.probe import echoes as room
 from rehearsal.probe import icmp
 from rehearsal.probe import mmsg
@@ -20,9 +18,11 @@ from rehearsal.probe.echoes import Echoes
 from rehearsal.probe.icmp import Heard
 from rehearsal.probe.loop import Loop
 from rehearsal.probe.spec import ProbeSpec
-from rehearsal.sampleclass import SampleClass
-from rehearsal.sampleflags import BLIND
-from rehearsal.samples import samples_by_probe
+from rehearsal.recording import events
+from rehearsal.recording.journal import read_journal
+from rehearsal.recording.sampleclass import SampleClass
+from rehearsal.recording.sampleflags import BLIND
+from rehearsal.recording.samples import samples_by_probe
 from tests import wrong_rules
 from tests.probe.taking import MS
 from tests.probe.taking import Kept

@@ -14,8 +14,8 @@ from rehearsal.probe.loop import READY
 from rehearsal.probe.loop import Loop
 from rehearsal.probe.pending import Pending
 from rehearsal.probe.schedule import Schedule
-from rehearsal.sampleclass import SampleClass
-from rehearsal.sampleflags import BLIND
+from rehearsal.recording.sampleclass import SampleClass
+from rehearsal.recording.sampleflags import BLIND
 from tests.probe.taking import MS
 from tests.probe.taking import Kept
 from tests.probe.taking import web_spec

@@ -10,21 +10,21 @@ import time
 import numpy as np
 import pytest
 
-from rehearsal import events
-from rehearsal import history
 from rehearsal.figures.outcome import Outcome
-from rehearsal.journal import Journal
-from rehearsal.journal import read_journal
 from rehearsal.judging import damage
 from rehearsal.probe import lanes
 from rehearsal.probe.client import ProberError
 from rehearsal.probe.process import CONTROL_PROBE
 from rehearsal.probe.spec import ProbeSpec
-from rehearsal.sampleclass import CountsAs
-from rehearsal.sampleclass import SampleClass
-from rehearsal.samples import BLIND
-from rehearsal.samples import FRESH
-from rehearsal.samples import samples_by_probe
+from rehearsal.recording import events
+from rehearsal.recording import history
+from rehearsal.recording.journal import Journal
+from rehearsal.recording.journal import read_journal
+from rehearsal.recording.sampleclass import CountsAs
+from rehearsal.recording.sampleclass import SampleClass
+from rehearsal.recording.samples import BLIND
+from rehearsal.recording.samples import FRESH
+from rehearsal.recording.samples import samples_by_probe
 from tests import wrong_rules
 from tests.probe.farside import HAPROXY_503
 from tests.probe.farside import answer

@@ -15,10 +15,10 @@ from rehearsal.probe.loop import Loop
 from rehearsal.probe.schedule import Schedule
 from rehearsal.probe.tokens import Tokens
 from rehearsal.probe.web import WebProbe
-from rehearsal.sampleclass import CountsAs
-from rehearsal.sampleclass import SampleClass
-from rehearsal.samples import FOLLOW_UP
-from rehearsal.samples import FRESH
+from rehearsal.recording.sampleclass import CountsAs
+from rehearsal.recording.sampleclass import SampleClass
+from rehearsal.recording.samples import FOLLOW_UP
+from rehearsal.recording.samples import FRESH
 from tests import wrong_rules
 from tests.probe.farside import HAPROXY_503
 from tests.probe.farside import NOVA_ROOT

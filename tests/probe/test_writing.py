@@ -7,9 +7,6 @@ import time
 
 import pytest
 
-from rehearsal.naming import description_of
-from rehearsal.naming import name_of
-from rehearsal.naming import run_of
 from rehearsal.probe import writing
 from rehearsal.probe.spec import ProbeRefused
 from rehearsal.probe.spec import check_load
@@ -18,7 +15,10 @@ from rehearsal.probe.tokens import Tokens
 from rehearsal.probe.writes import WRITES
 from rehearsal.probe.writing import WriteProbe
 from rehearsal.probe.writing import write_probe
-from rehearsal.sampleclass import SampleClass
+from rehearsal.recording.naming import description_of
+from rehearsal.recording.naming import name_of
+from rehearsal.recording.naming import run_of
+from rehearsal.recording.sampleclass import SampleClass
 from tests.probe.farside import HAPROXY_503
 from tests.probe.farside import answer
 from tests.probe.farside import reset

@@ -9,8 +9,8 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from rehearsal.figures.outcome import Outcome
-from rehearsal.history import load
 from rehearsal.judge import judge
+from rehearsal.recording.history import load
 from rehearsal.report import matrix
 from rehearsal.report import write
 from rehearsal.results_json import from_json

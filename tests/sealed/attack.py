@@ -13,8 +13,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from rehearsal.history import load
 from rehearsal.judge import judge
+from rehearsal.recording.history import load
 from tests.sealed import recording
 from tests.sealed.oracle import Oracle
 from tests.sealed.oracle import Verdict

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rehearsal.figures.outcome import Outcome
-from rehearsal.sampleflags import BLIND
+from rehearsal.recording.sampleflags import BLIND
 from tests.sealed.world import DOWN
 from tests.sealed.world import SLOW
 from tests.sealed.world import USER_LANES

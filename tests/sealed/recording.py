@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rehearsal import events
-from rehearsal.journal import Journal
-from rehearsal.samples import SAMPLE
-from rehearsal.samples import SampleStoreWriter
+from rehearsal.recording import events
+from rehearsal.recording.journal import Journal
+from rehearsal.recording.samples import SAMPLE
+from rehearsal.recording.samples import SampleStoreWriter
 from tests import synthetic
 from tests.synthetic import at_ns
 

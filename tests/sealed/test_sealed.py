@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from rehearsal.sampleclass import CountsAs
+from rehearsal.recording.sampleclass import CountsAs
 from tests.sealed import shapes
 from tests.sealed.attack import judged
 from tests.sealed.oracle import Oracle

@@ -14,10 +14,10 @@ import random
 from dataclasses import dataclass
 from dataclasses import field
 
-from rehearsal.sampleclass import SampleClass as Class
-from rehearsal.sampleflags import BLIND
-from rehearsal.sampleflags import FRESH
-from rehearsal.sampleflags import RETRANSMITTED
+from rehearsal.recording.sampleclass import SampleClass as Class
+from rehearsal.recording.sampleflags import BLIND
+from rehearsal.recording.sampleflags import FRESH
+from rehearsal.recording.sampleflags import RETRANSMITTED
 
 USER_LANES = ("vip-new", "vip-reused", "deep", "write")
 PACKETS = ("icmp", "udp", "tcp")

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rehearsal import events
 from rehearsal import expected
 from rehearsal import sameness
 from rehearsal.claims import agents
@@ -37,6 +36,7 @@ from rehearsal.plan import BudgetSpec
 from rehearsal.plan import PlanSpec
 from rehearsal.plan import StepSpec
 from rehearsal.probe.answers import SHALLOW
+from rehearsal.recording import events
 from rehearsal.results import Budget
 from rehearsal.results import Length
 from rehearsal.results import Loss

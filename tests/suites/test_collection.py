@@ -8,11 +8,11 @@ import sys
 
 import pytest
 
-from rehearsal import events
 from rehearsal.checks import root
 from rehearsal.claimed import checks_of
-from rehearsal.journal import Journal
-from rehearsal.journal import read_journal
+from rehearsal.recording import events
+from rehearsal.recording.journal import Journal
+from rehearsal.recording.journal import read_journal
 from rehearsal.target import Endpoint
 from rehearsal.target import Host
 from rehearsal.target import Release

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rehearsal import events
 from rehearsal import hostview
 from rehearsal import observe_host
 from rehearsal.figures.expectation import NotObserved
+from rehearsal.recording import events
 from rehearsal.target import Host
 
 ANSWER = {

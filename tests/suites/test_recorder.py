@@ -10,9 +10,9 @@ import textwrap
 import pytest
 
 from rehearsal.claimed import checks_of
-from rehearsal.events import CheckDone
-from rehearsal.events import ClaimsListed
-from rehearsal.journal import read_journal
+from rehearsal.recording.events import CheckDone
+from rehearsal.recording.events import ClaimsListed
+from rehearsal.recording.journal import read_journal
 
 INI = """
 [pytest]

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rehearsal import events
+from rehearsal.recording import events
 from rehearsal.witness import lines
 from rehearsal.witness.on_host import addresses
 from rehearsal.witness.on_host import containers

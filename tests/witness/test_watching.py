@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from rehearsal import events
-from rehearsal.journal import read_journal
+from rehearsal.recording import events
+from rehearsal.recording.journal import read_journal
 from rehearsal.witness import Witness
 from rehearsal.witness import watching
 from rehearsal.witness.packing import packed

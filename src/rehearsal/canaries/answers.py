@@ -11,8 +11,8 @@ from rehearsal import beacon
 from rehearsal.canaries.model import Canary
 from rehearsal.cloud import CLOUD_ERRORS
 from rehearsal.cloud import sentence
-from rehearsal.events import BeaconHeard
 from rehearsal.figures import say
+from rehearsal.recording.events import BeaconHeard
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rehearsal.canaries.model import Planned
     from rehearsal.canaries.network import GuestNetwork
     from rehearsal.canaries.place import Place
-    from rehearsal.events import Event
+    from rehearsal.recording.events import Event
 
     Answering = tuple[Canary, beacon.Heard]
 

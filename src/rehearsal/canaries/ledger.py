@@ -16,11 +16,11 @@ from dataclasses import field
 from typing import TYPE_CHECKING
 from typing import Any
 
-from rehearsal import recorded
 from rehearsal.cloud import CLOUD_ERRORS
 from rehearsal.cloud import status_of
-from rehearsal.naming import run_described
-from rehearsal.naming import run_of
+from rehearsal.recording import runfiles
+from rehearsal.recording.naming import run_described
+from rehearsal.recording.naming import run_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -165,13 +165,13 @@ def read(run: str, path: Path) -> Made:
     about was not made yet, or has a line before it.
     """
     try:
-        with recorded.opened(path, recorded.SMALL_BYTES) as file:
+        with runfiles.opened(path, runfiles.SMALL_BYTES) as file:
             if os.fstat(file.fileno()).st_uid not in {0, os.geteuid()}:
                 raise LedgerError(f"{path} is no record that this account wrote: nothing is removed because of it.")
             lines = file.read().split(b"\n")
     except FileNotFoundError:
         return Made(run)
-    except (OSError, recorded.RunFileRefused) as error:
+    except (OSError, runfiles.RunFileRefused) as error:
         raise LedgerError(f"{path} cannot be read: {error}") from error
     found: list[dict[str, Any]] = []
     for line in lines:

@@ -31,14 +31,14 @@ from rehearsal.canaries.place import make_key
 from rehearsal.canaries.place import make_place
 from rehearsal.cloud import CLOUD_ERRORS
 from rehearsal.cloud import sentence
-from rehearsal.naming import description_of
-from rehearsal.naming import name_of
+from rehearsal.recording.naming import description_of
+from rehearsal.recording.naming import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from collections.abc import Sequence
 
-    from rehearsal.events import Event
+    from rehearsal.recording.events import Event
 
 _PEERS = 2
 

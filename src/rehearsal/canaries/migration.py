@@ -18,9 +18,9 @@ from rehearsal.canaries.answers import console_end
 from rehearsal.canaries.answers import listen
 from rehearsal.cloud import CLOUD_ERRORS
 from rehearsal.cloud import sentence
-from rehearsal.events import MigrationBegan
-from rehearsal.events import MigrationEnded
 from rehearsal.figures import say
+from rehearsal.recording.events import MigrationBegan
+from rehearsal.recording.events import MigrationEnded
 from rehearsal.results import Length
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rehearsal.canaries.model import Canary
-    from rehearsal.events import Event
+    from rehearsal.recording.events import Event
 
     Account = Callable[[str, str], dict[str, str | float]]
 

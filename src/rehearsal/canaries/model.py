@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from typing import Any
 
 from rehearsal import beacon
-from rehearsal.events import CanaryUp
+from rehearsal.recording.events import CanaryUp
 
 if TYPE_CHECKING:
     from collections.abc import Callable

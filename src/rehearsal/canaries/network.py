@@ -13,8 +13,8 @@ from typing import Any
 from rehearsal.canaries import suitable
 from rehearsal.cloud import CLOUD_ERRORS
 from rehearsal.cloud import sentence
-from rehearsal.naming import description_of
-from rehearsal.naming import name_of
+from rehearsal.recording.naming import description_of
+from rehearsal.recording.naming import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

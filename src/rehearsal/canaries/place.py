@@ -12,9 +12,9 @@ from rehearsal.canaries.model import CanaryError
 from rehearsal.cloud import CLOUD_ERRORS
 from rehearsal.cloud import sentence
 from rehearsal.cloud import status_of
-from rehearsal.naming import description_of
-from rehearsal.naming import name_of
 from rehearsal.outside import redact
+from rehearsal.recording.naming import description_of
+from rehearsal.recording.naming import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

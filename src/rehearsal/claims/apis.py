@@ -10,7 +10,7 @@ from rehearsal.figures.expectation import Expectation
 from rehearsal.figures.expectation import NotObserved
 from rehearsal.probe.answers import judge_response
 from rehearsal.probe.response import Response
-from rehearsal.sampleclass import SampleClass
+from rehearsal.recording.sampleclass import SampleClass
 
 if TYPE_CHECKING:
     from rehearsal.hostview import HostView

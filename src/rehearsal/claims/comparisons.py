@@ -15,9 +15,9 @@ from rehearsal.figures.outcome import worst
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from rehearsal.events import CloudFacts
-    from rehearsal.events import MigrationBegan
-    from rehearsal.events import MigrationEnded
+    from rehearsal.recording.events import CloudFacts
+    from rehearsal.recording.events import MigrationBegan
+    from rehearsal.recording.events import MigrationEnded
 
 KINDS = ("agents", "floating IPs", "hypervisors", "networks", "ports", "routers", "servers", "services", "volumes")
 _SERVICES = {

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from rehearsal.figures.outcome import Outcome
 
 if TYPE_CHECKING:
-    from rehearsal.events import MigrationBegan
-    from rehearsal.events import MigrationEnded
+    from rehearsal.recording.events import MigrationBegan
+    from rehearsal.recording.events import MigrationEnded
 
 Claim = tuple[Outcome, str]
 """What became of one part of a rule, and a sentence where it does not hold."""

@@ -30,14 +30,14 @@ from rehearsal.cli.usage import INTERNAL
 from rehearsal.cli.usage import USAGE
 from rehearsal.cli.usage import Parser
 from rehearsal.cli.usage import UsageError
-from rehearsal.journal import JournalError
 from rehearsal.outside.redact import remember_environment
 from rehearsal.outside.terminal import shown
 from rehearsal.outside.terminal import warn
 from rehearsal.plan import PlanError
-from rehearsal.private import private_files
-from rehearsal.recorded import RunFileRefused
-from rehearsal.runner.rundir import RunNotFound
+from rehearsal.recording.journal import JournalError
+from rehearsal.recording.private import private_files
+from rehearsal.recording.rundir import RunNotFound
+from rehearsal.recording.runfiles import RunFileRefused
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

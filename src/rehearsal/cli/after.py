@@ -9,20 +9,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
 
-from rehearsal import private
-from rehearsal import recorded
 from rehearsal.canaries import ledger
 from rehearsal.cli import usage
 from rehearsal.cloud import CloudError
 from rehearsal.cloud import connect
 from rehearsal.figures.outcome import Outcome
-from rehearsal.naming import run_described
-from rehearsal.naming import run_of
 from rehearsal.outside.terminal import show
 from rehearsal.outside.terminal import shown
 from rehearsal.outside.terminal import warn
+from rehearsal.recording import private
+from rehearsal.recording import rundir
+from rehearsal.recording import runfiles
+from rehearsal.recording.naming import run_described
+from rehearsal.recording.naming import run_of
 from rehearsal.runner import lock
-from rehearsal.runner import rundir
 from rehearsal.runner.orders import NotConfirmed
 from rehearsal.runner.orders import ask
 from rehearsal.runner.progress import say
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rehearsal.clean import Survey
+    from rehearsal.recording.rundir import RunDirectory
     from rehearsal.results import Results
     from rehearsal.rooms import Rooms
-    from rehearsal.runner.rundir import RunDirectory
 
 
 RECORDING = "recording sha256"
@@ -90,10 +90,10 @@ def make_report(run: RunDirectory, *, fresh: bool = False) -> Results:
     Results of an earlier recording or judge are taken away first: whatever happens, they are not taken for these. `fresh`:
     the run has just ended, and what its files and its verdict are is kept with the recording.
     """
-    from rehearsal import closing  # noqa: PLC0415
-    from rehearsal import history  # noqa: PLC0415 - numpy and templates are slow to import, and most commands need neither
     from rehearsal import judge  # noqa: PLC0415
     from rehearsal import report  # noqa: PLC0415
+    from rehearsal.recording import closing  # noqa: PLC0415
+    from rehearsal.recording import history  # noqa: PLC0415 - numpy and templates are slow to import, and most commands need neither
     from rehearsal.rooms import Rooms  # noqa: PLC0415
 
     rooms = Rooms()
@@ -113,7 +113,7 @@ def make_report(run: RunDirectory, *, fresh: bool = False) -> Results:
 
 
 def _kept(run: RunDirectory, keep: Callable[[], None]) -> None:
-    from rehearsal import closing  # noqa: PLC0415
+    from rehearsal.recording import closing  # noqa: PLC0415
 
     try:
         keep()
@@ -148,8 +148,8 @@ def write_report(run: RunDirectory) -> None:
 
 def export_run(options: argparse.Namespace) -> int:
     """Write all samples of one run, for other people's tools. The exit code is UNKNOWN's if the recording is damaged."""
-    from rehearsal.export import damage_of  # noqa: PLC0415 - numpy is slow to import
-    from rehearsal.export import write_csv  # noqa: PLC0415
+    from rehearsal.recording.export import damage_of  # noqa: PLC0415 - numpy is slow to import
+    from rehearsal.recording.export import write_csv  # noqa: PLC0415
 
     run = rundir.find_run(options.run, usage.reports_of(options))
     try:
@@ -252,13 +252,13 @@ def list_runs(options: argparse.Namespace) -> int:
 
 
 def _recorded_verdict(run: RunDirectory) -> tuple[str, str]:
-    from rehearsal import closing  # noqa: PLC0415
+    from rehearsal.recording import closing  # noqa: PLC0415
 
     try:
-        data = json.loads(recorded.read_text(run.path / "results.json"))
+        data = json.loads(runfiles.read_text(run.path / "results.json"))
         outcome, sentence = Outcome(data["outcome"]).shown, str(data["sentence"])
         belongs_to = data["provenance"].get(RECORDING)
-    except recorded.RunFileRefused as refusal:
+    except runfiles.RunFileRefused as refusal:
         return "—", str(refusal)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return "—", f"not judged yet: rehearse report {run.run}"

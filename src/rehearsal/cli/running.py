@@ -20,13 +20,13 @@ from rehearsal.cli.inspect import probing_lines
 from rehearsal.cli.inspect import target_lines
 from rehearsal.figures.outcome import Outcome
 from rehearsal.figures.outcome import worst
-from rehearsal.journal import JournalError
 from rehearsal.outside.redact import redact_text
 from rehearsal.outside.terminal import show
 from rehearsal.outside.terminal import warn
+from rehearsal.recording import rundir
+from rehearsal.recording.journal import JournalError
 from rehearsal.runner import lock
 from rehearsal.runner import plansecrets
-from rehearsal.runner import rundir
 from rehearsal.runner.attempt import NOT_RECORDED
 from rehearsal.runner.course import Course
 from rehearsal.runner.declared import load_planned
@@ -48,8 +48,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from rehearsal.plan import PlanSpec
+    from rehearsal.recording.rundir import RunDirectory
     from rehearsal.runner.attempt import Stopped
-    from rehearsal.runner.rundir import RunDirectory
     from rehearsal.target import Target
 
 

@@ -11,7 +11,7 @@ from rehearsal.outside.redact import is_secret_name
 from rehearsal.outside.redact import remember
 from rehearsal.outside.terminal import warn
 from rehearsal.probe import rates
-from rehearsal.runner import rundir
+from rehearsal.recording import rundir
 from rehearsal.target import Target
 from rehearsal.target import discover
 from rehearsal.target import options as target_options

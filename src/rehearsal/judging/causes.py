@@ -24,9 +24,9 @@ from rehearsal.outage import OPEN_NS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rehearsal.history import History
     from rehearsal.judging.reach import World
     from rehearsal.judging.troubles import Group
+    from rehearsal.recording.history import History
     from rehearsal.results import Happening
 
 MARGIN_NS = 250_000_000

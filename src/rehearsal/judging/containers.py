@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from dataclasses import field
 from typing import TYPE_CHECKING
 
-from rehearsal import events
 from rehearsal.judging import words
 from rehearsal.judging.hostclocks import HostClocks
 from rehearsal.judging.hostclocks import Moment
+from rehearsal.recording import events
 from rehearsal.results import Happening
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from rehearsal.history import History
+    from rehearsal.recording.history import History
 
 _ENDS = ("", "2", "3", "9", "15", "SIGINT", "SIGQUIT", "SIGKILL", "SIGTERM")
 """Signals by which a container is ended; others tell a service to reload."""

@@ -10,20 +10,20 @@ import shlex
 from typing import TYPE_CHECKING
 from typing import Any
 
-from rehearsal import events
 from rehearsal.claimed import checks_of
 from rehearsal.claimed import trouble_of
 from rehearsal.figures.outcome import Outcome
 from rehearsal.figures.outcome import worst
 from rehearsal.judging import plans
 from rehearsal.judging import words
+from rehearsal.recording import events
 from rehearsal.results import Check
 from rehearsal.results import Step
 
 if TYPE_CHECKING:
-    from rehearsal.history import History
-    from rehearsal.history import StepRun
-    from rehearsal.history import SuiteRun
+    from rehearsal.recording.history import History
+    from rehearsal.recording.history import StepRun
+    from rehearsal.recording.history import SuiteRun
 
 
 def checks(history: History) -> list[Check]:

@@ -12,19 +12,19 @@ from typing import Any
 
 import numpy as np
 
-from rehearsal import closing
-from rehearsal import events
-from rehearsal.chain import Flaw
 from rehearsal.figures.outcome import Outcome
 from rehearsal.judging import words
+from rehearsal.recording import closing
+from rehearsal.recording import events
+from rehearsal.recording.chain import Flaw
 from rehearsal.results import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from collections.abc import Iterator
 
-    from rehearsal.history import History
-    from rehearsal.samples import Written
+    from rehearsal.recording.history import History
+    from rehearsal.recording.samples import Written
 
 SUBJECT = "recording"
 _PLACES = 3

@@ -8,16 +8,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from typing import Any
 
-from rehearsal import events
 from rehearsal import sameness
 from rehearsal.expected import RELEASE_LABEL
 from rehearsal.expected import is_kollas
 from rehearsal.expected import stem
 from rehearsal.judging import plans
+from rehearsal.recording import events
 from rehearsal.results import Difference
 
 if TYPE_CHECKING:
-    from rehearsal.history import History
+    from rehearsal.recording.history import History
 
 _SINGULAR = {
     "servers": "server",

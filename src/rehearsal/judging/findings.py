@@ -22,8 +22,8 @@ from rehearsal.stretch import CONTROL
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rehearsal.history import History
     from rehearsal.judging.summary import Judged
+    from rehearsal.recording.history import History
     from rehearsal.results import Canary
     from rehearsal.results import GuestFigure
     from rehearsal.results import Loss

@@ -10,23 +10,23 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rehearsal import events
-from rehearsal.declarations import V4
-from rehearsal.declarations import V6
 from rehearsal.judging.rules import NOTHING
 from rehearsal.judging.rules import by_length
 from rehearsal.judging.union import united
+from rehearsal.recording import events
+from rehearsal.recording.declarations import V4
+from rehearsal.recording.declarations import V6
 from rehearsal.results import Flow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from collections.abc import Sequence
 
-    from rehearsal.history import History
     from rehearsal.judging.observation import Observation
     from rehearsal.judging.observation import Seen
     from rehearsal.judging.troubles import Group
     from rehearsal.judging.troubles import Trouble
+    from rehearsal.recording.history import History
     from rehearsal.results import Length
 
 LANES = ("icmp", "udp", "tcp")

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rehearsal import beacon
-from rehearsal import events
 from rehearsal.figures.outcome import Outcome
 from rehearsal.figures.outcome import against_budget
 from rehearsal.judging import budgets
 from rehearsal.judging import words
 from rehearsal.outside import bounded
+from rehearsal.recording import events
 from rehearsal.results import GuestFigure
 from rehearsal.results import Length
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from collections.abc import Sequence
 
-    from rehearsal.history import History
-    from rehearsal.history import MigrationRun
+    from rehearsal.recording.history import History
+    from rehearsal.recording.history import MigrationRun
 
 _MS = 1_000_000
 NOTHING = Length(0, 0, 0)

@@ -17,7 +17,7 @@ from rehearsal.judging.traffic import of_proxies
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from rehearsal.history import History
+    from rehearsal.recording.history import History
     from rehearsal.results import Happening
 
 _MOST = 5_000

@@ -13,10 +13,10 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rehearsal import events
+from rehearsal.recording import events
 
 if TYPE_CHECKING:
-    from rehearsal.history import History
+    from rehearsal.recording.history import History
 
 UNREAD_ERROR_NS = 1_000_000_000
 """Of what a host said whose clock was never read: it arrived soon after it happened."""

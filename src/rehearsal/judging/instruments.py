@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rehearsal import events
 from rehearsal.figures.outcome import Outcome
 from rehearsal.judging.losses import lane_floor
 from rehearsal.outage import LAG_BIN_NS
 from rehearsal.outage import measure
 from rehearsal.probe.load import load_of
+from rehearsal.recording import events
 from rehearsal.results import BlindCause
 from rehearsal.results import Calibration
 from rehearsal.results import Lane
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from rehearsal.history import History
     from rehearsal.judging.observation import Observation
     from rehearsal.judging.observation import Seen
+    from rehearsal.recording.history import History
 
 # --- lanes ---------------------------------------------------------------------------------------------------------
 

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rehearsal.figures.fewruns import least_runs
+from rehearsal.recording.sampleclass import CountsAs
+from rehearsal.recording.sampleclass import SampleClass
 from rehearsal.results import AnswerTime
-from rehearsal.sampleclass import CountsAs
-from rehearsal.sampleclass import SampleClass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from rehearsal.history import History
     from rehearsal.judging.observation import Piece
+    from rehearsal.recording.history import History
 
 STRETCHES = ("before", "during", "after")
 LANES = ("vip-new", "vip-reused", "deep")

@@ -40,12 +40,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from collections.abc import Sequence
 
-    from rehearsal.history import History
     from rehearsal.judging.observation import Observation
     from rehearsal.judging.observation import Piece
     from rehearsal.judging.observation import Seen
     from rehearsal.judging.troubles import Group
     from rehearsal.judging.troubles import Incident
+    from rehearsal.recording.history import History
     from rehearsal.results import Budget
     from rehearsal.results import Length
 

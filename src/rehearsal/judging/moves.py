@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rehearsal import events
 from rehearsal.claims.migrations import moved
 from rehearsal.figures.outcome import Outcome
 from rehearsal.figures.outcome import against_budget
@@ -16,6 +15,7 @@ from rehearsal.judging.troubles import is_judged
 from rehearsal.judging.union import united
 from rehearsal.outage import OPEN_NS
 from rehearsal.outside import bounded
+from rehearsal.recording import events
 from rehearsal.results import Canary
 from rehearsal.results import Length
 from rehearsal.results import Loss
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from rehearsal.claims.migrations import Claim
-    from rehearsal.history import History
-    from rehearsal.history import MigrationRun
     from rehearsal.judging.observation import Observation
     from rehearsal.judging.troubles import Group
+    from rehearsal.recording.history import History
+    from rehearsal.recording.history import MigrationRun
     from rehearsal.results import Budget
 
 

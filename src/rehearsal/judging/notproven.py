@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from typing import Any
 
-from rehearsal import events
 from rehearsal.figures.outcome import Outcome
 from rehearsal.judging import plans
 from rehearsal.judging import unobserved
@@ -18,12 +17,13 @@ from rehearsal.judging.losses import vips_of
 from rehearsal.judging.unwatched import NOT_YET
 from rehearsal.judging.unwatched import unwatched
 from rehearsal.judging.unwatched import was_witnessed
+from rehearsal.recording import events
 from rehearsal.results import Gap
 
 if TYPE_CHECKING:
-    from rehearsal.history import History
     from rehearsal.judging.observation import Observation
     from rehearsal.judging.summary import Judged
+    from rehearsal.recording.history import History
     from rehearsal.results import Loss
     from rehearsal.results import Unwatched
     from rehearsal.rooms import Rooms

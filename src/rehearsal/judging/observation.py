@@ -10,15 +10,15 @@ import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rehearsal import events
-from rehearsal.history import UNDECLARED
-from rehearsal.history import silences
 from rehearsal.judging import budgets
 from rehearsal.outage import FloorFold
 from rehearsal.outage import ProbeFold
 from rehearsal.outage import StreamFold
 from rehearsal.outage import measure
 from rehearsal.outage import merged
+from rehearsal.recording import events
+from rehearsal.recording.history import UNDECLARED
+from rehearsal.recording.history import silences
 from rehearsal.stretch import BETWEEN
 from rehearsal.stretch import CONTROL
 from rehearsal.stretch import migration
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from rehearsal.history import History
-    from rehearsal.history import Probe
     from rehearsal.outage import Tally
     from rehearsal.outage import Trace
+    from rehearsal.recording.history import History
+    from rehearsal.recording.history import Probe
     from rehearsal.stretch import Stretch
 
 SHALLOW_LANES = ("vip-new", "vip-reused")

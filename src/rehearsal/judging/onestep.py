@@ -21,9 +21,9 @@ from rehearsal.outage import merged
 from rehearsal.outage.runs import RECENT_NS
 
 if TYPE_CHECKING:
-    from rehearsal.history import History
     from rehearsal.judging.observation import Observation
     from rehearsal.judging.observation import Seen
+    from rehearsal.recording.history import History
     from rehearsal.results import Loss
 
 _STRIDES = (1, 4)

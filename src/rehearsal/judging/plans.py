@@ -15,7 +15,7 @@ from rehearsal.judging import budgets
 from rehearsal.plan.changes import changes
 
 if TYPE_CHECKING:
-    from rehearsal.history import History
+    from rehearsal.recording.history import History
 
 
 @dataclass(frozen=True, slots=True)

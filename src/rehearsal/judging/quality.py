@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rehearsal import events
 from rehearsal.judging import damage
 from rehearsal.judging import instruments
 from rehearsal.judging import trust
 from rehearsal.judging import words
 from rehearsal.judging.losses import blind_share
 from rehearsal.judging.observation import absences
+from rehearsal.recording import events
 from rehearsal.results import Quality
 
 if TYPE_CHECKING:
-    from rehearsal.history import History
-    from rehearsal.history import ProberRun
     from rehearsal.judging.observation import Observation
+    from rehearsal.recording.history import History
+    from rehearsal.recording.history import ProberRun
 
 _BLIND_MOST = 500
 

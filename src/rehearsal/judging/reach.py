@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from typing import Any
 
-from rehearsal import events
-from rehearsal.declarations import family_of
 from rehearsal.judging import plans
 from rehearsal.judging.budgets import CANARIES
 from rehearsal.judging.happenings import happenings_of
 from rehearsal.judging.unwatched import unwatched
 from rehearsal.judging.unwatched import was_witnessed
+from rehearsal.recording import events
+from rehearsal.recording.declarations import family_of
 
 if TYPE_CHECKING:
-    from rehearsal.history import History
     from rehearsal.judging.troubles import Group
+    from rehearsal.recording.history import History
     from rehearsal.results import Happening
     from rehearsal.results import Unwatched
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from dataclasses import field
 from typing import TYPE_CHECKING
 
-from rehearsal import events
 from rehearsal.judging.hostclocks import HostClocks
 from rehearsal.judging.hostclocks import Moment
+from rehearsal.recording import events
 from rehearsal.results import Happening
 
 if TYPE_CHECKING:
-    from rehearsal.history import History
+    from rehearsal.recording.history import History
 
 _UP_STATES = ("UP", "OPEN")
 GATEWAY = "the gateway of the canaries' router"

@@ -13,7 +13,6 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rehearsal import events
 from rehearsal.judging.observation import USER_LANES
 from rehearsal.judging.union import Sighting
 from rehearsal.judging.union import Witness
@@ -22,6 +21,7 @@ from rehearsal.judging.union import incidents
 from rehearsal.judging.union import split
 from rehearsal.outage import OPEN_NS
 from rehearsal.outage import join
+from rehearsal.recording import events
 from rehearsal.stretch import BETWEEN
 from rehearsal.stretch import CONTROL
 from rehearsal.stretch import Kind
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from collections.abc import Sequence
 
-    from rehearsal.history import History
     from rehearsal.judging.observation import Observation
     from rehearsal.judging.observation import Piece
     from rehearsal.judging.observation import Seen
     from rehearsal.outage import Outage
+    from rehearsal.recording.history import History
     from rehearsal.stretch import Stretch
 
     Strictness = Callable[[Stretch, str, str], int]

@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from rehearsal import events
 from rehearsal.figures.outcome import Outcome
+from rehearsal.recording import events
 from rehearsal.results import Finding
 
 if TYPE_CHECKING:
-    from rehearsal.history import History
+    from rehearsal.recording.history import History
 
 _NONE = "No calibration on record: the measuring instrument was not proved in this run"
 

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rehearsal import events
 from rehearsal.figures.outcome import Outcome
 from rehearsal.judging import budgets
 from rehearsal.judging import words
 from rehearsal.judging.reach import short
+from rehearsal.recording import events
 from rehearsal.results import Finding
 from rehearsal.results import Gap
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from rehearsal.history import History
+    from rehearsal.recording.history import History
 
 UPGRADES = ("rehearsal", "production")
 """Modes of a run in which something is upgraded; others run one suite."""

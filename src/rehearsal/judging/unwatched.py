@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from dataclasses import field
 from typing import TYPE_CHECKING
 
-from rehearsal import events
+from rehearsal.recording import events
 from rehearsal.results import Unwatched
 
 if TYPE_CHECKING:
-    from rehearsal.history import History
+    from rehearsal.recording.history import History
 
 _TOLD = (
     events.WitnessBegan,

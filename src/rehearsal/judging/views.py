@@ -14,16 +14,15 @@ from rehearsal.judging.sums import summed
 from rehearsal.judging.union import united
 from rehearsal.outage import measure
 from rehearsal.outage import merged
+from rehearsal.recording.sampleclass import SampleClass
 from rehearsal.results import Length
 from rehearsal.results import Strip
 from rehearsal.results import Window
-from rehearsal.sampleclass import SampleClass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from collections.abc import Sequence
 
-    from rehearsal.history import History
     from rehearsal.judging.causes import Explanation
     from rehearsal.judging.observation import Observation
     from rehearsal.judging.observation import Seen
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from rehearsal.judging.troubles import Group
     from rehearsal.judging.troubles import Trouble
     from rehearsal.outage import Outage
+    from rehearsal.recording.history import History
     from rehearsal.results import MoreWindows
 
 WINDOWS_MOST = 3_000

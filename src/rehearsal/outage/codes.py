@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rehearsal.sampleclass import CountsAs
-from rehearsal.sampleclass import SampleClass
-from rehearsal.samples import BLIND
+from rehearsal.recording.sampleclass import CountsAs
+from rehearsal.recording.sampleclass import SampleClass
+from rehearsal.recording.samples import BLIND
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

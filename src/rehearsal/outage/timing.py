@@ -8,7 +8,7 @@ import numpy as np
 
 from rehearsal.outage.spans import merged
 from rehearsal.outage.trace import LAG_BIN_NS
-from rehearsal.samples import FOLLOW_UP
+from rehearsal.recording.samples import FOLLOW_UP
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

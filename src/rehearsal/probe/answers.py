@@ -14,7 +14,7 @@ from typing import Any
 
 from rehearsal.outside import bounded
 from rehearsal.probe.response import MOST_BYTES
-from rehearsal.sampleclass import SampleClass
+from rehearsal.recording.sampleclass import SampleClass
 
 if TYPE_CHECKING:
     from rehearsal.probe.response import Response

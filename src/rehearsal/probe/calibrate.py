@@ -25,18 +25,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from typing import Any
 
-from rehearsal import events
 from rehearsal import outage
 from rehearsal.figures import say as lengths
 from rehearsal.figures.outcome import Outcome
-from rehearsal.journal import Journal
-from rehearsal.journal import read_journal
 from rehearsal.probe.client import Prober
 from rehearsal.probe.known import FAULTS
 from rehearsal.probe.spec import SECOND_NS
 from rehearsal.probe.spec import ProbeSpec
+from rehearsal.recording import events
+from rehearsal.recording.journal import Journal
+from rehearsal.recording.journal import read_journal
+from rehearsal.recording.samples import samples_by_probe
 from rehearsal.results import Trial
-from rehearsal.samples import samples_by_probe
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -30,8 +30,8 @@ from rehearsal.probe.mmsg import Outbox
 from rehearsal.probe.schedule import Schedule
 from rehearsal.probe.spec import family_of
 from rehearsal.probe.spec import numeric_address
-from rehearsal.sampleclass import SampleClass
-from rehearsal.sampleflags import BLIND
+from rehearsal.recording.sampleclass import SampleClass
+from rehearsal.recording.sampleflags import BLIND
 
 if TYPE_CHECKING:
     from rehearsal.probe.loop import Loop

@@ -20,7 +20,7 @@ from rehearsal.probe.loop import STOPPED
 from rehearsal.probe.loop import WRITE
 from rehearsal.probe.response import Response
 from rehearsal.probe.response import ResponseError
-from rehearsal.sampleclass import SampleClass
+from rehearsal.recording.sampleclass import SampleClass
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -27,9 +27,9 @@ from rehearsal.probe.spec import CONNECT_NS
 from rehearsal.probe.spec import family_of
 from rehearsal.probe.spec import numeric_address
 from rehearsal.probe.spec import port_of
-from rehearsal.sampleclass import SampleClass
-from rehearsal.sampleflags import FRESH
-from rehearsal.sampleflags import RETRANSMITTED
+from rehearsal.recording.sampleclass import SampleClass
+from rehearsal.recording.sampleflags import FRESH
+from rehearsal.recording.sampleflags import RETRANSMITTED
 
 if TYPE_CHECKING:
     from rehearsal.probe.loop import Exchange

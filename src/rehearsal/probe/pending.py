@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from rehearsal.sampleclass import SampleClass
-from rehearsal.sampleflags import BLIND
+from rehearsal.recording.sampleclass import SampleClass
+from rehearsal.recording.sampleflags import BLIND
 
 if TYPE_CHECKING:
     from rehearsal.probe.recorder import Recorder

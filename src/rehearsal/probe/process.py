@@ -25,18 +25,6 @@ from typing import Any
 
 import numpy as np
 
-from rehearsal.declarations import family_of
-from rehearsal.events import AddressAllowed
-from rehearsal.events import PeriodChanged
-from rehearsal.events import ProbeDeclared
-from rehearsal.events import ProberBeat
-from rehearsal.events import ProberBlind
-from rehearsal.events import ProbeRetired
-from rehearsal.events import ProberStarted
-from rehearsal.events import ProberStopped
-from rehearsal.journal import Journal
-from rehearsal.journal import JournalError
-from rehearsal.journal import read_journal
 from rehearsal.outside.terminal import warn
 from rehearsal.probe.beat import Pulses
 from rehearsal.probe.beat import boot_id
@@ -57,9 +45,21 @@ from rehearsal.probe.spec import spec_from
 from rehearsal.probe.tokens import Tokens
 from rehearsal.probe.web import WebProbe
 from rehearsal.probe.writing import WriteProbe
-from rehearsal.samples import SampleStoreError
-from rehearsal.samples import SampleStoreWriter
-from rehearsal.samples import read_chunks
+from rehearsal.recording.declarations import family_of
+from rehearsal.recording.events import AddressAllowed
+from rehearsal.recording.events import PeriodChanged
+from rehearsal.recording.events import ProbeDeclared
+from rehearsal.recording.events import ProberBeat
+from rehearsal.recording.events import ProberBlind
+from rehearsal.recording.events import ProbeRetired
+from rehearsal.recording.events import ProberStarted
+from rehearsal.recording.events import ProberStopped
+from rehearsal.recording.journal import Journal
+from rehearsal.recording.journal import JournalError
+from rehearsal.recording.journal import read_journal
+from rehearsal.recording.samples import SampleStoreError
+from rehearsal.recording.samples import SampleStoreWriter
+from rehearsal.recording.samples import read_chunks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -28,7 +28,7 @@ from rehearsal.probe.recorder import request_id
 from rehearsal.probe.schedule import Schedule
 from rehearsal.probe.spec import SECOND_NS
 from rehearsal.probe.spec import ProbeSpec
-from rehearsal.sampleclass import SampleClass
+from rehearsal.recording.sampleclass import SampleClass
 
 if TYPE_CHECKING:
     from rehearsal.probe.direction import Loss

@@ -17,15 +17,15 @@ from typing import Any
 
 import numpy as np
 
-from rehearsal.events import DatagramsLost
-from rehearsal.events import ProberBlind
 from rehearsal.probe.reach import DETAIL
 from rehearsal.probe.reach import FRAME
 from rehearsal.probe.reach import LOST
 from rehearsal.probe.reach import SAMPLES
 from rehearsal.probe.spec import SECOND_NS
-from rehearsal.sampleclass import SampleClass
-from rehearsal.samples import SAMPLE
+from rehearsal.recording.events import DatagramsLost
+from rehearsal.recording.events import ProberBlind
+from rehearsal.recording.sampleclass import SampleClass
+from rehearsal.recording.samples import SAMPLE
 
 if TYPE_CHECKING:
     from rehearsal.probe.loop import Loop

@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rehearsal.events import Event
-from rehearsal.events import ProberBlind
-from rehearsal.events import SampleDetail
 from rehearsal.probe.recorder import DetailCap
 from rehearsal.probe.recorder import request_id
-from rehearsal.sampleclass import SampleClass
-from rehearsal.samples import SAMPLE
+from rehearsal.recording.events import Event
+from rehearsal.recording.events import ProberBlind
+from rehearsal.recording.events import SampleDetail
+from rehearsal.recording.sampleclass import SampleClass
+from rehearsal.recording.samples import SAMPLE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from rehearsal.journal import Journal
-    from rehearsal.samples import SampleStoreWriter
+    from rehearsal.recording.journal import Journal
+    from rehearsal.recording.samples import SampleStoreWriter
 
 _FLUSH_S = 1.0
 _CONTROL_FAULTS = frozenset({SampleClass.OK, SampleClass.SLOW_OK, SampleClass.CANCELLED_BY_STOP})

@@ -7,7 +7,7 @@ from typing import Any
 
 from rehearsal.outside.redact import remember
 from rehearsal.probe.exchange import Broken
-from rehearsal.sampleclass import SampleClass
+from rehearsal.recording.sampleclass import SampleClass
 
 _KNOWN_SHAPE = "gAAAAA"  # redaction knows fernet tokens by shape; remembering each fresh one would make it slow
 

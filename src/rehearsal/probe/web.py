@@ -25,12 +25,12 @@ from rehearsal.probe.exchange import own_fault
 from rehearsal.probe.exchange import shaking_hands
 from rehearsal.probe.exchange import tls_broken_by
 from rehearsal.probe.spec import web_settings
-from rehearsal.sampleclass import CountsAs
-from rehearsal.sampleclass import SampleClass
-from rehearsal.sampleflags import BLIND
-from rehearsal.sampleflags import FOLLOW_UP
-from rehearsal.sampleflags import FRESH
-from rehearsal.sampleflags import RETRANSMITTED
+from rehearsal.recording.sampleclass import CountsAs
+from rehearsal.recording.sampleclass import SampleClass
+from rehearsal.recording.sampleflags import BLIND
+from rehearsal.recording.sampleflags import FOLLOW_UP
+from rehearsal.recording.sampleflags import FRESH
+from rehearsal.recording.sampleflags import RETRANSMITTED
 
 if TYPE_CHECKING:
     from collections.abc import Generator

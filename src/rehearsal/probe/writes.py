@@ -14,8 +14,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from rehearsal.naming import run_of
 from rehearsal.probe.answers import Answer
+from rehearsal.recording.naming import run_of
 
 _CREATED = frozenset({201})
 _OK = frozenset({200})

@@ -38,10 +38,10 @@ from rehearsal.probe.writes import DELETED
 from rehearsal.probe.writes import SHOWN
 from rehearsal.probe.writes import WRITES
 from rehearsal.probe.writes import filled
-from rehearsal.sampleclass import CountsAs
-from rehearsal.sampleclass import SampleClass
-from rehearsal.sampleflags import BLIND
-from rehearsal.sampleflags import RETRANSMITTED
+from rehearsal.recording.sampleclass import CountsAs
+from rehearsal.recording.sampleclass import SampleClass
+from rehearsal.recording.sampleflags import BLIND
+from rehearsal.recording.sampleflags import RETRANSMITTED
 
 if TYPE_CHECKING:
     from collections.abc import Generator

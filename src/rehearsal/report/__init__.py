@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rehearsal import recorded
+from rehearsal.recording import runfiles
 from rehearsal.report import junit
 from rehearsal.report.page import render
 from rehearsal.results_json import to_json
@@ -42,6 +42,6 @@ def write(run_dir: Path, results: Results, rooms: Rooms | None = None) -> list[P
     paths = []
     for name, text in zip(FILES, made, strict=True):
         path = run_dir / name
-        recorded.replace_text(path, text)
+        runfiles.replace_text(path, text)
         paths.append(path)
     return paths

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from rehearsal import recorded
 from rehearsal.outside.terminal import shown
+from rehearsal.recording import runfiles
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +34,7 @@ def log(run_dir: Path, name: str, *, tail: bool = False) -> Log:
     """Describe one log. A name that leads out of the run directory is named but neither linked nor read."""
     path = run_dir / name
     # A name without a plain file is not followed: only the rooms above it could be links.
-    there = recorded.is_plain(path) and path.parent.resolve().is_relative_to(run_dir.resolve())
+    there = runfiles.is_plain(path) and path.parent.resolve().is_relative_to(run_dir.resolve())
     return Log(name, _link(name) if there else "", there, last_lines(path) if there and tail else "")
 
 
@@ -44,7 +44,7 @@ def files(run_dir: Path) -> list[Log]:
         path.relative_to(run_dir).as_posix()
         for room, pattern in (("logs", "*.log"), ("pages", "*.html"), ("journal", "*.jsonl"))
         for path in heapq.nsmallest(_FILES_MOST, (run_dir / room).glob(pattern))
-        if recorded.is_plain(path)
+        if runfiles.is_plain(path)
     ]
     return [Log(name, _link(name), there=True, tail="") for name in names[:_FILES_MOST]]
 
@@ -55,7 +55,7 @@ def _link(name: str) -> str:
 
 def last_lines(path: Path) -> str:
     """Return the last lines of a file, at most 40 and 16 KiB, secrets removed."""
-    with recorded.opened(path, sys.maxsize) as file:
+    with runfiles.opened(path, sys.maxsize) as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - _TAIL_BYTES))
         text = file.read().decode("utf-8", errors="replace")

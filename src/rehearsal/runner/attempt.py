@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 
 import rehearsal
 from rehearsal import plan as plans
-from rehearsal.events import Note
-from rehearsal.events import PhaseBegan
-from rehearsal.events import PhaseEnded
-from rehearsal.events import RunBegan
-from rehearsal.events import RunEnded
 from rehearsal.figures.outcome import Outcome
-from rehearsal.journal import Journal
 from rehearsal.outside.redact import redact
 from rehearsal.plan.changes import changes
+from rehearsal.recording.events import Note
+from rehearsal.recording.events import PhaseBegan
+from rehearsal.recording.events import PhaseEnded
+from rehearsal.recording.events import RunBegan
+from rehearsal.recording.events import RunEnded
+from rehearsal.recording.journal import Journal
 from rehearsal.runner import stepshell
 from rehearsal.runner import suites
 from rehearsal.runner.past import Past
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from collections.abc import Sequence
 
-    from rehearsal.events import Event
     from rehearsal.plan import PlanSpec
+    from rehearsal.recording.events import Event
+    from rehearsal.recording.rundir import RunDirectory
     from rehearsal.runner.orders import Orders
-    from rehearsal.runner.rundir import RunDirectory
     from rehearsal.target.model import Target
 
 

@@ -20,11 +20,11 @@ from rehearsal.canaries import domainjob
 from rehearsal.canaries.ledger import Ledger
 from rehearsal.cloud import CloudError
 from rehearsal.cloud import connect
-from rehearsal.events import PhaseBegan
-from rehearsal.events import PhaseEnded
 from rehearsal.figures import say as lengths
 from rehearsal.figures.outcome import Outcome
 from rehearsal.outside.terminal import shown
+from rehearsal.recording.events import PhaseBegan
+from rehearsal.recording.events import PhaseEnded
 from rehearsal.runner import backends
 from rehearsal.runner import gates
 from rehearsal.runner import trust
@@ -42,9 +42,9 @@ from rehearsal.witness import Witness
 
 if TYPE_CHECKING:
     from rehearsal.plan import PlanSpec
+    from rehearsal.recording.rundir import RunDirectory
     from rehearsal.runner.interrupts import Interrupts
     from rehearsal.runner.orders import Orders
-    from rehearsal.runner.rundir import RunDirectory
     from rehearsal.target.model import Target
 
 

@@ -10,10 +10,6 @@ import itertools
 from typing import TYPE_CHECKING
 from typing import Any
 
-from rehearsal.declarations import V6
-from rehearsal.declarations import family_of
-from rehearsal.naming import description_of
-from rehearsal.naming import name_of
 from rehearsal.probe import lanes
 from rehearsal.probe.answers import DEEP
 from rehearsal.probe.load import Load
@@ -24,6 +20,10 @@ from rehearsal.probe.rates import V6 as RATES_V6
 from rehearsal.probe.rates import period_ns
 from rehearsal.probe.writes import WRITES
 from rehearsal.probe.writing import write_probe
+from rehearsal.recording.declarations import V6
+from rehearsal.recording.declarations import family_of
+from rehearsal.recording.naming import description_of
+from rehearsal.recording.naming import name_of
 from rehearsal.runner.backends import GROUPS
 from rehearsal.target.addresses import address_of
 from rehearsal.target.addresses import addresses_of

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from typing import Any
 
 from rehearsal import hosts
-from rehearsal.events import CloudFacts
+from rehearsal.recording.events import CloudFacts
 from rehearsal.runner.progress import say
 from rehearsal.target import discover
 
 if TYPE_CHECKING:
-    from rehearsal.events import HostFacts
+    from rehearsal.recording.events import HostFacts
     from rehearsal.runner.attempt import Attempt
 
 _STILL_TRUE_S = 30.0

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rehearsal.events import GateDecided
-from rehearsal.events import Note
-from rehearsal.events import PhaseBegan
-from rehearsal.events import PhaseEnded
-from rehearsal.events import RunEnded
 from rehearsal.figures.outcome import Outcome
-from rehearsal.journal import Journal
+from rehearsal.recording.events import GateDecided
+from rehearsal.recording.events import Note
+from rehearsal.recording.events import PhaseBegan
+from rehearsal.recording.events import PhaseEnded
+from rehearsal.recording.events import RunEnded
+from rehearsal.recording.journal import Journal
 from rehearsal.runner import suites
 from rehearsal.runner.attempt import run_began
 from rehearsal.runner.interrupts import Interrupted
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rehearsal.plan import PlanSpec
-    from rehearsal.runner.rundir import RunDirectory
+    from rehearsal.recording.rundir import RunDirectory
     from rehearsal.target import Options
     from rehearsal.target import Target
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rehearsal.events import GateDecided
 from rehearsal.figures.outcome import Outcome
+from rehearsal.recording.events import GateDecided
 from rehearsal.runner import suites
 from rehearsal.runner.attempt import Stopped
 from rehearsal.runner.past import IN_SPITE

@@ -13,8 +13,8 @@ from rehearsal.canaries import migration
 from rehearsal.canaries.ledger import Ledger
 from rehearsal.canaries.ledger import LedgerError
 from rehearsal.canaries.model import CanaryError
-from rehearsal.events import CanaryGone
-from rehearsal.naming import name_of
+from rehearsal.recording.events import CanaryGone
+from rehearsal.recording.naming import name_of
 from rehearsal.runner.progress import say
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rehearsal.canaries.model import Author
     from rehearsal.canaries.model import Canary
     from rehearsal.canaries.model import Wish
-    from rehearsal.events import Event
+    from rehearsal.recording.events import Event
     from rehearsal.runner.watch import Watch
     from rehearsal.target.model import Target
 

@@ -14,7 +14,7 @@ from rehearsal.runner import steps
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rehearsal.runner.rundir import RunDirectory
+    from rehearsal.recording.rundir import RunDirectory
 
 FILE = ".runner-lock"
 

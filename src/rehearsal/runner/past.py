@@ -7,20 +7,20 @@ from dataclasses import field
 from typing import TYPE_CHECKING
 from typing import Any
 
-from rehearsal import journal
-from rehearsal import recorded
-from rehearsal.events import CalibrationDone
-from rehearsal.events import GateDecided
-from rehearsal.events import MigrationBegan
-from rehearsal.events import PhaseEnded
-from rehearsal.events import ProbeDeclared
-from rehearsal.events import RunBegan
-from rehearsal.events import StepBegan
-from rehearsal.events import StepEnded
 from rehearsal.figures.outcome import Outcome
+from rehearsal.recording import journal
+from rehearsal.recording import runfiles
+from rehearsal.recording.events import CalibrationDone
+from rehearsal.recording.events import GateDecided
+from rehearsal.recording.events import MigrationBegan
+from rehearsal.recording.events import PhaseEnded
+from rehearsal.recording.events import ProbeDeclared
+from rehearsal.recording.events import RunBegan
+from rehearsal.recording.events import StepBegan
+from rehearsal.recording.events import StepEnded
 
 if TYPE_CHECKING:
-    from rehearsal.runner.rundir import RunDirectory
+    from rehearsal.recording.rundir import RunDirectory
 
 WENT_ON, STOPPED, IN_SPITE = "went on", "stopped", "went on in spite of it"
 """What became of the run at a gate, as `GateDecided.action`."""
@@ -58,7 +58,7 @@ class Past:
 
 def read_past(run: RunDirectory) -> Past:
     """Read the journals of a run as far as a resumed run needs them. Raises JournalError, FileNotFoundError."""
-    recorded.check(run.path)
+    runfiles.check(run.path)
     past = Past()
     found = journal.read(run.runner_journal, run.relative(run.runner_journal))
     if damage := [flaw for flaw in found.flaws if flaw.decides and not flaw.by_writer]:

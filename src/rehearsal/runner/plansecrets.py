@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING
 from typing import Any
 
 from rehearsal import plan as plans
-from rehearsal import recorded
 from rehearsal.outside.redact import HIDDEN
 from rehearsal.outside.redact import is_secret_name
 from rehearsal.outside.redact import redact
 from rehearsal.outside.redact import remember
 from rehearsal.plan import PlanSpec
+from rehearsal.recording import runfiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from rehearsal.runner.rundir import RunDirectory
+    from rehearsal.recording.rundir import RunDirectory
 
 
 class PlanSecretsLost(Exception):  # noqa: N818 - nothing is broken
@@ -53,8 +53,8 @@ def keep(run: RunDirectory, plan: PlanSpec, written: Callable[[Any], str]) -> No
 
 def read(run: RunDirectory) -> PlanSpec:
     """Return the plan of a run that goes on. Raises PlanError, PlanSecretsLost."""
-    if recorded.is_plain(_place(run)):
-        kept = json.loads(recorded.read_text(_place(run)))
+    if runfiles.is_plain(_place(run)):
+        kept = json.loads(runfiles.read_text(_place(run)))
         if kept["plan_sha256"] == plans.sha256(run.plan):
             return PlanSpec.model_validate(kept["plan"])
     plan = plans.load_plan(run.plan)

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rehearsal import private
 from rehearsal.figures import say as lengths
+from rehearsal.recording import private
 from rehearsal.runner import plansecrets
 from rehearsal.runner import stepshell
 from rehearsal.runner.interrupts import Interrupted
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from rehearsal.plan import PlanSpec
     from rehearsal.plan import StepSpec
-    from rehearsal.runner.rundir import RunDirectory
+    from rehearsal.recording.rundir import RunDirectory
     from rehearsal.target.model import Target
 
 _LOOK_S = 0.1

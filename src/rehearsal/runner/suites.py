@@ -15,24 +15,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rehearsal import journal
 from rehearsal.claimed import checks_of
 from rehearsal.claimed import trouble_of
-from rehearsal.events import SuiteBegan
-from rehearsal.events import SuiteEnded
 from rehearsal.figures import say as lengths
 from rehearsal.figures.outcome import Outcome
 from rehearsal.figures.outcome import worst
 from rehearsal.output import cleaned_into
+from rehearsal.recording import journal
+from rehearsal.recording.events import SuiteBegan
+from rehearsal.recording.events import SuiteEnded
 from rehearsal.runner.interrupts import Interrupted
 from rehearsal.runner.progress import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rehearsal.events import CheckDone
-    from rehearsal.events import Event
-    from rehearsal.runner.rundir import RunDirectory
+    from rehearsal.recording.events import CheckDone
+    from rehearsal.recording.events import Event
+    from rehearsal.recording.rundir import RunDirectory
 
 _GRACE_S = 20.0
 _QUIET_S = 30.0

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rehearsal.events import CalibrationDone
 from rehearsal.figures.outcome import Outcome
 from rehearsal.probe.client import ProberError
+from rehearsal.recording.events import CalibrationDone
 from rehearsal.runner.progress import say
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rehearsal.runner.rundir import RunDirectory
+    from rehearsal.recording.rundir import RunDirectory
 
 TRIALS = 8
 """Two outages on each of four services, side by side: about ten seconds."""

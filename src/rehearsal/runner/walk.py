@@ -11,11 +11,11 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rehearsal import private
-from rehearsal.events import StepBegan
-from rehearsal.events import StepEnded
 from rehearsal.figures import say as lengths
 from rehearsal.output import cleaned_into
+from rehearsal.recording import private
+from rehearsal.recording.events import StepBegan
+from rehearsal.recording.events import StepEnded
 from rehearsal.runner import gates
 from rehearsal.runner import steps as commands
 from rehearsal.runner.attempt import Stopped

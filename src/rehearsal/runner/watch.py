@@ -13,13 +13,13 @@ from typing import Any
 
 from rehearsal.cloud import CLOUD_ERRORS
 from rehearsal.cloud import sentence
-from rehearsal.events import Note
 from rehearsal.figures import say as lengths
 from rehearsal.probe.client import Prober
 from rehearsal.probe.client import ProberError
 from rehearsal.probe.load import load_of_specs
 from rehearsal.probe.rates import MIGRATION
 from rehearsal.probe.rates import period_ns
+from rehearsal.recording.events import Note
 from rehearsal.runner import declared
 from rehearsal.runner.declared import FRESH
 from rehearsal.runner.declared import KEPT
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 
     from rehearsal.canaries.model import Author
     from rehearsal.canaries.model import Canary
-    from rehearsal.events import Event
     from rehearsal.probe.spec import ProbeSpec
+    from rehearsal.recording.events import Event
+    from rehearsal.recording.rundir import RunDirectory
     from rehearsal.runner.backends import Backends
-    from rehearsal.runner.rundir import RunDirectory
     from rehearsal.target.model import Target
 
 _QUIET_S = 20.0

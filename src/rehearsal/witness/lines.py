@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from typing import Any
 
-from rehearsal import events
 from rehearsal.outside import bounded
+from rehearsal.recording import events
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -20,9 +20,9 @@ from dataclasses import field
 from typing import TYPE_CHECKING
 from typing import Any
 
-from rehearsal import events
 from rehearsal.figures import say
-from rehearsal.journal import Journal
+from rehearsal.recording import events
+from rehearsal.recording.journal import Journal
 from rehearsal.witness import lines
 from rehearsal.witness.packing import packed
 

@@ -10,7 +10,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rehearsal.events import ProbeDeclared
+    from rehearsal.recording.events import ProbeDeclared
 
 V4, V6 = "v4", "v6"
 INTERFACES = ("public", "internal")

@@ -13,11 +13,11 @@ import io
 from typing import TYPE_CHECKING
 from typing import TextIO
 
-from rehearsal import events
-from rehearsal import journal
-from rehearsal import recorded
-from rehearsal import samples
-from rehearsal.sampleclass import SampleClass
+from rehearsal.recording import events
+from rehearsal.recording import journal
+from rehearsal.recording import runfiles
+from rehearsal.recording import samples
+from rehearsal.recording.sampleclass import SampleClass
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,7 +39,7 @@ def write_csv(run_dir: Path, path: Path) -> int:
 
     Raises FileExistsError if the file exists, JournalError or SampleStoreError if the recording cannot be read.
     """
-    recorded.check(run_dir)
+    runfiles.check(run_dir)
     if path.suffix == ".gz":
         with path.open("xb") as raw, gzip.GzipFile("", "wb", 6, raw, mtime=0) as packed:
             return _write(run_dir, io.TextIOWrapper(packed, encoding="utf-8", newline=""))

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from typing import BinaryIO
 
-from rehearsal import chain
+from rehearsal.recording import chain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from rehearsal import recorded
-from rehearsal.events import FilesListed
-from rehearsal.events import RunBegan
-from rehearsal.events import RunJudged
-from rehearsal.journal import Journal
-from rehearsal.journal import read_journal
+from rehearsal.recording import runfiles
+from rehearsal.recording.events import FilesListed
+from rehearsal.recording.events import RunBegan
+from rehearsal.recording.events import RunJudged
+from rehearsal.recording.journal import Journal
+from rehearsal.recording.journal import read_journal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,7 +60,7 @@ def _walk(folder: Path, above: str) -> Iterator[tuple[str, Path]]:
 def sha256_of(path: Path, size_bytes: int) -> str:
     """Return the checksum of a file's first bytes. Raises OSError."""
     found = hashlib.sha256()
-    with recorded.opened(path, recorded.JOURNAL_BYTES if path.suffix == ".jsonl" else recorded.SAMPLES_BYTES) as file:
+    with runfiles.opened(path, runfiles.JOURNAL_BYTES if path.suffix == ".jsonl" else runfiles.SAMPLES_BYTES) as file:
         while size_bytes > 0 and (data := file.read(min(size_bytes, 1 << 20))):
             found.update(data)
             size_bytes -= len(data)

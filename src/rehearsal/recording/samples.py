@@ -39,17 +39,17 @@ from typing import Self
 import numpy as np
 
 import rehearsal
-from rehearsal import chain
-from rehearsal import frames
-from rehearsal import recorded
-from rehearsal.chain import Flaw
-from rehearsal.frames import MARK
-from rehearsal.journal import JournalError
-from rehearsal.journal import identity_of
-from rehearsal.sampleflags import BLIND
-from rehearsal.sampleflags import FOLLOW_UP
-from rehearsal.sampleflags import FRESH
-from rehearsal.sampleflags import RETRANSMITTED
+from rehearsal.recording import chain
+from rehearsal.recording import frames
+from rehearsal.recording import runfiles
+from rehearsal.recording.chain import Flaw
+from rehearsal.recording.frames import MARK
+from rehearsal.recording.journal import JournalError
+from rehearsal.recording.journal import identity_of
+from rehearsal.recording.sampleflags import BLIND
+from rehearsal.recording.sampleflags import FOLLOW_UP
+from rehearsal.recording.sampleflags import FRESH
+from rehearsal.recording.sampleflags import RETRANSMITTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -248,9 +248,9 @@ def read_chunks(
     With an `account` every flaw is entered there, and what can be read is read; without, SampleStoreError is raised for
     damage that a killed writer cannot explain.
     """
-    with recorded.opened(path, recorded.SAMPLES_BYTES) as file:
+    with runfiles.opened(path, runfiles.SAMPLES_BYTES) as file:
         size = os.fstat(file.fileno()).st_size
-        plausible = recorded.SampleCount(path, size)
+        plausible = runfiles.SampleCount(path, size)
         offset = 0 if settled_ns is None else _last_due_before(file, size, settled_ns)
         links = _Links(account or Account(path.name), from_start=offset == 0)
         for found in frames.walk(file, size, offset):
@@ -465,7 +465,7 @@ def _usual_steps(
 
 
 def _decode_block(count: int, body: bytes) -> NDArray[np.void]:
-    body = recorded.unpacked(body)
+    body = runfiles.unpacked(body)
     base, stretches = _BODY.unpack_from(body)
     offset = _BODY.size
     columns: list[NDArray[np.uint64]] = []

@@ -12,7 +12,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rehearsal import events
+from rehearsal.recording import events
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from rehearsal.journal import Record
+    from rehearsal.recording.journal import Record
 
 MOMENTS: dict[type[events.Event], tuple[str, ...]] = {
     events.ProberBlind: ("began_ns", "ended_ns"),

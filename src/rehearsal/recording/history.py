@@ -17,19 +17,19 @@ from typing import TypeVar
 
 import numpy as np
 
-from rehearsal import events
-from rehearsal import recorded
-from rehearsal.boots import on_one_clock
-from rehearsal.boots import shifted_chunks
-from rehearsal.chain import Flaw
-from rehearsal.declarations import completed
-from rehearsal.journal import JournalError
-from rehearsal.journal import Record
-from rehearsal.journal import merged
-from rehearsal.journal import read_recording
-from rehearsal.samples import Account
-from rehearsal.samples import read_chunks
-from rehearsal.samples import sample_files
+from rehearsal.recording import events
+from rehearsal.recording import runfiles
+from rehearsal.recording.boots import on_one_clock
+from rehearsal.recording.boots import shifted_chunks
+from rehearsal.recording.chain import Flaw
+from rehearsal.recording.declarations import completed
+from rehearsal.recording.journal import JournalError
+from rehearsal.recording.journal import Record
+from rehearsal.recording.journal import merged
+from rehearsal.recording.journal import read_recording
+from rehearsal.recording.samples import Account
+from rehearsal.recording.samples import read_chunks
+from rehearsal.recording.samples import sample_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from rehearsal.boots import Boot
-    from rehearsal.journal import JournalRead
+    from rehearsal.recording.boots import Boot
+    from rehearsal.recording.journal import JournalRead
 
 _EventT = TypeVar("_EventT", bound=events.Event)
 _FLAWS_MOST = 5
@@ -249,7 +249,7 @@ def load(run_dir: Path) -> History:
     """Read a run directory. Raises JournalError (HistoryError is one) with a sentence for the operator."""
     if not (run_dir / "journal").is_dir():
         raise HistoryError(f"{run_dir}: no recording here (no folder `journal`). Name a run directory below reports/.")
-    recorded.check(run_dir)
+    runfiles.check(run_dir)
     journals = of_one_recording(read_recording(run_dir))
     records, boots = on_one_clock(tuple(merged(journals)))
     attempts = _attempts(records)

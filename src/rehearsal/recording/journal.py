@@ -30,11 +30,11 @@ from typing import Any
 from typing import Self
 
 import rehearsal
-from rehearsal import chain
-from rehearsal import events
-from rehearsal import recorded
-from rehearsal.chain import Flaw
 from rehearsal.outside.redact import redact
+from rehearsal.recording import chain
+from rehearsal.recording import events
+from rehearsal.recording import runfiles
+from rehearsal.recording.chain import Flaw
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -261,8 +261,8 @@ def read_journal(path: Path) -> Iterator[Record]:
 
 def read(path: Path, name: str = "") -> JournalRead:
     """Read one journal, whatever its state; flaws are named by `name`, or the file's. Raises OSError, RunFileRefused."""
-    with recorded.opened(path, recorded.JOURNAL_BYTES) as file:
-        raws = list(recorded.lines(file, path))
+    with runfiles.opened(path, runfiles.JOURNAL_BYTES) as file:
+        raws = list(runfiles.lines(file, path))
     reader = _Reader(name or path.name, path.name, _opened_at(raws))
     for place, raw in enumerate(raws):
         reader.take(place, raw)

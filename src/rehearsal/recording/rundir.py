@@ -9,7 +9,7 @@ from datetime import UTC
 from datetime import datetime
 from pathlib import Path
 
-from rehearsal import private
+from rehearsal.recording import private
 
 DEFAULT_REPORTS = "reports"
 REPORTS_VARIABLE = "REHEARSE_REPORTS"
