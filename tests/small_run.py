@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import yaml
 
 from rehearsal import plan as plans
+from rehearsal.cloud import discover
 from rehearsal.recording import rundir
 from rehearsal.recording.journal import read_journal
 from rehearsal.runner.course import Course
 from rehearsal.runner.interrupts import Interrupts
 from rehearsal.runner.orders import Orders
-from rehearsal.target import discover
 from tests.target.repository import as_arguments
 from tests.target.repository import make_repository
 

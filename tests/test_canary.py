@@ -15,7 +15,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rehearsal import beacon
-from rehearsal import cloudfacts
 from rehearsal.canaries import domainjob
 from rehearsal.canaries import ledger
 from rehearsal.canaries import making
@@ -25,6 +24,7 @@ from rehearsal.canaries import suitable
 from rehearsal.canaries.ledger import Ledger
 from rehearsal.clean import clean
 from rehearsal.clean import find_runs
+from rehearsal.cloud import facts as cloudfacts
 from rehearsal.outside import redact
 from rehearsal.probe.rates import rates_of
 from rehearsal.recording import events

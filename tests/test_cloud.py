@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 import pytest
 from openstack import exceptions as sdk_errors
 
-from rehearsal import cloudfacts
-from rehearsal.cloud import CLOUD_ERRORS
-from rehearsal.cloud import CloudError
-from rehearsal.cloud import connect
-from rehearsal.cloud import sentence
-from rehearsal.cloud import status_of
-from rehearsal.target import Release
-from rehearsal.target import Target
+from rehearsal.cloud import Release
+from rehearsal.cloud import Target
+from rehearsal.cloud import facts
+from rehearsal.cloud.connection import CLOUD_ERRORS
+from rehearsal.cloud.connection import CloudError
+from rehearsal.cloud.connection import connect
+from rehearsal.cloud.connection import sentence
+from rehearsal.cloud.connection import status_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -269,9 +269,9 @@ def test_servers_are_read_at_an_older_microversion_and_it_is_said(newest: int, o
     fake = SimpleNamespace(compute=SimpleNamespace(servers=servers))
     if not answers:
         with pytest.raises(sdk_errors.HttpException):
-            cloudfacts.servers_of(fake)
+            facts.servers_of(fake)
     else:
-        found, why = cloudfacts.servers_of(fake)
+        found, why = facts.servers_of(fake)
         assert ["a server"] == found
         assert ("microversion 2.95" in why and "HTTP 500" in why) == (newest == 500)
     assert (["", "2.95"] if newest == 500 else [""]) == asked

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from rehearsal import expected
-from rehearsal.target import discover
-from rehearsal.target.model import Host
-from rehearsal.target.model import Release
-from rehearsal.target.model import Target
+from rehearsal.cloud import discover
+from rehearsal.cloud import expected
+from rehearsal.cloud.target import Host
+from rehearsal.cloud.target import Release
+from rehearsal.cloud.target import Target
 from tests.target.repository import make_repository
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from rehearsal import plan as plans
 from rehearsal.cli.inspect import plan_lines
-from rehearsal.target import discover
+from rehearsal.cloud import discover
 from tests.target.repository import make_repository
 
 PLAN = """\

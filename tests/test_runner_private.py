@@ -11,11 +11,11 @@ import pytest
 import yaml
 
 from rehearsal import cli
+from rehearsal.cloud import discover
+from rehearsal.cloud.secrets import remember_secrets
 from rehearsal.outside import redact as redaction
 from rehearsal.outside.redact import redact_text
 from rehearsal.runner import plansecrets
-from rehearsal.target import discover
-from rehearsal.target.secrets import remember_secrets
 from tests.small_run import Small
 from tests.target.repository import as_arguments
 from tests.target.repository import make_repository

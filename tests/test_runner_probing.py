@@ -9,15 +9,15 @@ import pytest
 
 from rehearsal import cli
 from rehearsal.canaries import model
+from rehearsal.cloud import addresses
+from rehearsal.cloud import discover
+from rehearsal.cloud import keys
+from rehearsal.cloud.target import Endpoint
 from rehearsal.plan import load_plan
 from rehearsal.probe.load import load_of_specs
 from rehearsal.probe.rates import rates_of
 from rehearsal.runner import backends
 from rehearsal.runner import declared
-from rehearsal.target import addresses
-from rehearsal.target import discover
-from rehearsal.target import keys
-from rehearsal.target.model import Endpoint
 from tests.small_run import Small
 from tests.target.repository import as_arguments
 from tests.target.repository import make_repository

@@ -9,15 +9,15 @@ import pytest
 from openstack import exceptions
 
 from rehearsal.canaries import model
+from rehearsal.cloud import discover
+from rehearsal.cloud.knownapis import APIS
+from rehearsal.cloud.target import Endpoint
 from rehearsal.probe.client import ProberError
 from rehearsal.probe.rates import rates_of
 from rehearsal.recording.naming import run_of
 from rehearsal.runner import guests as guests_module
 from rehearsal.runner.guests import Guests
 from rehearsal.runner.watch import Watch
-from rehearsal.target import discover
-from rehearsal.target.apis import APIS
-from rehearsal.target.model import Endpoint
 from tests.target.repository import make_repository
 
 RUN = "20261126T133849Z"

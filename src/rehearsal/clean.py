@@ -16,9 +16,9 @@ from typing import Any
 
 from rehearsal.canaries.ledger import Made
 from rehearsal.canaries.ledger import Sight
-from rehearsal.cloud import CLOUD_ERRORS
-from rehearsal.cloud import sentence
-from rehearsal.cloud import status_of
+from rehearsal.cloud.connection import CLOUD_ERRORS
+from rehearsal.cloud.connection import sentence
+from rehearsal.cloud.connection import status_of
 from rehearsal.recording.naming import run_described
 from rehearsal.recording.naming import run_of
 

@@ -20,8 +20,8 @@ from rehearsal.recording.events import HostFacts
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from rehearsal.target.model import Host
-    from rehearsal.target.model import Target
+    from rehearsal.cloud.target import Host
+    from rehearsal.cloud.target import Target
 
 LOOK_TIMEOUT_S = 90.0
 AT_ONCE = 16

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from rehearsal.cloud.target import Host
     from rehearsal.recording.events import HostFacts
-    from rehearsal.target.model import Host
 
 LOOK_TIMEOUT_S = 60
 AT_ONCE = 16

@@ -22,6 +22,8 @@ from typing import Any
 
 import pytest
 
+from rehearsal.cloud.secrets import files_of as secret_files
+from rehearsal.cloud.secrets import remember_secrets
 from rehearsal.figures import expectation
 from rehearsal.figures.expectation import NotObserved
 from rehearsal.figures.outcome import Outcome
@@ -31,8 +33,6 @@ from rehearsal.outside.terminal import shown
 from rehearsal.recording.events import CheckDone
 from rehearsal.recording.events import ClaimsListed
 from rehearsal.recording.journal import Journal
-from rehearsal.target.secrets import files_of as secret_files
-from rehearsal.target.secrets import remember_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from fixtures.hosts import Hosts
     from fixtures.recorded import Before
     from fixtures.subjects import Bystander
-    from rehearsal.expected import ExpectedContainer
+    from rehearsal.cloud.expected import ExpectedContainer
     from rehearsal.plan import StepSpec
 
 

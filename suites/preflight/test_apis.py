@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from fixtures.cloud import Cloud
     from fixtures.hosts import Hosts
     from fixtures.subjects import OfferedApi
-    from rehearsal.target import Target
+    from rehearsal.cloud import Target
 
 
 @pytest.mark.check("preflight.api-answers")

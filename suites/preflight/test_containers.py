@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rehearsal import expected
 from rehearsal.claims import containers
+from rehearsal.cloud import expected
 from rehearsal.figures.expectation import expect
 
 if TYPE_CHECKING:
     from fixtures.cloud import Cloud
     from fixtures.hosts import Hosts
-    from rehearsal.expected import ExpectedContainer
-    from rehearsal.target import Target
+    from rehearsal.cloud import Target
+    from rehearsal.cloud.expected import ExpectedContainer
 
 
 @pytest.mark.check("preflight.container-tag")

@@ -15,9 +15,9 @@ from rehearsal.figures.expectation import expect
 
 if TYPE_CHECKING:
     from fixtures.hosts import Hosts
-    from rehearsal.expected import ExpectedContainer
+    from rehearsal.cloud import Target
+    from rehearsal.cloud.expected import ExpectedContainer
     from rehearsal.plan import PlanSpec
-    from rehearsal.target import Target
 
 
 @pytest.mark.check("preflight.lock-file", service="osism")

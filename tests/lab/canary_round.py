@@ -19,16 +19,16 @@ from typing import Any
 
 from rehearsal import beacon
 from rehearsal import clean
-from rehearsal import cloudfacts
 from rehearsal import hosts
 from rehearsal.canaries import domainjob
 from rehearsal.canaries import making
 from rehearsal.canaries import migration
 from rehearsal.canaries.ledger import Ledger
 from rehearsal.canaries.model import Wish
-from rehearsal.cloud import connect
-from rehearsal.target import discover
-from rehearsal.target import options
+from rehearsal.cloud import discover
+from rehearsal.cloud import facts as cloudfacts
+from rehearsal.cloud import options
+from rehearsal.cloud.connection import connect
 
 
 def told(text: object) -> None:

@@ -135,9 +135,9 @@ import sys
 from pathlib import Path
 from rehearsal.recording import events
 from rehearsal.canaries import migration, model
-from rehearsal.cloud import connect
+from rehearsal.cloud.connection import connect
 from rehearsal.recording.journal import Journal, read_journal
-from rehearsal.target import Target
+from rehearsal.cloud import Target
 
 run, source, target = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 up = [record.event for record in read_journal(run / "journal" / "runner.jsonl") if isinstance(record.event, events.CanaryUp)]

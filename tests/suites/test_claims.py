@@ -11,8 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rehearsal import expected
-from rehearsal import sameness
 from rehearsal.claims import agents
 from rehearsal.claims import apis
 from rehearsal.claims import comparisons
@@ -22,7 +20,9 @@ from rehearsal.claims import containers
 from rehearsal.claims import images
 from rehearsal.claims import losses
 from rehearsal.claims import steps
-from rehearsal.expected import ExpectedContainer
+from rehearsal.cloud import expected
+from rehearsal.cloud import sameness
+from rehearsal.cloud.expected import ExpectedContainer
 from rehearsal.figures.expectation import NotObserved
 from rehearsal.figures.outcome import Outcome
 from rehearsal.hostview import ContainerView

@@ -10,14 +10,14 @@ import pytest
 
 from rehearsal.checks import root
 from rehearsal.claimed import checks_of
+from rehearsal.cloud import Endpoint
+from rehearsal.cloud import Host
+from rehearsal.cloud import Release
+from rehearsal.cloud import Target
+from rehearsal.cloud import Vip
 from rehearsal.recording import events
 from rehearsal.recording.journal import Journal
 from rehearsal.recording.journal import read_journal
-from rehearsal.target import Endpoint
-from rehearsal.target import Host
-from rehearsal.target import Release
-from rehearsal.target import Target
-from rehearsal.target import Vip
 
 QUICK = ("-p", "no:hypothesispytest")  # which imports all of hypothesis at the end of a session
 PLAN = """

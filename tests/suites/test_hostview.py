@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from rehearsal import hostview
 from rehearsal import observe_host
+from rehearsal.cloud import Host
 from rehearsal.figures.expectation import NotObserved
 from rehearsal.recording import events
-from rehearsal.target import Host
 
 ANSWER = {
     "containers": [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rehearsal.target import Options
+from rehearsal.cloud import Options
 
 if TYPE_CHECKING:
     from pathlib import Path

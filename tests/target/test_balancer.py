@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rehearsal.target import balancer
-from rehearsal.target.balancer import Server
+from rehearsal.cloud import balancer
+from rehearsal.cloud.balancer import Server
 
 KOLLA = """\
 global

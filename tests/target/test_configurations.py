@@ -13,9 +13,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from rehearsal.cli import main
+from rehearsal.cloud import discover
+from rehearsal.cloud import options as target_options
 from rehearsal.outside.redact import redact_text
-from rehearsal.target import discover
-from rehearsal.target import options as target_options
 from tests.target.repository import FILES
 from tests.target.repository import as_arguments
 from tests.target.repository import make_repository
@@ -83,8 +83,8 @@ def test_the_order_of_groups_is_ansibles(tmp_path, inventory, group_vars, winner
         (tmp_path / "group_vars").mkdir(exist_ok=True)
         (tmp_path / "group_vars" / f"{group}.yml").write_text(f"x: {value}\n")
     (tmp_path / "hosts").write_text(inventory)
-    from rehearsal.target import inventory as inventories
-    from rehearsal.target.hostvars import HostVariables
+    from rehearsal.cloud import inventory as inventories
+    from rehearsal.cloud.hostvars import HostVariables
 
     read = inventories.read(tmp_path)
     assert winner == HostVariables(read, tmp_path, "here", []).of("n").values["x"]
@@ -202,7 +202,7 @@ def test_where_the_manager_tells_hosts_alone_the_files_tell_their_variables(tmp_
 @EXAMPLES
 def test_no_answer_of_the_manager_raises(tmp_path, data):
     """Whatever a container answers, reading ends well."""
-    from rehearsal.target import reconciled
+    from rehearsal.cloud import reconciled
 
     reconciled.parse(data.decode(errors="replace"))
 
@@ -415,7 +415,7 @@ def test_variables_that_refer_to_variables_are_filled_in_first(tmp_path):
 )
 def test_a_template_cannot_run_away(tmp_path, template):
     """A template that would take for ever, or all memory, has no value."""
-    from rehearsal.target.variables import resolve
+    from rehearsal.cloud.variables import resolve
 
     names = {"a": "{{ b }}{{ b }}", **{chr(n): f"{{{{ {chr(n + 1)} }}}}" * 9 for n in range(98, 110)}}
     assert resolve(template, names) is None
@@ -471,7 +471,7 @@ def test_the_namespace_step_sets_the_line_once(tmp_path, before):
     import subprocess
 
     from rehearsal import plan as plans
-    from rehearsal.target.variables import read_yaml
+    from rehearsal.cloud.variables import read_yaml
 
     file = tmp_path / "configuration.yml"
     file.write_text(before)
@@ -725,14 +725,14 @@ def entry(kind, *places):
 
 def test_the_catalogue_is_that_of_one_region():
     """Endpoints of another region are another cloud; several regions and none chosen is an error."""
-    from rehearsal.target import catalogue
-    from rehearsal.target.clouds import Cloud
+    from rehearsal.cloud import whereabouts
+    from rehearsal.cloud.clouds import Cloud
 
     offered = [entry("identity", ("public", "north", "https://n:5000"), ("public", "south", "https://s:5000"))]
     problems = []
-    [endpoint] = catalogue._endpoints(offered, Cloud("admin", "f", "", "", "", "south"), problems)
+    [endpoint] = whereabouts._endpoints(offered, Cloud("admin", "f", "", "", "", "south"), problems)
     assert ("https://s:5000", []) == (endpoint.url, problems)
-    assert () == catalogue._endpoints(offered, Cloud("admin", "f", "", "", ""), problems)
+    assert () == whereabouts._endpoints(offered, Cloud("admin", "f", "", "", ""), problems)
     assert "north, south" in problems[0].sentence
 
 

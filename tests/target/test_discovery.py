@@ -6,9 +6,9 @@ import json
 
 import pytest
 
+from rehearsal.cloud import Target
+from rehearsal.cloud import discover
 from rehearsal.outside.redact import redact_text
-from rehearsal.target import Target
-from rehearsal.target import discover
 from tests.target.repository import FILES
 from tests.target.repository import make_repository
 

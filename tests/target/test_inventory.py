@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rehearsal.target import inventory
-from rehearsal.target import reconciled
+from rehearsal.cloud import inventory
+from rehearsal.cloud import reconciled
 
 NAMES = st.from_regex(r"[a-z][a-z0-9-]{0,8}", fullmatch=True)
 

@@ -8,18 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rehearsal.cloud import Endpoint
+from rehearsal.cloud import Options
+from rehearsal.cloud import Target
+from rehearsal.cloud import Vip
+from rehearsal.cloud import discover
+from rehearsal.cloud import options as target_options
+from rehearsal.cloud import trusted
+from rehearsal.cloud import whereabouts
 from rehearsal.probe.rates import rates_of
 from rehearsal.probe.spec import ProbeRefused
 from rehearsal.probe.spec import spec_from
 from rehearsal.runner import declared
-from rehearsal.target import Endpoint
-from rehearsal.target import Options
-from rehearsal.target import Target
-from rehearsal.target import Vip
-from rehearsal.target import catalogue
-from rehearsal.target import discover
-from rehearsal.target import options as target_options
-from rehearsal.target import trusted
 from tests.target.repository import make_repository
 
 TARGET = Target(
@@ -136,7 +136,7 @@ def _discovered(tmp_path, monkeypatch, *urls, allowed=()):
     found = tuple(
         Endpoint("nova", kind, url, "catalogue") for kind, url in zip(("public", "internal"), urls, strict=False)
     )
-    monkeypatch.setattr(catalogue, "from_keystone", lambda *_: found)
+    monkeypatch.setattr(whereabouts, "from_keystone", lambda *_: found)
     options = dataclasses.replace(make_repository(tmp_path), online=True, allowed_endpoints=allowed)
     return discover(options)
 

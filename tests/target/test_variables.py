@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rehearsal.target import variables
+from rehearsal.cloud import variables
 
 
 @pytest.mark.parametrize(

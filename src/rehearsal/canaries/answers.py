@@ -9,8 +9,8 @@ from typing import Any
 
 from rehearsal import beacon
 from rehearsal.canaries.model import Canary
-from rehearsal.cloud import CLOUD_ERRORS
-from rehearsal.cloud import sentence
+from rehearsal.cloud.connection import CLOUD_ERRORS
+from rehearsal.cloud.connection import sentence
 from rehearsal.figures import say
 from rehearsal.recording.events import BeaconHeard
 

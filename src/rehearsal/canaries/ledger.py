@@ -16,8 +16,8 @@ from dataclasses import field
 from typing import TYPE_CHECKING
 from typing import Any
 
-from rehearsal.cloud import CLOUD_ERRORS
-from rehearsal.cloud import status_of
+from rehearsal.cloud.connection import CLOUD_ERRORS
+from rehearsal.cloud.connection import status_of
 from rehearsal.recording import runfiles
 from rehearsal.recording.naming import run_described
 from rehearsal.recording.naming import run_of

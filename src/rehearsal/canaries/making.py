@@ -29,8 +29,8 @@ from rehearsal.canaries.place import Place
 from rehearsal.canaries.place import author
 from rehearsal.canaries.place import make_key
 from rehearsal.canaries.place import make_place
-from rehearsal.cloud import CLOUD_ERRORS
-from rehearsal.cloud import sentence
+from rehearsal.cloud.connection import CLOUD_ERRORS
+from rehearsal.cloud.connection import sentence
 from rehearsal.recording.naming import description_of
 from rehearsal.recording.naming import name_of
 

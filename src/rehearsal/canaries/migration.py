@@ -16,8 +16,8 @@ from rehearsal import beacon
 from rehearsal.canaries import suitable
 from rehearsal.canaries.answers import console_end
 from rehearsal.canaries.answers import listen
-from rehearsal.cloud import CLOUD_ERRORS
-from rehearsal.cloud import sentence
+from rehearsal.cloud.connection import CLOUD_ERRORS
+from rehearsal.cloud.connection import sentence
 from rehearsal.figures import say
 from rehearsal.recording.events import MigrationBegan
 from rehearsal.recording.events import MigrationEnded

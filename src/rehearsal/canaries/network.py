@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from typing import Any
 
 from rehearsal.canaries import suitable
-from rehearsal.cloud import CLOUD_ERRORS
-from rehearsal.cloud import sentence
+from rehearsal.cloud.connection import CLOUD_ERRORS
+from rehearsal.cloud.connection import sentence
 from rehearsal.recording.naming import description_of
 from rehearsal.recording.naming import name_of
 

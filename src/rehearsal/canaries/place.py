@@ -9,9 +9,9 @@ from typing import Any
 
 from rehearsal.canaries.model import Author
 from rehearsal.canaries.model import CanaryError
-from rehearsal.cloud import CLOUD_ERRORS
-from rehearsal.cloud import sentence
-from rehearsal.cloud import status_of
+from rehearsal.cloud.connection import CLOUD_ERRORS
+from rehearsal.cloud.connection import sentence
+from rehearsal.cloud.connection import status_of
 from rehearsal.outside import redact
 from rehearsal.recording.naming import description_of
 from rehearsal.recording.naming import name_of

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from typing import Any
 
-from rehearsal import sameness
 from rehearsal.claims.migrations import moved
+from rehearsal.cloud import sameness
 from rehearsal.figures.expectation import Expectation
 from rehearsal.figures.expectation import NotObserved
 from rehearsal.figures.outcome import Outcome

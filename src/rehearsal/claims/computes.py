@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rehearsal.cloud.sameness import same_host
 from rehearsal.figures.expectation import Expectation
 from rehearsal.figures.expectation import NotObserved
-from rehearsal.sameness import same_host
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rehearsal.claims.images import limit
-from rehearsal.expected import pins
+from rehearsal.cloud.expected import pins
 from rehearsal.figures import say
 from rehearsal.figures.expectation import Expectation
 from rehearsal.figures.expectation import NotObserved

@@ -6,8 +6,8 @@ import re
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from rehearsal import expected as expectations
-from rehearsal.expected import RELEASE_LABEL
+from rehearsal.cloud import expected as expectations
+from rehearsal.cloud.expected import RELEASE_LABEL
 from rehearsal.figures import say
 from rehearsal.figures.expectation import Expectation
 from rehearsal.figures.expectation import NotObserved
@@ -17,7 +17,7 @@ from rehearsal.observe_host import ASKED
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from rehearsal.expected import ExpectedContainer
+    from rehearsal.cloud.expected import ExpectedContainer
     from rehearsal.hostview import ContainerView
     from rehearsal.hostview import HostView
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rehearsal import expected
+from rehearsal.cloud import expected
 from rehearsal.figures.expectation import Expectation
 from rehearsal.figures.expectation import NotObserved
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rehearsal.expected import ExpectedContainer
+    from rehearsal.cloud.expected import ExpectedContainer
     from rehearsal.hostview import HostView
     from rehearsal.plan import PlanSpec
 

@@ -10,7 +10,7 @@ from rehearsal.figures.expectation import NotObserved
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from rehearsal.expected import ExpectedContainer
+    from rehearsal.cloud.expected import ExpectedContainer
     from rehearsal.hostview import ContainerView
     from rehearsal.hostview import HostView
 

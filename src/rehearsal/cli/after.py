@@ -11,8 +11,10 @@ from typing import Any
 
 from rehearsal.canaries import ledger
 from rehearsal.cli import usage
-from rehearsal.cloud import CloudError
-from rehearsal.cloud import connect
+from rehearsal.cloud import discover
+from rehearsal.cloud import options as target_options
+from rehearsal.cloud.connection import CloudError
+from rehearsal.cloud.connection import connect
 from rehearsal.figures.outcome import Outcome
 from rehearsal.outside.terminal import show
 from rehearsal.outside.terminal import shown
@@ -26,8 +28,6 @@ from rehearsal.runner import lock
 from rehearsal.runner.orders import NotConfirmed
 from rehearsal.runner.orders import ask
 from rehearsal.runner.progress import say
-from rehearsal.target import discover
-from rehearsal.target import options as target_options
 
 if TYPE_CHECKING:
     import argparse

@@ -10,6 +10,8 @@ from typing import Any
 
 from rehearsal import plan as plans
 from rehearsal.cli import usage
+from rehearsal.cloud import discover
+from rehearsal.cloud import options as target_options
 from rehearsal.figures import say
 from rehearsal.outside.redact import redact
 from rehearsal.outside.terminal import show
@@ -19,17 +21,15 @@ from rehearsal.probe.rates import rates_of
 from rehearsal.probe.spec import MOST_CONNECTIONS_PER_S
 from rehearsal.probe.spec import MOST_SAMPLES_PER_S
 from rehearsal.runner.declared import load_planned
-from rehearsal.target import discover
-from rehearsal.target import options as target_options
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
 
+    from rehearsal.cloud import Target
     from rehearsal.plan import BudgetSpec
     from rehearsal.plan import PlanSpec
     from rehearsal.plan import StepSpec
-    from rehearsal.target import Target
 
 
 def add_commands(commands: Any) -> None:

@@ -18,6 +18,8 @@ from rehearsal.cli.after import write_report
 from rehearsal.cli.inspect import plan_lines
 from rehearsal.cli.inspect import probing_lines
 from rehearsal.cli.inspect import target_lines
+from rehearsal.cloud import options as target_options
+from rehearsal.cloud.keys import public_key_of
 from rehearsal.figures.outcome import Outcome
 from rehearsal.figures.outcome import worst
 from rehearsal.outside.redact import redact_text
@@ -39,18 +41,16 @@ from rehearsal.runner.orders import chosen_steps
 from rehearsal.runner.orders import confirm_run
 from rehearsal.runner.past import read_past
 from rehearsal.runner.progress import say
-from rehearsal.target import options as target_options
-from rehearsal.target.keys import public_key_of
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
     from collections.abc import Mapping
 
+    from rehearsal.cloud import Target
     from rehearsal.plan import PlanSpec
     from rehearsal.recording.rundir import RunDirectory
     from rehearsal.runner.attempt import Stopped
-    from rehearsal.target import Target
 
 
 def add_commands(commands: Any) -> None:

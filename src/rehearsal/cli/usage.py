@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING
 from typing import NoReturn
 
 from rehearsal import plan as plans
+from rehearsal.cloud import Target
+from rehearsal.cloud import discover
+from rehearsal.cloud import options as target_options
 from rehearsal.outside.redact import is_secret_name
 from rehearsal.outside.redact import remember
 from rehearsal.outside.terminal import warn
 from rehearsal.probe import rates
 from rehearsal.recording import rundir
-from rehearsal.target import Target
-from rehearsal.target import discover
-from rehearsal.target import options as target_options
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from rehearsal.cloud import Problem
     from rehearsal.plan import PlanSpec
-    from rehearsal.target import Problem
 
 USAGE = 64
 INTERNAL = 70

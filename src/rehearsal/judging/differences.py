@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from typing import Any
 
-from rehearsal import sameness
-from rehearsal.expected import RELEASE_LABEL
-from rehearsal.expected import is_kollas
-from rehearsal.expected import stem
+from rehearsal.cloud import sameness
+from rehearsal.cloud.expected import RELEASE_LABEL
+from rehearsal.cloud.expected import is_kollas
+from rehearsal.cloud.expected import stem
 from rehearsal.judging import plans
 from rehearsal.recording import events
 from rehearsal.results import Difference

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from rehearsal.expected import expected_containers
+from rehearsal.cloud.expected import expected_containers
 from rehearsal.plan.reading import line_of_step
 from rehearsal.plan.reading import plainly
 from rehearsal.plan.reading import unwritable
@@ -24,7 +24,7 @@ from rehearsal.plan.shapes import StepSpec
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rehearsal.target.model import Target
+    from rehearsal.cloud.target import Target
 
 
 def expand(

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from rehearsal import expected
+from rehearsal.cloud import expected
 from rehearsal.outside.redact import is_secret_name
 from rehearsal.outside.redact import without_input
 from rehearsal.plan.shapes import CANARIES

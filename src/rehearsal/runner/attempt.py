@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import rehearsal
 from rehearsal import plan as plans
+from rehearsal.cloud import options as target_options
 from rehearsal.figures.outcome import Outcome
 from rehearsal.outside.redact import redact
 from rehearsal.plan.changes import changes
@@ -26,18 +27,17 @@ from rehearsal.runner import suites
 from rehearsal.runner.past import Past
 from rehearsal.runner.past import read_past
 from rehearsal.runner.progress import say
-from rehearsal.target import options as target_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from collections.abc import Iterator
     from collections.abc import Sequence
 
+    from rehearsal.cloud.target import Target
     from rehearsal.plan import PlanSpec
     from rehearsal.recording.events import Event
     from rehearsal.recording.rundir import RunDirectory
     from rehearsal.runner.orders import Orders
-    from rehearsal.target.model import Target
 
 
 NOT_RECORDED = "recording"

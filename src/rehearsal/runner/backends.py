@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from rehearsal.target import balancer
-from rehearsal.target.addresses import address_of
+from rehearsal.cloud import balancer
+from rehearsal.cloud.addresses import address_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from rehearsal.cloud.balancer import Section
+    from rehearsal.cloud.balancer import Server
+    from rehearsal.cloud.target import Target
     from rehearsal.hosts import Ssh
-    from rehearsal.target.balancer import Section
-    from rehearsal.target.balancer import Server
-    from rehearsal.target.model import Target
 
 GROUPS = ("loadbalancer", "haproxy", "control")
 """Where HAProxy runs: kolla's group, its older name, and where OSISM puts it."""

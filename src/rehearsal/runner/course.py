@@ -18,8 +18,8 @@ from rehearsal import hosts
 from rehearsal import witness
 from rehearsal.canaries import domainjob
 from rehearsal.canaries.ledger import Ledger
-from rehearsal.cloud import CloudError
-from rehearsal.cloud import connect
+from rehearsal.cloud.connection import CloudError
+from rehearsal.cloud.connection import connect
 from rehearsal.figures import say as lengths
 from rehearsal.figures.outcome import Outcome
 from rehearsal.outside.terminal import shown
@@ -41,11 +41,11 @@ from rehearsal.runner.watch import Watch
 from rehearsal.witness import Witness
 
 if TYPE_CHECKING:
+    from rehearsal.cloud.target import Target
     from rehearsal.plan import PlanSpec
     from rehearsal.recording.rundir import RunDirectory
     from rehearsal.runner.interrupts import Interrupts
     from rehearsal.runner.orders import Orders
-    from rehearsal.target.model import Target
 
 
 class Course:

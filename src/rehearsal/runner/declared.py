@@ -10,6 +10,9 @@ import itertools
 from typing import TYPE_CHECKING
 from typing import Any
 
+from rehearsal.cloud.addresses import address_of
+from rehearsal.cloud.addresses import addresses_of
+from rehearsal.cloud.trusted import trust_of
 from rehearsal.probe import lanes
 from rehearsal.probe.answers import DEEP
 from rehearsal.probe.load import Load
@@ -25,9 +28,6 @@ from rehearsal.recording.declarations import family_of
 from rehearsal.recording.naming import description_of
 from rehearsal.recording.naming import name_of
 from rehearsal.runner.backends import GROUPS
-from rehearsal.target.addresses import address_of
-from rehearsal.target.addresses import addresses_of
-from rehearsal.target.trusted import trust_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,10 +36,10 @@ if TYPE_CHECKING:
 
     from rehearsal.canaries.model import Author
     from rehearsal.canaries.model import Canary
+    from rehearsal.cloud.balancer import Server
+    from rehearsal.cloud.target import Target
     from rehearsal.plan import PlanSpec
     from rehearsal.probe.spec import ProbeSpec
-    from rehearsal.target.balancer import Server
-    from rehearsal.target.model import Target
 
 KEPT, FRESH = "kept", "fresh"
 """Names of the tokens that reads carry: issued before the run, issued again and again during it."""

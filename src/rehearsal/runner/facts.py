@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from typing import Any
 
 from rehearsal import hosts
+from rehearsal.cloud import discover
 from rehearsal.recording.events import CloudFacts
 from rehearsal.runner.progress import say
-from rehearsal.target import discover
 
 if TYPE_CHECKING:
     from rehearsal.recording.events import HostFacts
@@ -47,7 +47,7 @@ class Facts:
         if connection is None:
             self._attempt.record(CloudFacts(label, error="there is no connection to the cloud's API"))
             return
-        from rehearsal.cloudfacts import cloud_facts  # noqa: PLC0415 - only a run with a cloud needs it
+        from rehearsal.cloud.facts import cloud_facts  # noqa: PLC0415 - only a run with a cloud needs it
 
         facts = cloud_facts(connection, label)
         self._attempt.record(facts)

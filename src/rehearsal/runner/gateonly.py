@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rehearsal.cloud import options as target_options
 from rehearsal.figures.outcome import Outcome
 from rehearsal.recording.events import GateDecided
 from rehearsal.recording.events import Note
@@ -17,15 +18,14 @@ from rehearsal.runner.interrupts import Interrupted
 from rehearsal.runner.past import STOPPED
 from rehearsal.runner.past import WENT_ON
 from rehearsal.runner.progress import say
-from rehearsal.target import options as target_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rehearsal.cloud import Options
+    from rehearsal.cloud import Target
     from rehearsal.plan import PlanSpec
     from rehearsal.recording.rundir import RunDirectory
-    from rehearsal.target import Options
-    from rehearsal.target import Target
 
 
 def gate_only(  # noqa: PLR0913 - one call, everything is needed

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from rehearsal.canaries.model import Author
     from rehearsal.canaries.model import Canary
     from rehearsal.canaries.model import Wish
+    from rehearsal.cloud.target import Target
     from rehearsal.recording.events import Event
     from rehearsal.runner.watch import Watch
-    from rehearsal.target.model import Target
 
 
 _TOKEN_S = 900.0

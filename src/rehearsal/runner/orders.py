@@ -8,14 +8,14 @@ from dataclasses import field
 from typing import TYPE_CHECKING
 
 from rehearsal.canaries.model import Wish
+from rehearsal.cloud.options import Options
 from rehearsal.outside.terminal import shown
 from rehearsal.probe.rates import rates_of
-from rehearsal.target.options import Options
 
 if TYPE_CHECKING:
+    from rehearsal.cloud.target import Target
     from rehearsal.plan import PlanSpec
     from rehearsal.plan import StepSpec
-    from rehearsal.target.model import Target
 
 PARTS = ("calibration", "probes", "canaries", "writes", "migrations", "suites", "witness")
 """What `--without` can leave out. What is left out is not proven, and the report says so."""

@@ -16,21 +16,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rehearsal.cloud import secrets
 from rehearsal.figures import say as lengths
 from rehearsal.recording import private
 from rehearsal.runner import plansecrets
 from rehearsal.runner import stepshell
 from rehearsal.runner.interrupts import Interrupted
 from rehearsal.runner.progress import say
-from rehearsal.target import secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from rehearsal.cloud.target import Target
     from rehearsal.plan import PlanSpec
     from rehearsal.plan import StepSpec
     from rehearsal.recording.rundir import RunDirectory
-    from rehearsal.target.model import Target
 
 _LOOK_S = 0.1
 _GRACE_S = {signal.SIGINT: 20.0, signal.SIGTERM: 20.0, signal.SIGKILL: 5.0}

@@ -28,10 +28,10 @@ from typing import TYPE_CHECKING
 from typing import Any
 from typing import Self
 
+from rehearsal.cloud.secrets import remember_secrets
 from rehearsal.output import Output
 from rehearsal.outside import redact
 from rehearsal.outside.terminal import shown
-from rehearsal.target.secrets import remember_secrets
 
 if TYPE_CHECKING:
     from types import FrameType

@@ -11,8 +11,8 @@ import time
 from typing import TYPE_CHECKING
 from typing import Any
 
-from rehearsal.cloud import CLOUD_ERRORS
-from rehearsal.cloud import sentence
+from rehearsal.cloud.connection import CLOUD_ERRORS
+from rehearsal.cloud.connection import sentence
 from rehearsal.figures import say as lengths
 from rehearsal.probe.client import Prober
 from rehearsal.probe.client import ProberError
@@ -33,11 +33,11 @@ if TYPE_CHECKING:
 
     from rehearsal.canaries.model import Author
     from rehearsal.canaries.model import Canary
+    from rehearsal.cloud.target import Target
     from rehearsal.probe.spec import ProbeSpec
     from rehearsal.recording.events import Event
     from rehearsal.recording.rundir import RunDirectory
     from rehearsal.runner.backends import Backends
-    from rehearsal.target.model import Target
 
 _QUIET_S = 20.0
 MOST_RESTARTS = 5

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rehearsal.target import files
-from rehearsal.target.variables import Variables
+from rehearsal.cloud import files
+from rehearsal.cloud.variables import Variables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from rehearsal.target.inventory import Inventory
-    from rehearsal.target.model import Problem
+    from rehearsal.cloud.inventory import Inventory
+    from rehearsal.cloud.target import Problem
 
 _SUFFIXES = ("", ".yml", ".yaml", ".json")
 

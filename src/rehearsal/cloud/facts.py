@@ -10,13 +10,13 @@ from functools import partial
 from typing import TYPE_CHECKING
 from typing import Any
 
-from rehearsal.cloud import CLOUD_ERRORS
-from rehearsal.cloud import sentence
-from rehearsal.cloud import status_of
+from rehearsal.cloud.connection import CLOUD_ERRORS
+from rehearsal.cloud.connection import sentence
+from rehearsal.cloud.connection import status_of
+from rehearsal.cloud.sameness import OLDER
 from rehearsal.recording.events import CloudFacts
 from rehearsal.recording.naming import run_described
 from rehearsal.recording.naming import run_of
-from rehearsal.sameness import OLDER
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,9 +18,9 @@ from jinja2.exceptions import SecurityError
 from jinja2.runtime import Context
 from jinja2.sandbox import SandboxedEnvironment
 
-from rehearsal.target import files
-from rehearsal.target.files import VAULT_HEADER
-from rehearsal.target.model import Problem
+from rehearsal.cloud import files
+from rehearsal.cloud.files import VAULT_HEADER
+from rehearsal.cloud.target import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

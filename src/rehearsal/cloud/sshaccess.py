@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rehearsal.target.model import Problem
+from rehearsal.cloud.target import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rehearsal.target.variables import Variables
+    from rehearsal.cloud.variables import Variables
 
 _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,252})?")
 _ZONE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")

@@ -9,29 +9,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
 
-from rehearsal import expected
+from rehearsal.cloud import clouds
+from rehearsal.cloud import expected
+from rehearsal.cloud import files
+from rehearsal.cloud import inventory
+from rehearsal.cloud import reconciled
+from rehearsal.cloud import secrets
+from rehearsal.cloud import sshaccess
+from rehearsal.cloud import trusted
+from rehearsal.cloud import whereabouts
+from rehearsal.cloud.hostvars import HostVariables
+from rehearsal.cloud.releases import read_release
+from rehearsal.cloud.target import Host
+from rehearsal.cloud.target import Problem
+from rehearsal.cloud.target import Target
+from rehearsal.cloud.target import Vip
+from rehearsal.cloud.variables import Variables
+from rehearsal.cloud.variables import printable
+from rehearsal.cloud.variables import truth
 from rehearsal.outside.redact import redact_text
-from rehearsal.target import catalogue
-from rehearsal.target import clouds
-from rehearsal.target import connection
-from rehearsal.target import files
-from rehearsal.target import inventory
-from rehearsal.target import reconciled
-from rehearsal.target import secrets
-from rehearsal.target import trusted
-from rehearsal.target.hostvars import HostVariables
-from rehearsal.target.model import Host
-from rehearsal.target.model import Problem
-from rehearsal.target.model import Target
-from rehearsal.target.model import Vip
-from rehearsal.target.releases import read_release
-from rehearsal.target.variables import Variables
-from rehearsal.target.variables import printable
-from rehearsal.target.variables import truth
 
 if TYPE_CHECKING:
-    from rehearsal.target.model import Release
-    from rehearsal.target.options import Options
+    from rehearsal.cloud.options import Options
+    from rehearsal.cloud.target import Release
 
 DEFAULT_USER = "dragon"
 NEEDED_GROUPS = ("manager", "control", "compute")
@@ -92,9 +92,9 @@ def discover(options: Options) -> Target:
         repository.kolla, enabled, {**release.versions, "openstack_version": release.openstack, "groups": groups}
     )
     if not options.online:
-        endpoints = catalogue.from_ports(vips, enabled)
+        endpoints = whereabouts.from_ports(vips, enabled)
     else:
-        endpoints = catalogue.from_keystone(cloud, problems) if cloud.auth_url else ()
+        endpoints = whereabouts.from_keystone(cloud, problems) if cloud.auth_url else ()
     target = Target(
         configuration=str(root),
         cloud=cloud.name,
@@ -119,7 +119,7 @@ def discover(options: Options) -> Target:
     # What comes from keystone is not the configuration: a token goes only to addresses that the operator wrote down.
     endpoints = trusted.sorted_out(endpoints, trusted.trust_of(target), problems)
     if options.online:
-        catalogue.check_against_vips(endpoints, vips, target.allowed_endpoints, problems)
+        whereabouts.check_against_vips(endpoints, vips, target.allowed_endpoints, problems)
     where = str(root / "environments" / "kolla" / "configuration.yml")
     told = [Problem(each, where, _DOUBT_REMEDY, severity="warning") for each in expected.doubts(target)]
     return replace(target, endpoints=endpoints, problems=_unique([*problems, *told]))
@@ -229,7 +229,7 @@ def _operator_user(repository: _Repository, root: Path, problems: list[Problem])
     file = kolla.file("operator_user") or str(root / "environments" / "configuration.yml")
     if obstacle := kolla.obstacle("operator_user"):
         problems.append(Problem(f"operator_user {obstacle}.", file, "Write the name of the operator's user."))
-    return connection.user_or_default(kolla.text("operator_user"), DEFAULT_USER, file, problems)
+    return sshaccess.user_or_default(kolla.text("operator_user"), DEFAULT_USER, file, problems)
 
 
 def _namespace_file(repository: _Repository, root: Path) -> str:
@@ -290,8 +290,8 @@ def _hosts(
         variables.over(layers.environments)
         where = str(root / "inventory" / "host_vars" / f"{name}.yml")
         user = "" if variables.text("operator_user") in {"", layers.operator_user} else variables.text("operator_user")
-        found = connection.connection_of(name, variables, "", problems, where)
-        user = found.user or connection.user_or_default(user, "", where, problems)
+        found = sshaccess.connection_of(name, variables, "", problems, where)
+        user = found.user or sshaccess.user_or_default(user, "", where, problems)
         holder = holders.setdefault(f"{found.address} {found.port} {found.jump}", name)
         if holder != name:
             problems.append(
@@ -337,7 +337,7 @@ def _vips(kolla: Variables, root: Path, problems: list[Problem]) -> tuple[Vip, .
 
 def _vip_address(kolla: Variables, name: str, file: str, problems: list[Problem]) -> str:
     text, obstacle = kolla.text(name), kolla.obstacle(name)
-    address = connection.address_of(text)
+    address = sshaccess.address_of(text)
     if obstacle or (text and not address):
         problems.append(
             Problem(
@@ -351,8 +351,8 @@ def _vip_address(kolla: Variables, name: str, file: str, problems: list[Problem]
 
 def _vip_name(kolla: Variables, name: str, address: str, problems: list[Problem]) -> str:
     text, obstacle = kolla.text(name), kolla.obstacle(name)
-    bare = connection.address_of(text) or text
-    if obstacle or (text and not connection.is_host_name(bare)):
+    bare = sshaccess.address_of(text) or text
+    if obstacle or (text and not sshaccess.is_host_name(bare)):
         problems.append(
             Problem(
                 f"{name} {obstacle or f'is {text[:80]!r}, which is no name of a host'}.", kolla.file(name),

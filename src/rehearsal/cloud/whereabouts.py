@@ -7,19 +7,19 @@ import socket
 from typing import TYPE_CHECKING
 from typing import Any
 
-from rehearsal.target import clouds
-from rehearsal.target.addresses import host_of
-from rehearsal.target.apis import APIS
-from rehearsal.target.apis import BY_TYPE
-from rehearsal.target.model import Endpoint
-from rehearsal.target.model import Problem
+from rehearsal.cloud import clouds
+from rehearsal.cloud.addresses import host_of
+from rehearsal.cloud.knownapis import APIS
+from rehearsal.cloud.knownapis import BY_TYPE
+from rehearsal.cloud.target import Endpoint
+from rehearsal.cloud.target import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from collections.abc import Iterator
 
-    from rehearsal.target.clouds import Cloud
-    from rehearsal.target.model import Vip
+    from rehearsal.cloud.clouds import Cloud
+    from rehearsal.cloud.target import Vip
 
 _ASK_TIMEOUT_S = 15
 _INTERFACES = ("public", "internal")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from rehearsal.target import files
+from rehearsal.cloud import files
 
 _ASK_S = 10.0
 

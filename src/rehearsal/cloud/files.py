@@ -10,7 +10,7 @@ import os
 import stat
 from pathlib import Path
 
-from rehearsal.target.model import Problem
+from rehearsal.cloud.target import Problem
 
 VAULT_HEADER = "$ANSIBLE_VAULT;"
 MOST_BYTES = 64 * 2**20

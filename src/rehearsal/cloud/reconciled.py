@@ -11,11 +11,11 @@ import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
-from rehearsal.target.connection import CONTAINERS
-from rehearsal.target.inventory import Inventory
-from rehearsal.target.inventory import parse_data
-from rehearsal.target.model import Problem
-from rehearsal.target.variables import parse_large
+from rehearsal.cloud.inventory import Inventory
+from rehearsal.cloud.inventory import parse_data
+from rehearsal.cloud.sshaccess import CONTAINERS
+from rehearsal.cloud.target import Problem
+from rehearsal.cloud.variables import parse_large
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

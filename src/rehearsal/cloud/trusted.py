@@ -13,16 +13,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from rehearsal.cloud.knownapis import APIS
+from rehearsal.cloud.target import Endpoint
+from rehearsal.cloud.target import Problem
 from rehearsal.outside.plaintext import plain
-from rehearsal.target.apis import APIS
-from rehearsal.target.model import Endpoint
-from rehearsal.target.model import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from collections.abc import Mapping
 
-    from rehearsal.target.model import Target
+    from rehearsal.cloud.target import Target
 
 OPTION = "--allow-endpoint"
 _DEFAULT_PORTS = {"https": 443, "http": 80}

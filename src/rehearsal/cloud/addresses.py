@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from rehearsal.target.model import Target
+    from rehearsal.cloud.target import Target
 
 _FAMILIES = {socket.AF_INET: 4, socket.AF_INET6: 6}
 

@@ -16,15 +16,15 @@ from keystoneauth1 import exceptions as keystone_errors
 from openstack import exceptions as sdk_errors
 from openstack.config import OpenStackConfig
 
-from rehearsal import sessions
+from rehearsal.cloud import sessions
+from rehearsal.cloud import trusted
+from rehearsal.cloud.secrets import remember_secrets
 from rehearsal.outside import redact
-from rehearsal.target import trusted
-from rehearsal.target.secrets import remember_secrets
 
 if TYPE_CHECKING:
     from keystoneauth1.session import Session
 
-    from rehearsal.target import Target
+    from rehearsal.cloud import Target
 
 CLOUD_ERRORS = (sdk_errors.SDKException, keystone_errors.ClientException, requests.exceptions.RequestException)
 """Everything that a call may raise because of the cloud."""

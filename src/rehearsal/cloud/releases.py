@@ -12,16 +12,16 @@ import subprocess
 from typing import TYPE_CHECKING
 from typing import Any
 
-from rehearsal.target import files
-from rehearsal.target.model import Problem
-from rehearsal.target.model import Release
-from rehearsal.target.variables import parse_yaml
-from rehearsal.target.variables import read_yaml
+from rehearsal.cloud import files
+from rehearsal.cloud.target import Problem
+from rehearsal.cloud.target import Release
+from rehearsal.cloud.variables import parse_yaml
+from rehearsal.cloud.variables import read_yaml
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rehearsal.target.variables import Variables
+    from rehearsal.cloud.variables import Variables
 
 NAMESPACE_HOME = "environments/kolla/configuration.yml"
 """Where OSISM's release notes have docker_namespace set: what stands there is an extra variable, and comes over the rest."""

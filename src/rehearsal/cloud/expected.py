@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from collections.abc import Mapping
 
-    from rehearsal.target.model import Release
-    from rehearsal.target.model import Target
+    from rehearsal.cloud.target import Release
+    from rehearsal.cloud.target import Target
 
 KOLLA_LABEL = "kolla_version"
 RELEASE_LABEL = "de.osism.release.openstack"
@@ -72,7 +72,7 @@ class UnknownValueError(Exception):
 
 @functools.cache
 def _table() -> dict[str, Any]:
-    data: dict[str, Any] = yaml.safe_load(resources.files("rehearsal").joinpath("expected.yml").read_text())
+    data: dict[str, Any] = yaml.safe_load(resources.files("rehearsal.cloud").joinpath("expected.yml").read_text())
     return data
 
 

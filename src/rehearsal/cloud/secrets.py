@@ -8,9 +8,9 @@ from typing import Any
 
 import yaml
 
+from rehearsal.cloud import files
+from rehearsal.cloud.variables import parse_yaml
 from rehearsal.outside import redact
-from rehearsal.target import files
-from rehearsal.target.variables import parse_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

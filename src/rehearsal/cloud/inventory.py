@@ -18,12 +18,12 @@ from typing import Any
 
 import yaml
 
-from rehearsal.target import files
-from rehearsal.target.connection import is_host_name
-from rehearsal.target.files import VAULT_HEADER
-from rehearsal.target.model import Problem
-from rehearsal.target.variables import VAULT_REMEDY
-from rehearsal.target.variables import parse_yaml
+from rehearsal.cloud import files
+from rehearsal.cloud.files import VAULT_HEADER
+from rehearsal.cloud.sshaccess import is_host_name
+from rehearsal.cloud.target import Problem
+from rehearsal.cloud.variables import VAULT_REMEDY
+from rehearsal.cloud.variables import parse_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -263,7 +263,7 @@ def _mapping(value: Any) -> dict[str, Any]:
 
 def default_groups() -> Inventory:
     """Return the groups that OSISM's images bring (osism/generics, inventory/50-* to 60-*), as far as containers go."""
-    text = resources.files("rehearsal.target").joinpath("groups.yml").read_text()
+    text = resources.files("rehearsal.cloud").joinpath("groups.yml").read_text()
     brought = Inventory()
     for parent, names in yaml.safe_load(text).items():
         for name in names:

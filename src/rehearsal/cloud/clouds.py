@@ -1,6 +1,6 @@
 """clouds.yaml and secure.yaml: which cloud, where its passwords lie, and whether openstacksdk can use them.
 
-The passwords themselves leave this module only to be made unreadable in everything that is written (`target.secrets`).
+The passwords themselves leave this module only to be made unreadable in everything that is written (`cloud.secrets`).
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from typing import Any
 
 import yaml
 
-from rehearsal.target import files
-from rehearsal.target import trusted
-from rehearsal.target.files import VAULT_HEADER
-from rehearsal.target.model import Problem
-from rehearsal.target.variables import Encrypted
-from rehearsal.target.variables import read_yaml
+from rehearsal.cloud import files
+from rehearsal.cloud import trusted
+from rehearsal.cloud.files import VAULT_HEADER
+from rehearsal.cloud.target import Problem
+from rehearsal.cloud.variables import Encrypted
+from rehearsal.cloud.variables import read_yaml
 
 if TYPE_CHECKING:
-    from rehearsal.target.options import Options
+    from rehearsal.cloud.options import Options
 
 _PREFERRED = ("admin", "openstack")
 
@@ -145,7 +145,7 @@ def region_of(cloud: Cloud, *, validate: bool = False) -> Any:
     """
     from openstack.config import OpenStackConfig  # noqa: PLC0415 - slow to import
 
-    from rehearsal import sessions  # noqa: PLC0415
+    from rehearsal.cloud import sessions  # noqa: PLC0415
 
     config = OpenStackConfig(
         config_files=[cloud.clouds_file],
