@@ -12,8 +12,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from rehearsal import beacon
-from rehearsal import hostview
 from rehearsal.canaries import domainjob
+from rehearsal.hosts import view
 from rehearsal.outside import bounded
 from rehearsal.probe.answers import DEEP
 from rehearsal.probe.answers import ISSUE
@@ -98,9 +98,9 @@ def test_a_guest_whose_clock_is_no_number_is_silent(uptime):
 @settings(deadline=None)
 def test_a_host_may_answer_anything(output, status, errors):
     """It becomes that host's own error."""
-    answer = hostview.read_answer(status, output, errors)
+    answer = view.read_answer(status, output, errors)
     json.dumps(answer, allow_nan=False, ensure_ascii=False).encode()
-    hostview.parse_view("host", answer)
+    view.parse_view("host", answer)
 
 
 @given(
@@ -112,8 +112,8 @@ def test_a_host_may_answer_anything(output, status, errors):
 )
 @settings(deadline=None)
 def test_a_part_of_another_shape_is_an_error_of_that_host(changed):
-    answer = hostview.read_answer(0, said({"containers": [], "images": [], **changed}), b"")
-    hostview.parse_view("host", answer)
+    answer = view.read_answer(0, said({"containers": [], "images": [], **changed}), b"")
+    view.parse_view("host", answer)
 
 
 @given(

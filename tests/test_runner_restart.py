@@ -9,12 +9,12 @@ import time
 import numpy as np
 import pytest
 
+from rehearsal.hosts import backends
 from rehearsal.probe.rates import rates_of
 from rehearsal.recording import events
 from rehearsal.recording import rundir
 from rehearsal.recording.journal import read_journal
 from rehearsal.recording.samples import samples_by_probe
-from rehearsal.runner import backends
 from rehearsal.runner import declared
 from rehearsal.runner import watch as watching
 from tests.probe.farside import FarSide

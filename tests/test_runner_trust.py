@@ -6,10 +6,10 @@ import hashlib
 
 import pytest
 
+from rehearsal.hosts import backends
 from rehearsal.probe import calibrate
 from rehearsal.recording import events
 from rehearsal.recording.journal import read_journal
-from rehearsal.runner import backends
 from rehearsal.runner import trust
 from rehearsal.runner.watch import Watch
 from tests.small_run import EVERYTHING

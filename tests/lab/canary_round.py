@@ -19,7 +19,6 @@ from typing import Any
 
 from rehearsal import beacon
 from rehearsal import clean
-from rehearsal import hosts
 from rehearsal.canaries import domainjob
 from rehearsal.canaries import making
 from rehearsal.canaries import migration
@@ -29,6 +28,7 @@ from rehearsal.cloud import discover
 from rehearsal.cloud import facts as cloudfacts
 from rehearsal.cloud import options
 from rehearsal.cloud.connection import connect
+from rehearsal.hosts import ssh as hosts
 
 
 def told(text: object) -> None:

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rehearsal import hostview
-from rehearsal import observe_host
 from rehearsal.cloud import Host
 from rehearsal.figures.expectation import NotObserved
+from rehearsal.hosts import observe_host
+from rehearsal.hosts import view as hostview
 from rehearsal.recording import events
 
 ANSWER = {

@@ -260,7 +260,7 @@ def host_with(tmp_path, **variables):
 )
 def test_connection_variables_are_honoured(tmp_path, variables, way):
     """User, port and jump host of a host are taken from wherever Ansible takes them, and reach ssh."""
-    from rehearsal.hosts import Ssh
+    from rehearsal.hosts.ssh import Ssh
 
     target, host = host_with(tmp_path, **variables)
     assert () == target.problems
@@ -352,11 +352,11 @@ def test_a_name_that_is_an_option_is_no_host(tmp_path, name):
 )
 def test_ipv6_addresses_have_one_spelling(tmp_path, given_, address):
     """Brackets, capitals and zones of IPv6 addresses are understood, and a zone is no token of ssh_config."""
-    from rehearsal import hostview
+    from rehearsal.hosts import view
 
     target, host = host_with(tmp_path, ansible_host=given_)
     assert (address, ()) == (host.address, target.problems)
-    hostview.write_ssh_config(tmp_path / "config", "u", "/key", target.hosts)
+    view.write_ssh_config(tmp_path / "config", "u", "/key", target.hosts)
     assert f"  HostName {address.replace('%', '%%')}\n" in (tmp_path / "config").read_text()
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rehearsal.cloud import Target
-    from rehearsal.hosts import Ssh
+    from rehearsal.hosts.ssh import Ssh
 
 _TIMEOUT_S = 20
 _UNITS = {"ms": 1e-3, "s": 1.0, "b": 1, "kib": 1024, "mib": 1024**2, "gib": 1024**3}

@@ -13,7 +13,7 @@ from rehearsal.probe.response import Response
 from rehearsal.recording.sampleclass import SampleClass
 
 if TYPE_CHECKING:
-    from rehearsal.hostview import HostView
+    from rehearsal.hosts.view import HostView
     from rehearsal.probe.answers import Answer
 
 CERTIFICATE_DAYS = 14

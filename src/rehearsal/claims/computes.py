@@ -12,7 +12,7 @@ from rehearsal.figures.expectation import NotObserved
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from rehearsal.hostview import HostView
+    from rehearsal.hosts.view import HostView
 
 CLASSES = ("VCPU", "MEMORY_MB", "DISK_GB")
 _UNITS = {"VCPU": "vCPU", "MEMORY_MB": "MB of memory", "DISK_GB": "GB of disk"}

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from collections.abc import Sequence
 
-    from rehearsal.hostview import HostView
+    from rehearsal.hosts.view import HostView
     from rehearsal.plan import PlanSpec
 
 FACTS_OLDEST_S = 24 * 3600

@@ -12,14 +12,14 @@ from rehearsal.figures import say
 from rehearsal.figures.expectation import Expectation
 from rehearsal.figures.expectation import NotObserved
 from rehearsal.figures.expectation import same
-from rehearsal.observe_host import ASKED
+from rehearsal.hosts.observe_host import ASKED
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from rehearsal.cloud.expected import ExpectedContainer
-    from rehearsal.hostview import ContainerView
-    from rehearsal.hostview import HostView
+    from rehearsal.hosts.view import ContainerView
+    from rehearsal.hosts.view import HostView
 
 _SHELLS_WORDS = re.compile(
     r"^\s*(?:/\S*/)?(?:ba|da|k|z)?sh: |OCI runtime exec failed|exec: .*(?:not found|no such file)|[Uu]nexpected EOF"

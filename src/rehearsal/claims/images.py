@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rehearsal.cloud.expected import ExpectedContainer
-    from rehearsal.hostview import HostView
+    from rehearsal.hosts.view import HostView
     from rehearsal.plan import PlanSpec
 
 

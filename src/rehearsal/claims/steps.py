@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from rehearsal.cloud.expected import ExpectedContainer
-    from rehearsal.hostview import ContainerView
-    from rehearsal.hostview import HostView
+    from rehearsal.hosts.view import ContainerView
+    from rehearsal.hosts.view import HostView
 
 
 def replaced(

@@ -14,7 +14,6 @@ import traceback
 from typing import TYPE_CHECKING
 from typing import Any
 
-from rehearsal import hosts
 from rehearsal import witness
 from rehearsal.canaries import domainjob
 from rehearsal.canaries.ledger import Ledger
@@ -22,10 +21,11 @@ from rehearsal.cloud.connection import CloudError
 from rehearsal.cloud.connection import connect
 from rehearsal.figures import say as lengths
 from rehearsal.figures.outcome import Outcome
+from rehearsal.hosts import backends
+from rehearsal.hosts import ssh
 from rehearsal.outside.terminal import shown
 from rehearsal.recording.events import PhaseBegan
 from rehearsal.recording.events import PhaseEnded
-from rehearsal.runner import backends
 from rehearsal.runner import gates
 from rehearsal.runner import trust
 from rehearsal.runner.attempt import Attempt
@@ -57,7 +57,7 @@ class Course:
         self.attempt = Attempt(run, plan, target, orders)
         self.interrupts = interrupts
         self.connection: Any = None
-        self.ssh = hosts.Ssh(target)
+        self.ssh = ssh.Ssh(target)
         self.watch = Watch(run, self.attempt.record, self.attempt.past.probes, orders.rates_for(plan))
         self.guests = Guests(run.run, self.attempt.record, self.watch, Ledger(run.run, run.made))
         self.guests.number = self.attempt.past.migration_count

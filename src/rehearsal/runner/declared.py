@@ -13,6 +13,7 @@ from typing import Any
 from rehearsal.cloud.addresses import address_of
 from rehearsal.cloud.addresses import addresses_of
 from rehearsal.cloud.trusted import trust_of
+from rehearsal.hosts.backends import GROUPS
 from rehearsal.probe import lanes
 from rehearsal.probe.answers import DEEP
 from rehearsal.probe.load import Load
@@ -27,7 +28,6 @@ from rehearsal.recording.declarations import V6
 from rehearsal.recording.declarations import family_of
 from rehearsal.recording.naming import description_of
 from rehearsal.recording.naming import name_of
-from rehearsal.runner.backends import GROUPS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -7,8 +7,8 @@ import time
 from typing import TYPE_CHECKING
 from typing import Any
 
-from rehearsal import hosts
 from rehearsal.cloud import discover
+from rehearsal.hosts import ssh as hosts
 from rehearsal.recording.events import CloudFacts
 from rehearsal.runner.progress import say
 

@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     from rehearsal.canaries.model import Author
     from rehearsal.canaries.model import Canary
     from rehearsal.cloud.target import Target
+    from rehearsal.hosts.backends import Backends
     from rehearsal.probe.spec import ProbeSpec
     from rehearsal.recording.events import Event
     from rehearsal.recording.rundir import RunDirectory
-    from rehearsal.runner.backends import Backends
 
 _QUIET_S = 20.0
 MOST_RESTARTS = 5

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
 
-from rehearsal import hostview
+from rehearsal.hosts import view
 from rehearsal.outside import bounded
 from rehearsal.recording.events import HostFacts
 
@@ -38,7 +38,7 @@ class Ssh:
     def __init__(self, target: Target) -> None:
         self._directory = tempfile.TemporaryDirectory(prefix="rehearse-ssh-")
         self.config = Path(self._directory.name) / "config"
-        hostview.write_ssh_config(self.config, target.operator_user, target.operator_key)
+        view.write_ssh_config(self.config, target.operator_user, target.operator_key)
         sharing = [
             "  ControlMaster auto",
             f"  ControlPath {self._directory.name}/%C",
@@ -90,7 +90,7 @@ def container_facts(
 
 def _facts_of(ssh: Ssh, host: Host, label: str) -> HostFacts:
     try:
-        done = ssh.run(host, hostview.look_command({}))
+        done = ssh.run(host, view.look_command({}))
     except subprocess.TimeoutExpired:
         return HostFacts(label, host.name, error=f"it did not answer within {LOOK_TIMEOUT_S:.0f} s")
     except OSError as error:
@@ -100,7 +100,7 @@ def _facts_of(ssh: Ssh, host: Host, label: str) -> HostFacts:
         return HostFacts(
             label, host.name, error=f"it cannot be reached over SSH: {said[-1][:300] if said else 'no reason given'}"
         )
-    answer: dict[str, Any] = hostview.read_answer(done.returncode, done.stdout, done.stderr)
+    answer: dict[str, Any] = view.read_answer(done.returncode, done.stdout, done.stderr)
     if answer.get("error"):
         return HostFacts(label, host.name, error=str(answer["error"]))
     unseen = {name: text for name, text in answer.get("errors", {}).items() if name in {"containers", "images"}}

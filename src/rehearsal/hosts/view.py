@@ -20,7 +20,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from rehearsal.figures.expectation import NotObserved
-from rehearsal.observe_host import DOCKER_DEAD
+from rehearsal.hosts.observe_host import DOCKER_DEAD
 from rehearsal.outside import bounded
 
 if TYPE_CHECKING:
@@ -188,7 +188,7 @@ def look_command(peers: Mapping[str, str], *, ask_health: bool = False) -> str:
 
     `ask_health`: containers whose health is not decided yet are asked their own health check at once.
     """
-    program = resources.files("rehearsal").joinpath("observe_host.py").read_bytes()
+    program = resources.files("rehearsal.hosts").joinpath("observe_host.py").read_bytes()
     packed = base64.b64encode(program).decode()
     arguments = shlex.quote(json.dumps({"peers": dict(peers), "ask_health": ask_health}))
     return f"echo {packed} | base64 -d | timeout {LOOK_TIMEOUT_S} sudo -n python3 - {arguments}"

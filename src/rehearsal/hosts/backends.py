@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rehearsal.cloud.balancer import Section
     from rehearsal.cloud.balancer import Server
     from rehearsal.cloud.target import Target
-    from rehearsal.hosts import Ssh
+    from rehearsal.hosts.ssh import Ssh
 
 GROUPS = ("loadbalancer", "haproxy", "control")
 """Where HAProxy runs: kolla's group, its older name, and where OSISM puts it."""
