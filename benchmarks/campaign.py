@@ -36,9 +36,9 @@ from failing import RIGS
 
 from rehearsal.figures.outcome import Outcome
 from rehearsal.judge import judge
+from rehearsal.lanes.spec import SECOND_NS
+from rehearsal.lanes.spec import ProbeSpec
 from rehearsal.probe.client import Prober
-from rehearsal.probe.spec import SECOND_NS
-from rehearsal.probe.spec import ProbeSpec
 from rehearsal.recording import events
 from rehearsal.recording.history import load
 from rehearsal.recording.journal import Journal

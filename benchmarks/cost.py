@@ -37,9 +37,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rehearsal import outage
+from rehearsal.lanes.spec import SECOND_NS
+from rehearsal.lanes.spec import ProbeSpec
 from rehearsal.probe.client import Prober
-from rehearsal.probe.spec import SECOND_NS
-from rehearsal.probe.spec import ProbeSpec
 from rehearsal.recording import events
 from rehearsal.recording.journal import read_journal
 from rehearsal.recording.samples import SAMPLE
@@ -57,7 +57,7 @@ REACH = """
 import os, sys, time
 from rehearsal.probe.beat import take_precedence
 from rehearsal.probe.reach import Reach
-from rehearsal.probe.spec import ProbeSpec
+from rehearsal.lanes.spec import ProbeSpec
 take_precedence("fifo")
 count, period_ns, seconds, settle = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4])
 network = sys.argv[5]

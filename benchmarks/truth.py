@@ -29,6 +29,8 @@ from typing import Any
 
 import peers
 
+from rehearsal.lanes.spec import SECOND_NS
+from rehearsal.lanes.spec import ProbeSpec
 from rehearsal.probe import icmp
 from rehearsal.probe.calibrate import PAUSE
 from rehearsal.probe.calibrate import PERIOD_NS
@@ -42,8 +44,6 @@ from rehearsal.probe.calibrate import known_spec
 from rehearsal.probe.calibrate import stretch_of
 from rehearsal.probe.client import Prober
 from rehearsal.probe.known import FAULTS
-from rehearsal.probe.spec import SECOND_NS
-from rehearsal.probe.spec import ProbeSpec
 from rehearsal.recording import events
 from rehearsal.recording.journal import read_journal
 from rehearsal.recording.samples import samples_by_probe

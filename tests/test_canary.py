@@ -25,8 +25,8 @@ from rehearsal.canaries.ledger import Ledger
 from rehearsal.clean import clean
 from rehearsal.clean import find_runs
 from rehearsal.cloud import facts as cloudfacts
+from rehearsal.lanes.rates import rates_of
 from rehearsal.outside import redact
-from rehearsal.probe.rates import rates_of
 from rehearsal.recording import events
 from rehearsal.recording.naming import description_of
 from rehearsal.recording.naming import name_of

@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rehearsal import beacon
-from rehearsal.probe.rates import USUAL
+from rehearsal.lanes.rates import USUAL
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rehearsal.judge import judge
-from rehearsal.probe import lanes
-from rehearsal.probe.spec import numeric_address
+from rehearsal.lanes import declare
+from rehearsal.lanes.spec import numeric_address
 from rehearsal.recording import events
 from rehearsal.recording.declarations import completed
 from rehearsal.recording.declarations import family_of
@@ -56,7 +56,7 @@ def announced(spec, **fields):
 
 
 @given(
-    service=st.sampled_from(sorted(lanes.services_known())),
+    service=st.sampled_from(sorted(declare.services_known())),
     family=st.sampled_from(["v4", "v6"]),
     interface=st.sampled_from(["public", "internal"]),
     server=WORD | st.sampled_from(["v6", "new", "backend", "control-0.example", "nova-new", "reused-v6"]),
@@ -71,9 +71,9 @@ def test_an_old_declaration_says_what_a_new_one_says(  # noqa: PLR0917 - what is
     where = {"url": "https://api.example:1234/", "address": ADDRESS[family]}
     vip = f"{interface} v6" if second and family == "v6" else interface
     at_vip = {"vip": vip, "interface": interface, **where}
-    specs = lanes.endpoint_probes(numbers, service=service, **at_vip)
-    specs += lanes.backend_probes(numbers, service=service, server=server, **where)
-    specs += lanes.canary_probes(numbers, canary=canary, address=ADDRESS[family], beacon_port=9, udp_hz=1.0)
+    specs = declare.endpoint_probes(numbers, service=service, **at_vip)
+    specs += declare.backend_probes(numbers, service=service, server=server, **where)
+    specs += declare.canary_probes(numbers, canary=canary, address=ADDRESS[family], beacon_port=9, udp_hz=1.0)
     for spec in specs:
         old, new = announced(spec), announced(spec, interface=spec.interface, family=family, server=spec.server)
         assert completed(old) == new
@@ -90,10 +90,10 @@ def run_of(*, kind, family, server="", more=()):
         for each in ("v4", "v6"):
             where = {"service": service, "url": "https://api.example/", "address": ADDRESS[each]}
             if server:
-                specs = lanes.backend_probes(numbers, server=server, new_hz=10, reused_hz=10, **where)
+                specs = declare.backend_probes(numbers, server=server, new_hz=10, reused_hz=10, **where)
             else:
                 vip = kind if each == "v4" else f"{kind} v6"
-                specs = lanes.endpoint_probes(numbers, vip=vip, interface=kind, new_hz=10, reused_hz=10, **where)
+                specs = declare.endpoint_probes(numbers, vip=vip, interface=kind, new_hz=10, reused_hz=10, **where)
             probes += [announced(spec) for spec in specs]
     hit = [each for each in probes if each.service == "nova" and family in {"both", family_of(each.address)}]
     script = Scenario(more=tuple(more), troubles=tuple(Trouble(each.name, 120, 124) for each in hit))

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from rehearsal import beacon
 from rehearsal.canaries import domainjob
 from rehearsal.hosts import view
+from rehearsal.lanes.answers import DEEP
+from rehearsal.lanes.answers import ISSUE
+from rehearsal.lanes.answers import SHALLOW
+from rehearsal.lanes.answers import judge_response
+from rehearsal.lanes.response import Response
+from rehearsal.lanes.response import ResponseError
 from rehearsal.outside import bounded
-from rehearsal.probe.answers import DEEP
-from rehearsal.probe.answers import ISSUE
-from rehearsal.probe.answers import SHALLOW
-from rehearsal.probe.answers import judge_response
-from rehearsal.probe.response import Response
-from rehearsal.probe.response import ResponseError
 from rehearsal.recording.sampleclass import SampleClass
 from rehearsal.witness import lines
 

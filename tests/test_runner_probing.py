@@ -14,9 +14,9 @@ from rehearsal.cloud import discover
 from rehearsal.cloud import keys
 from rehearsal.cloud.target import Endpoint
 from rehearsal.hosts import backends
+from rehearsal.lanes.load import load_of_specs
+from rehearsal.lanes.rates import rates_of
 from rehearsal.plan import load_plan
-from rehearsal.probe.load import load_of_specs
-from rehearsal.probe.rates import rates_of
 from rehearsal.runner import declared
 from tests.small_run import Small
 from tests.target.repository import as_arguments

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from rehearsal.hosts import backends
-from rehearsal.probe.rates import rates_of
+from rehearsal.lanes.rates import rates_of
 from rehearsal.recording import events
 from rehearsal.recording import rundir
 from rehearsal.recording.journal import read_journal

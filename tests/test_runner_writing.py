@@ -12,8 +12,8 @@ from rehearsal.canaries import model
 from rehearsal.cloud import discover
 from rehearsal.cloud.knownapis import APIS
 from rehearsal.cloud.target import Endpoint
+from rehearsal.lanes.rates import rates_of
 from rehearsal.probe.client import ProberError
-from rehearsal.probe.rates import rates_of
 from rehearsal.recording.naming import run_of
 from rehearsal.runner import guests as guests_module
 from rehearsal.runner.guests import Guests

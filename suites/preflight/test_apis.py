@@ -13,7 +13,7 @@ from fixtures.cloud import get
 from rehearsal.claims import apis
 from rehearsal.figures.expectation import NotObserved
 from rehearsal.figures.expectation import expect
-from rehearsal.probe.answers import SHALLOW
+from rehearsal.lanes.answers import SHALLOW
 
 if TYPE_CHECKING:
     from fixtures.cloud import Cloud

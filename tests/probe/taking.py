@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from dataclasses import field
 from typing import TYPE_CHECKING
 
+from rehearsal.lanes.spec import ProbeSpec
 from rehearsal.probe.loop import Loop
 from rehearsal.probe.recorder import request_id
 from rehearsal.probe.schedule import Schedule
-from rehearsal.probe.spec import ProbeSpec
 from rehearsal.probe.tokens import Tokens
 from rehearsal.probe.web import WebProbe
 

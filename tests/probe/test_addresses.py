@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from rehearsal.probe import lanes
+from rehearsal.lanes import declare
 from rehearsal.probe.client import ProberError
 from rehearsal.recording import events
 from rehearsal.recording.journal import read_journal
@@ -34,13 +34,13 @@ needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6
 def test_an_address_is_allowed_later(tmp_path, prober, echo):
     """A canary's address is refused until it is allowed; only it is then, and the journal says why."""
     running = prober(allowed=["192.0.2.1/32"])
-    icmp, tcp = lanes.canary_probes(itertools.count(1), canary="c0", address="127.0.0.1", beacon_port=echo.port)
+    icmp, tcp = declare.canary_probes(itertools.count(1), canary="c0", address="127.0.0.1", beacon_port=echo.port)
     for spec in (icmp, tcp):
         with pytest.raises(ProberError, match=r"127\.0\.0\.1 is not among the addresses that may be probed"):
             running.declare(spec)
     running.allow("127.0.0.1", "canary c0")
     running.declare(tcp)
-    other = lanes.canary_probes(itertools.count(5), canary="c1", address="127.0.0.2", beacon_port=echo.port)[1]
+    other = declare.canary_probes(itertools.count(5), canary="c1", address="127.0.0.2", beacon_port=echo.port)[1]
     with pytest.raises(ProberError, match=r"127\.0\.0\.2 is not among"):
         running.declare(other)
     running.period(tcp.probe, 100_000_000)
@@ -53,7 +53,7 @@ def test_an_address_is_allowed_later(tmp_path, prober, echo):
 def test_nothing_is_asked_unless_it_is_allowed(prober, echo):
     """A prober that was told of no address asks none."""
     running = prober(allowed=[])
-    icmp, tcp = lanes.canary_probes(itertools.count(1), canary="c0", address="127.0.0.1", beacon_port=echo.port)
+    icmp, tcp = declare.canary_probes(itertools.count(1), canary="c0", address="127.0.0.1", beacon_port=echo.port)
     for spec in (icmp, tcp):
         with pytest.raises(ProberError, match=r"127\.0\.0\.1 is not among the addresses that may be probed"):
             running.declare(spec)
@@ -106,9 +106,9 @@ def test_ipv6_is_asked_like_ipv4(tmp_path, prober):
         threading.Thread(target=server.serve_forever, daemon=True).start()
         where = {"service": "nova", "url": f"http://[::1]:{server.server_port}", "address": "::1"}
         numbers = itertools.count(1)
-        specs = lanes.endpoint_probes(numbers, vip="public v6", **where)
-        specs += lanes.backend_probes(numbers, server="control-0", new_hz=10, reused_hz=10, **where)
-        specs += lanes.canary_probes(numbers, canary="c0", address="::1", beacon_port=listener.getsockname()[1])
+        specs = declare.endpoint_probes(numbers, vip="public v6", **where)
+        specs += declare.backend_probes(numbers, server="control-0", new_hz=10, reused_hz=10, **where)
+        specs += declare.canary_probes(numbers, canary="c0", address="::1", beacon_port=listener.getsockname()[1])
         running = prober(allowed=["::1/128"])
         for spec in specs:
             running.declare(spec)

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from rehearsal.lanes.spec import ProbeSpec
 from rehearsal.probe.direction import Directions
-from rehearsal.probe.spec import ProbeSpec
 from rehearsal.recording import events
 from rehearsal.recording.journal import read_journal
 from tests.probe.taking import MS

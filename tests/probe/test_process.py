@@ -12,10 +12,10 @@ import pytest
 
 from rehearsal.figures.outcome import Outcome
 from rehearsal.judging import damage
-from rehearsal.probe import lanes
+from rehearsal.lanes import declare
+from rehearsal.lanes.spec import ProbeSpec
 from rehearsal.probe.client import ProberError
 from rehearsal.probe.process import CONTROL_PROBE
-from rehearsal.probe.spec import ProbeSpec
 from rehearsal.recording import events
 from rehearsal.recording import history
 from rehearsal.recording.journal import Journal
@@ -81,10 +81,10 @@ def test_trap_34_the_server_counts_as_many_requests_as_there_are_samples(tmp_pat
     running = prober()
     numbers = itertools.count(1)
     where = {"url": server.url, "address": "127.0.0.1", "vip": "public"}
-    for spec in lanes.endpoint_probes(numbers, service="nova", new_hz=33, reused_hz=33, **where):
+    for spec in declare.endpoint_probes(numbers, service="nova", new_hz=33, reused_hz=33, **where):
         running.declare(spec)
     running.token("kept", "token-of-the-test")
-    running.declare(lanes.deep_probe(numbers, service="nova", hz=20, **where))
+    running.declare(declare.deep_probe(numbers, service="nova", hz=20, **where))
     until(lambda: len(server.requests) >= 70)
     assert running.stop() == 0
     found = samples_by_probe(tmp_path)

@@ -6,19 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rehearsal.probe.load import Load
-from rehearsal.probe.load import load_of
-from rehearsal.probe.rates import FOCUS
-from rehearsal.probe.rates import LEAST_HZ
-from rehearsal.probe.rates import MIGRATION
-from rehearsal.probe.rates import MOST_HZ
-from rehearsal.probe.rates import USUAL
-from rehearsal.probe.rates import RateRefused
-from rehearsal.probe.rates import checked
-from rehearsal.probe.rates import from_word
-from rehearsal.probe.rates import period_ns
-from rehearsal.probe.rates import rates_of
-from rehearsal.probe.spec import check_period
+from rehearsal.lanes.load import Load
+from rehearsal.lanes.load import load_of
+from rehearsal.lanes.rates import FOCUS
+from rehearsal.lanes.rates import LEAST_HZ
+from rehearsal.lanes.rates import MIGRATION
+from rehearsal.lanes.rates import MOST_HZ
+from rehearsal.lanes.rates import USUAL
+from rehearsal.lanes.rates import RateRefused
+from rehearsal.lanes.rates import checked
+from rehearsal.lanes.rates import from_word
+from rehearsal.lanes.rates import period_ns
+from rehearsal.lanes.rates import rates_of
+from rehearsal.lanes.spec import check_period
 
 some_rates = st.dictionaries(st.sampled_from(sorted(USUAL)), st.floats(LEAST_HZ, MOST_HZ), max_size=8)
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rehearsal.probe.response import Response
-from rehearsal.probe.response import ResponseError
+from rehearsal.lanes.response import Response
+from rehearsal.lanes.response import ResponseError
 
 BODIES = st.binary(max_size=300)
 

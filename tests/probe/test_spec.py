@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rehearsal.probe import lanes
-from rehearsal.probe.answers import DEEP
-from rehearsal.probe.answers import SHALLOW
+from rehearsal.lanes import declare
+from rehearsal.lanes.answers import DEEP
+from rehearsal.lanes.answers import SHALLOW
+from rehearsal.lanes.spec import ProbeRefused
+from rehearsal.lanes.spec import ProbeSpec
+from rehearsal.lanes.spec import check_load
+from rehearsal.lanes.spec import spec_from
+from rehearsal.lanes.spec import web_settings
 from rehearsal.probe.recorder import request_id
-from rehearsal.probe.spec import ProbeRefused
-from rehearsal.probe.spec import ProbeSpec
-from rehearsal.probe.spec import check_load
-from rehearsal.probe.spec import spec_from
-from rehearsal.probe.spec import web_settings
 
 
 def declared(**changes):
@@ -113,12 +113,12 @@ def test_the_load_is_computed_and_capped():
 def test_every_service_has_its_lanes():
     """Each service with a shallow answer also has a deep one, and its probes are accepted."""
     numbers = itertools.count(1)
-    assert lanes.services_known() == set(DEEP)
-    for service in sorted(lanes.services_known()):
+    assert declare.services_known() == set(DEEP)
+    for service in sorted(declare.services_known()):
         for port in (5000, 443):
             where = {"url": f"https://api.example.test:{port}/x", "address": "192.0.2.10", "vip": "public"}
-            specs = lanes.endpoint_probes(numbers, service=service, **where)
-            specs.append(lanes.deep_probe(numbers, service=service, project_id="p", **where))
+            specs = declare.endpoint_probes(numbers, service=service, **where)
+            specs.append(declare.deep_probe(numbers, service=service, project_id="p", **where))
             for spec in specs:
                 settings = web_settings(spec_from(spec.to_dict()))
                 assert "{" not in settings.path
@@ -127,7 +127,7 @@ def test_every_service_has_its_lanes():
 
 def test_a_canary_gets_icmp_and_an_established_flow():
     """A canary is reached by ICMP at 50 Hz and by TCP at 20 Hz."""
-    icmp, tcp = lanes.canary_probes(itertools.count(9), canary="c0", address="192.0.2.77", beacon_port=7)
+    icmp, tcp = declare.canary_probes(itertools.count(9), canary="c0", address="192.0.2.77", beacon_port=7)
     assert (icmp.samples_per_s, tcp.samples_per_s) == (50, 20)
     assert [spec_from(spec.to_dict()).probe for spec in (icmp, tcp)] == [9, 10]
 

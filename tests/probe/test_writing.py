@@ -7,12 +7,12 @@ import time
 
 import pytest
 
+from rehearsal.lanes.spec import ProbeRefused
+from rehearsal.lanes.spec import check_load
+from rehearsal.lanes.spec import spec_from
+from rehearsal.lanes.writes import WRITES
 from rehearsal.probe import writing
-from rehearsal.probe.spec import ProbeRefused
-from rehearsal.probe.spec import check_load
-from rehearsal.probe.spec import spec_from
 from rehearsal.probe.tokens import Tokens
-from rehearsal.probe.writes import WRITES
 from rehearsal.probe.writing import WriteProbe
 from rehearsal.probe.writing import write_probe
 from rehearsal.recording.naming import description_of

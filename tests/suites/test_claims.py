@@ -32,10 +32,10 @@ from rehearsal.hosts.view import ImageView
 from rehearsal.hosts.view import LibvirtView
 from rehearsal.hosts.view import PeerView
 from rehearsal.hosts.view import ProxyView
+from rehearsal.lanes.answers import SHALLOW
 from rehearsal.plan import BudgetSpec
 from rehearsal.plan import PlanSpec
 from rehearsal.plan import StepSpec
-from rehearsal.probe.answers import SHALLOW
 from rehearsal.recording import events
 from rehearsal.results import Budget
 from rehearsal.results import Length

@@ -16,9 +16,9 @@ from rehearsal.cloud import discover
 from rehearsal.cloud import options as target_options
 from rehearsal.cloud import trusted
 from rehearsal.cloud import whereabouts
-from rehearsal.probe.rates import rates_of
-from rehearsal.probe.spec import ProbeRefused
-from rehearsal.probe.spec import spec_from
+from rehearsal.lanes.rates import rates_of
+from rehearsal.lanes.spec import ProbeRefused
+from rehearsal.lanes.spec import spec_from
 from rehearsal.runner import declared
 from tests.target.repository import make_repository
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from rehearsal.figures.expectation import Expectation
 from rehearsal.figures.expectation import NotObserved
-from rehearsal.probe.answers import judge_response
-from rehearsal.probe.response import Response
+from rehearsal.lanes.answers import judge_response
+from rehearsal.lanes.response import Response
 from rehearsal.recording.sampleclass import SampleClass
 
 if TYPE_CHECKING:
     from rehearsal.hosts.view import HostView
-    from rehearsal.probe.answers import Answer
+    from rehearsal.lanes.answers import Answer
 
 CERTIFICATE_DAYS = 14
 """A certificate must outlive the upgrade and a rollback with a fortnight of room; kolla itself never warns."""

@@ -13,13 +13,13 @@ from rehearsal.cli import usage
 from rehearsal.cloud import discover
 from rehearsal.cloud import options as target_options
 from rehearsal.figures import say
+from rehearsal.lanes.rates import USUAL
+from rehearsal.lanes.rates import rates_of
+from rehearsal.lanes.spec import MOST_CONNECTIONS_PER_S
+from rehearsal.lanes.spec import MOST_SAMPLES_PER_S
 from rehearsal.outside.redact import redact
 from rehearsal.outside.terminal import show
 from rehearsal.outside.terminal import warn
-from rehearsal.probe.rates import USUAL
-from rehearsal.probe.rates import rates_of
-from rehearsal.probe.spec import MOST_CONNECTIONS_PER_S
-from rehearsal.probe.spec import MOST_SAMPLES_PER_S
 from rehearsal.runner.declared import load_planned
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ from rehearsal import plan as plans
 from rehearsal.cloud import Target
 from rehearsal.cloud import discover
 from rehearsal.cloud import options as target_options
+from rehearsal.lanes import rates
 from rehearsal.outside.redact import is_secret_name
 from rehearsal.outside.redact import remember
 from rehearsal.outside.terminal import warn
-from rehearsal.probe import rates
 from rehearsal.recording import rundir
 
 if TYPE_CHECKING:

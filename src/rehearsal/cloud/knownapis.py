@@ -1,7 +1,7 @@
 """What is known about where OpenStack's APIs are: types in keystone's catalogue and kolla's default ports.
 
 Read from kolla-ansible's and OSISM's defaults. What a good answer looks like is the prober's business
-(`rehearsal.probe.answers`).
+(`rehearsal.lanes.answers`).
 """
 
 from __future__ import annotations

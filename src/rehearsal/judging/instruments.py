@@ -11,9 +11,9 @@ import numpy as np
 
 from rehearsal.figures.outcome import Outcome
 from rehearsal.judging.losses import lane_floor
+from rehearsal.lanes.load import load_of
 from rehearsal.outage import LAG_BIN_NS
 from rehearsal.outage import measure
-from rehearsal.probe.load import load_of
 from rehearsal.recording import events
 from rehearsal.results import BlindCause
 from rehearsal.results import Calibration

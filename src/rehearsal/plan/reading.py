@@ -12,6 +12,7 @@ import yaml
 from pydantic import ValidationError
 
 from rehearsal.cloud import expected
+from rehearsal.lanes import rates
 from rehearsal.outside.redact import is_secret_name
 from rehearsal.outside.redact import without_input
 from rehearsal.plan.shapes import CANARIES
@@ -28,7 +29,6 @@ from rehearsal.plan.shapes import PlanError
 from rehearsal.plan.shapes import PlanSpec
 from rehearsal.plan.shapes import StepSpec
 from rehearsal.plan.shapes import Strict
-from rehearsal.probe import rates
 
 At = tuple[str | int, ...]
 Lines = dict[At, int]

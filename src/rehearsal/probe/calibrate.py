@@ -28,10 +28,10 @@ from typing import Any
 from rehearsal import outage
 from rehearsal.figures import say as lengths
 from rehearsal.figures.outcome import Outcome
+from rehearsal.lanes.spec import SECOND_NS
+from rehearsal.lanes.spec import ProbeSpec
 from rehearsal.probe.client import Prober
 from rehearsal.probe.known import FAULTS
-from rehearsal.probe.spec import SECOND_NS
-from rehearsal.probe.spec import ProbeSpec
 from rehearsal.recording import events
 from rehearsal.recording.journal import Journal
 from rehearsal.recording.journal import read_journal

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from rehearsal.probe.spec import ProbeSpec
+    from rehearsal.lanes.spec import ProbeSpec
 
 _START_S = 30.0
 _ANSWER_S = 15.0

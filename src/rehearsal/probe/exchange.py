@@ -14,12 +14,12 @@ import struct
 import traceback
 from typing import TYPE_CHECKING
 
+from rehearsal.lanes.response import Response
+from rehearsal.lanes.response import ResponseError
 from rehearsal.probe.loop import EXPIRED
 from rehearsal.probe.loop import READ
 from rehearsal.probe.loop import STOPPED
 from rehearsal.probe.loop import WRITE
-from rehearsal.probe.response import Response
-from rehearsal.probe.response import ResponseError
 from rehearsal.recording.sampleclass import SampleClass
 
 if TYPE_CHECKING:

@@ -16,6 +16,10 @@ import socket
 import time
 from typing import TYPE_CHECKING
 
+from rehearsal.lanes.spec import CONNECT_NS
+from rehearsal.lanes.spec import family_of
+from rehearsal.lanes.spec import numeric_address
+from rehearsal.lanes.spec import port_of
 from rehearsal.probe.direction import Directions
 from rehearsal.probe.exchange import Broken
 from rehearsal.probe.exchange import Connection
@@ -23,21 +27,17 @@ from rehearsal.probe.exchange import broken_by
 from rehearsal.probe.exchange import connecting
 from rehearsal.probe.exchange import open_socket
 from rehearsal.probe.pending import Pending
-from rehearsal.probe.spec import CONNECT_NS
-from rehearsal.probe.spec import family_of
-from rehearsal.probe.spec import numeric_address
-from rehearsal.probe.spec import port_of
 from rehearsal.recording.sampleclass import SampleClass
 from rehearsal.recording.sampleflags import FRESH
 from rehearsal.recording.sampleflags import RETRANSMITTED
 
 if TYPE_CHECKING:
+    from rehearsal.lanes.spec import ProbeSpec
     from rehearsal.probe.loop import Exchange
     from rehearsal.probe.loop import Loop
     from rehearsal.probe.recorder import LossRecorder
     from rehearsal.probe.recorder import Recorder
     from rehearsal.probe.schedule import Schedule
-    from rehearsal.probe.spec import ProbeSpec
 
 _MOST_LINE_BYTES = 4096
 _READ_BYTES = 1 << 16

@@ -12,9 +12,9 @@ from rehearsal.recording.sampleclass import SampleClass
 from rehearsal.recording.sampleflags import BLIND
 
 if TYPE_CHECKING:
+    from rehearsal.lanes.spec import ProbeSpec
     from rehearsal.probe.recorder import Recorder
     from rehearsal.probe.schedule import Schedule
-    from rehearsal.probe.spec import ProbeSpec
 
 _REMEMBERED = 1024  # sequence numbers of answered samples, to tell a double reply from a late one
 

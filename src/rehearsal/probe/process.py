@@ -25,6 +25,15 @@ from typing import Any
 
 import numpy as np
 
+from rehearsal.lanes.spec import OWN_PROBES
+from rehearsal.lanes.spec import REACH_LANES
+from rehearsal.lanes.spec import SECOND_NS
+from rehearsal.lanes.spec import ProbeRefused
+from rehearsal.lanes.spec import ProbeSpec
+from rehearsal.lanes.spec import check_load
+from rehearsal.lanes.spec import check_period
+from rehearsal.lanes.spec import numeric_address
+from rehearsal.lanes.spec import spec_from
 from rehearsal.outside.terminal import warn
 from rehearsal.probe.beat import Pulses
 from rehearsal.probe.beat import boot_id
@@ -33,15 +42,6 @@ from rehearsal.probe.loop import Loop
 from rehearsal.probe.reaching import Reaching
 from rehearsal.probe.recording import Recording
 from rehearsal.probe.schedule import Schedule
-from rehearsal.probe.spec import OWN_PROBES
-from rehearsal.probe.spec import REACH_LANES
-from rehearsal.probe.spec import SECOND_NS
-from rehearsal.probe.spec import ProbeRefused
-from rehearsal.probe.spec import ProbeSpec
-from rehearsal.probe.spec import check_load
-from rehearsal.probe.spec import check_period
-from rehearsal.probe.spec import numeric_address
-from rehearsal.probe.spec import spec_from
 from rehearsal.probe.tokens import Tokens
 from rehearsal.probe.web import WebProbe
 from rehearsal.probe.writing import WriteProbe

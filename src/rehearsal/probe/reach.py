@@ -17,6 +17,8 @@ import time
 from typing import TYPE_CHECKING
 from typing import Any
 
+from rehearsal.lanes.spec import SECOND_NS
+from rehearsal.lanes.spec import ProbeSpec
 from rehearsal.probe.beat import Pulses
 from rehearsal.probe.beat import take_precedence
 from rehearsal.probe.echoes import Echoes
@@ -26,8 +28,6 @@ from rehearsal.probe.loop import Loop
 from rehearsal.probe.recorder import DetailCap
 from rehearsal.probe.recorder import request_id
 from rehearsal.probe.schedule import Schedule
-from rehearsal.probe.spec import SECOND_NS
-from rehearsal.probe.spec import ProbeSpec
 from rehearsal.recording.sampleclass import SampleClass
 
 if TYPE_CHECKING:

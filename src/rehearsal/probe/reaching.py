@@ -17,20 +17,20 @@ from typing import Any
 
 import numpy as np
 
+from rehearsal.lanes.spec import SECOND_NS
 from rehearsal.probe.reach import DETAIL
 from rehearsal.probe.reach import FRAME
 from rehearsal.probe.reach import LOST
 from rehearsal.probe.reach import SAMPLES
-from rehearsal.probe.spec import SECOND_NS
 from rehearsal.recording.events import DatagramsLost
 from rehearsal.recording.events import ProberBlind
 from rehearsal.recording.sampleclass import SampleClass
 from rehearsal.recording.samples import SAMPLE
 
 if TYPE_CHECKING:
+    from rehearsal.lanes.spec import ProbeSpec
     from rehearsal.probe.loop import Loop
     from rehearsal.probe.recording import Recording
-    from rehearsal.probe.spec import ProbeSpec
 
 _PIPE_BYTES = 1 << 20  # holds minutes of samples while the first process is stopped
 _STALL_SHOWN_NS = SECOND_NS // 10

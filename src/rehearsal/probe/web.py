@@ -12,8 +12,9 @@ from time import monotonic_ns
 from typing import TYPE_CHECKING
 
 from rehearsal.figures import say
-from rehearsal.probe.answers import judge_response
-from rehearsal.probe.answers import request_id_of
+from rehearsal.lanes.answers import judge_response
+from rehearsal.lanes.answers import request_id_of
+from rehearsal.lanes.spec import web_settings
 from rehearsal.probe.exchange import Broken
 from rehearsal.probe.exchange import Connection
 from rehearsal.probe.exchange import asking
@@ -24,7 +25,6 @@ from rehearsal.probe.exchange import open_socket
 from rehearsal.probe.exchange import own_fault
 from rehearsal.probe.exchange import shaking_hands
 from rehearsal.probe.exchange import tls_broken_by
-from rehearsal.probe.spec import web_settings
 from rehearsal.recording.sampleclass import CountsAs
 from rehearsal.recording.sampleclass import SampleClass
 from rehearsal.recording.sampleflags import BLIND
@@ -35,14 +35,14 @@ from rehearsal.recording.sampleflags import RETRANSMITTED
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from rehearsal.lanes.response import Response
+    from rehearsal.lanes.spec import ProbeSpec
+    from rehearsal.lanes.spec import WebSettings
     from rehearsal.probe.loop import Exchange
     from rehearsal.probe.loop import Loop
     from rehearsal.probe.loop import Wait
     from rehearsal.probe.recorder import Recorder
-    from rehearsal.probe.response import Response
     from rehearsal.probe.schedule import Schedule
-    from rehearsal.probe.spec import ProbeSpec
-    from rehearsal.probe.spec import WebSettings
     from rehearsal.probe.tokens import Tokens
 
 _KEPT_RACE = 0.9  # of the keep-alive time: an idle connection that breaks later was closed by the server's own rules

@@ -18,26 +18,26 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from rehearsal.figures import say
+from rehearsal.lanes.answers import json_of
+from rehearsal.lanes.answers import judge_response
+from rehearsal.lanes.answers import request_id_of
+from rehearsal.lanes.spec import SECOND_NS
+from rehearsal.lanes.spec import ProbeSpec
+from rehearsal.lanes.spec import web_settings
+from rehearsal.lanes.writes import DELETED
+from rehearsal.lanes.writes import SHOWN
+from rehearsal.lanes.writes import WRITES
+from rehearsal.lanes.writes import filled
 from rehearsal.outside import bounded
-from rehearsal.probe.answers import json_of
-from rehearsal.probe.answers import judge_response
-from rehearsal.probe.answers import request_id_of
 from rehearsal.probe.exchange import Broken
 from rehearsal.probe.exchange import asking
 from rehearsal.probe.exchange import hearing
 from rehearsal.probe.exchange import own_fault
 from rehearsal.probe.loop import READ
 from rehearsal.probe.loop import STOPPED
-from rehearsal.probe.spec import SECOND_NS
-from rehearsal.probe.spec import ProbeSpec
-from rehearsal.probe.spec import web_settings
 from rehearsal.probe.web import Sample
 from rehearsal.probe.web import connected
 from rehearsal.probe.web import tls_terms
-from rehearsal.probe.writes import DELETED
-from rehearsal.probe.writes import SHOWN
-from rehearsal.probe.writes import WRITES
-from rehearsal.probe.writes import filled
 from rehearsal.recording.sampleclass import CountsAs
 from rehearsal.recording.sampleclass import SampleClass
 from rehearsal.recording.sampleflags import BLIND
@@ -47,12 +47,12 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from collections.abc import Iterator
 
-    from rehearsal.probe.answers import Answer
+    from rehearsal.lanes.answers import Answer
+    from rehearsal.lanes.response import Response
     from rehearsal.probe.loop import Exchange
     from rehearsal.probe.loop import Loop
     from rehearsal.probe.loop import Wait
     from rehearsal.probe.recorder import Recorder
-    from rehearsal.probe.response import Response
     from rehearsal.probe.schedule import Schedule
     from rehearsal.probe.tokens import Tokens
 

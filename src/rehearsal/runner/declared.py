@@ -14,15 +14,15 @@ from rehearsal.cloud.addresses import address_of
 from rehearsal.cloud.addresses import addresses_of
 from rehearsal.cloud.trusted import trust_of
 from rehearsal.hosts.backends import GROUPS
-from rehearsal.probe import lanes
-from rehearsal.probe.answers import DEEP
-from rehearsal.probe.load import Load
-from rehearsal.probe.load import load_of
-from rehearsal.probe.rates import FOCUS
-from rehearsal.probe.rates import MIGRATION
-from rehearsal.probe.rates import V6 as RATES_V6
-from rehearsal.probe.rates import period_ns
-from rehearsal.probe.writes import WRITES
+from rehearsal.lanes import declare
+from rehearsal.lanes.answers import DEEP
+from rehearsal.lanes.load import Load
+from rehearsal.lanes.load import load_of
+from rehearsal.lanes.rates import FOCUS
+from rehearsal.lanes.rates import MIGRATION
+from rehearsal.lanes.rates import V6 as RATES_V6
+from rehearsal.lanes.rates import period_ns
+from rehearsal.lanes.writes import WRITES
 from rehearsal.probe.writing import write_probe
 from rehearsal.recording.declarations import V6
 from rehearsal.recording.declarations import family_of
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from rehearsal.canaries.model import Canary
     from rehearsal.cloud.balancer import Server
     from rehearsal.cloud.target import Target
+    from rehearsal.lanes.spec import ProbeSpec
     from rehearsal.plan import PlanSpec
-    from rehearsal.probe.spec import ProbeSpec
 
 KEPT, FRESH = "kept", "fresh"
 """Names of the tokens that reads carry: issued before the run, issued again and again during it."""
@@ -60,7 +60,7 @@ def api_probes(
     """
     specs: list[ProbeSpec] = []
     trust = trust_of(target)
-    for service in sorted(set(services) & lanes.services_known()):
+    for service in sorted(set(services) & declare.services_known()):
         for interface in ("public", "internal"):
             endpoint = target.endpoint(service, interface)
             if endpoint is None:
@@ -75,7 +75,7 @@ def api_probes(
                     "cafile": target.cacert,
                 }
                 kind = "vip" if interface == "public" else "internal"
-                specs += lanes.endpoint_probes(
+                specs += declare.endpoint_probes(
                     itertools.repeat(0),
                     service=service,
                     new_hz=rates[f"{kind}-new"],
@@ -92,11 +92,11 @@ def _reads(service: str, project_id: str, where: dict[str, Any], rates: Mapping[
     specs = []
     if service in DEEP:
         specs += [
-            lanes.deep_probe(numbers, service=service, token=token, project_id=project_id, hz=hz, **where)
+            declare.deep_probe(numbers, service=service, token=token, project_id=project_id, hz=hz, **where)
             for token, hz in ((KEPT, rates["deep"]), (FRESH, rates["deep-fresh"]))
         ]
     if service == "keystone":
-        specs.append(lanes.issue_probe(numbers, token=FRESH, hz=rates["token-issue"], **where))
+        specs.append(declare.issue_probe(numbers, token=FRESH, hz=rates["token-issue"], **where))
     return specs
 
 
@@ -106,9 +106,9 @@ def backend_probes(
     """Return the pair of probes of every API server past HAProxy. They explain; what users lose is seen at the VIP."""
     return [
         spec
-        for service in sorted(set(servers) & lanes.services_known())
+        for service in sorted(set(servers) & declare.services_known())
         for server in servers[service]
-        for spec in lanes.backend_probes(
+        for spec in declare.backend_probes(
             itertools.repeat(0),
             service=service,
             server=server.name,
@@ -143,7 +143,7 @@ def canary_probes(canary: Canary, rates: Mapping[str, float]) -> list[ProbeSpec]
     specs: list[ProbeSpec] = []
     for address in addresses_of_canary(canary):
         family = RATES_V6 if family_of(address) == V6 else ""
-        specs += lanes.canary_probes(
+        specs += declare.canary_probes(
             itertools.repeat(0),
             canary=canary.name,
             address=address,

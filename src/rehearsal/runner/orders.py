@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from rehearsal.canaries.model import Wish
 from rehearsal.cloud.options import Options
+from rehearsal.lanes.rates import rates_of
 from rehearsal.outside.terminal import shown
-from rehearsal.probe.rates import rates_of
 
 if TYPE_CHECKING:
     from rehearsal.cloud.target import Target

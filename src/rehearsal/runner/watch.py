@@ -14,11 +14,11 @@ from typing import Any
 from rehearsal.cloud.connection import CLOUD_ERRORS
 from rehearsal.cloud.connection import sentence
 from rehearsal.figures import say as lengths
+from rehearsal.lanes.load import load_of_specs
+from rehearsal.lanes.rates import MIGRATION
+from rehearsal.lanes.rates import period_ns
 from rehearsal.probe.client import Prober
 from rehearsal.probe.client import ProberError
-from rehearsal.probe.load import load_of_specs
-from rehearsal.probe.rates import MIGRATION
-from rehearsal.probe.rates import period_ns
 from rehearsal.recording.events import Note
 from rehearsal.runner import declared
 from rehearsal.runner.declared import FRESH
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from rehearsal.canaries.model import Canary
     from rehearsal.cloud.target import Target
     from rehearsal.hosts.backends import Backends
-    from rehearsal.probe.spec import ProbeSpec
+    from rehearsal.lanes.spec import ProbeSpec
     from rehearsal.recording.events import Event
     from rehearsal.recording.rundir import RunDirectory
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 from typing import Any
 from urllib.parse import urlsplit
 
-from rehearsal.probe.answers import DEEP
-from rehearsal.probe.answers import ISSUE
-from rehearsal.probe.answers import SHALLOW
-from rehearsal.probe.rates import USUAL
-from rehearsal.probe.rates import period_ns as period_of
-from rehearsal.probe.spec import SECOND_NS
-from rehearsal.probe.spec import ProbeSpec
+from rehearsal.lanes.answers import DEEP
+from rehearsal.lanes.answers import ISSUE
+from rehearsal.lanes.answers import SHALLOW
+from rehearsal.lanes.rates import USUAL
+from rehearsal.lanes.rates import period_ns as period_of
+from rehearsal.lanes.spec import SECOND_NS
+from rehearsal.lanes.spec import ProbeSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from rehearsal.probe.answers import Answer
+from rehearsal.lanes.answers import Answer
 from rehearsal.recording.naming import run_of
 
 _CREATED = frozenset({201})

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rehearsal.probe.spec import SECOND_NS
+from rehearsal.lanes.spec import SECOND_NS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

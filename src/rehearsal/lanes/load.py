@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rehearsal.probe.spec import MOST_CONNECTIONS_PER_S
-from rehearsal.probe.spec import MOST_SAMPLES_PER_S
-from rehearsal.probe.spec import REACH_LANES
+from rehearsal.lanes.spec import MOST_CONNECTIONS_PER_S
+from rehearsal.lanes.spec import MOST_SAMPLES_PER_S
+from rehearsal.lanes.spec import REACH_LANES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from rehearsal.probe.spec import ProbeSpec
+    from rehearsal.lanes.spec import ProbeSpec
 
 
 @dataclass(frozen=True, slots=True)

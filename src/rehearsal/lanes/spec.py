@@ -16,17 +16,17 @@ from typing import TYPE_CHECKING
 from typing import Any
 from urllib.parse import urlsplit
 
-from rehearsal.probe.answers import DEEP
-from rehearsal.probe.answers import ISSUE
-from rehearsal.probe.answers import SHALLOW
-from rehearsal.probe.writes import WRITES
-from rehearsal.probe.writes import is_tag
+from rehearsal.lanes.answers import DEEP
+from rehearsal.lanes.answers import ISSUE
+from rehearsal.lanes.answers import SHALLOW
+from rehearsal.lanes.writes import WRITES
+from rehearsal.lanes.writes import is_tag
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from collections.abc import Sequence
 
-    from rehearsal.probe.answers import Answer
+    from rehearsal.lanes.answers import Answer
 
 WEB_LANES = frozenset({"vip-new", "vip-reused", "deep", "backend-new", "backend-reused", "write", "control"})
 TOKENLESS_LANES = frozenset({"backend-new", "backend-reused", "control"})

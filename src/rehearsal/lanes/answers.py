@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from typing import Any
 
+from rehearsal.lanes.response import MOST_BYTES
 from rehearsal.outside import bounded
-from rehearsal.probe.response import MOST_BYTES
 from rehearsal.recording.sampleclass import SampleClass
 
 if TYPE_CHECKING:
-    from rehearsal.probe.response import Response
+    from rehearsal.lanes.response import Response
 
 
 @dataclass(frozen=True, slots=True)

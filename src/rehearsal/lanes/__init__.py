@@ -1,0 +1,12 @@
+"""Lanes: what is asked, how often, and what a good answer is. Pure; no socket, no clock.
+
+============ =======================================================================
+``spec``     what a probe is, and which probes are refused
+``declare``  which probes an endpoint, an API server behind it or a canary gets
+``rates``    how often each lane asks
+``load``     what all of them together cost those who are probed
+``answers``  what a good answer is, and who made a bad one
+``response`` reading one HTTP/1.1 answer
+``writes``   what the write lane makes and removes again
+============ =======================================================================
+"""
