@@ -38,7 +38,7 @@ from rehearsal.figures.outcome import Outcome
 from rehearsal.judge import judge
 from rehearsal.lanes.spec import SECOND_NS
 from rehearsal.lanes.spec import ProbeSpec
-from rehearsal.probe.client import Prober
+from rehearsal.prober.client import Prober
 from rehearsal.recording import events
 from rehearsal.recording.history import load
 from rehearsal.recording.journal import Journal

@@ -39,7 +39,7 @@ import numpy as np
 from rehearsal import outage
 from rehearsal.lanes.spec import SECOND_NS
 from rehearsal.lanes.spec import ProbeSpec
-from rehearsal.probe.client import Prober
+from rehearsal.prober.client import Prober
 from rehearsal.recording import events
 from rehearsal.recording.journal import read_journal
 from rehearsal.recording.samples import SAMPLE
@@ -55,8 +55,8 @@ TURNS = 5  # one after the other, theirs and ours: other work on the machine the
 SETTLE_S = 2.0
 REACH = """
 import os, sys, time
-from rehearsal.probe.beat import take_precedence
-from rehearsal.probe.reach import Reach
+from rehearsal.prober.beat import take_precedence
+from rehearsal.prober.echo.echoprocess import Reach
 from rehearsal.lanes.spec import ProbeSpec
 take_precedence("fifo")
 count, period_ns, seconds, settle = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4])

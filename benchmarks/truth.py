@@ -29,21 +29,21 @@ from typing import Any
 
 import peers
 
+from rehearsal.calibration.calibrate import PAUSE
+from rehearsal.calibration.calibrate import PERIOD_NS
+from rehearsal.calibration.calibrate import KnownProcess
+from rehearsal.calibration.calibrate import Trial
+from rehearsal.calibration.calibrate import Truth
+from rehearsal.calibration.calibrate import carry_out
+from rehearsal.calibration.calibrate import compared
+from rehearsal.calibration.calibrate import draw
+from rehearsal.calibration.calibrate import known_spec
+from rehearsal.calibration.calibrate import stretch_of
+from rehearsal.calibration.known import FAULTS
 from rehearsal.lanes.spec import SECOND_NS
 from rehearsal.lanes.spec import ProbeSpec
-from rehearsal.probe import icmp
-from rehearsal.probe.calibrate import PAUSE
-from rehearsal.probe.calibrate import PERIOD_NS
-from rehearsal.probe.calibrate import KnownProcess
-from rehearsal.probe.calibrate import Trial
-from rehearsal.probe.calibrate import Truth
-from rehearsal.probe.calibrate import carry_out
-from rehearsal.probe.calibrate import compared
-from rehearsal.probe.calibrate import draw
-from rehearsal.probe.calibrate import known_spec
-from rehearsal.probe.calibrate import stretch_of
-from rehearsal.probe.client import Prober
-from rehearsal.probe.known import FAULTS
+from rehearsal.prober.client import Prober
+from rehearsal.prober.echo import icmp
 from rehearsal.recording import events
 from rehearsal.recording.journal import read_journal
 from rehearsal.recording.samples import samples_by_probe

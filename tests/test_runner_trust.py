@@ -6,8 +6,8 @@ import hashlib
 
 import pytest
 
+from rehearsal.calibration import calibrate
 from rehearsal.hosts import backends
-from rehearsal.probe import calibrate
 from rehearsal.recording import events
 from rehearsal.recording.journal import read_journal
 from rehearsal.runner import trust

@@ -13,7 +13,7 @@ from rehearsal.cloud import discover
 from rehearsal.cloud.knownapis import APIS
 from rehearsal.cloud.target import Endpoint
 from rehearsal.lanes.rates import rates_of
-from rehearsal.probe.client import ProberError
+from rehearsal.prober.client import ProberError
 from rehearsal.recording.naming import run_of
 from rehearsal.runner import guests as guests_module
 from rehearsal.runner.guests import Guests

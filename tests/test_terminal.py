@@ -116,7 +116,7 @@ def test_nothing_is_printed_past_the_one_place() -> None:
 
     root = Path(rehearsal.__file__).parent
     allowed = {"outside/terminal.py", "runner/progress.py", "checks.py", "hosts/observe_host.py"}
-    machines = ("probe/control.py", "probe/known.py", "witness/on_host/", "beacon/in_guest.py")
+    machines = ("prober/control.py", "calibration/known.py", "witness/on_host/", "beacon/in_guest.py")
     found = [
         name
         for path in root.rglob("*.py")

@@ -22,7 +22,7 @@ SETTABLE_CLOCK = Path(__file__).parent / "settable_clock"
 
 def prober_of(run: Path) -> int:
     """Return the prober's process."""
-    return small_runs.pid_of(sys.executable, "-m", "rehearsal.probe", known_by=run)
+    return small_runs.pid_of(sys.executable, "-m", "rehearsal.prober", known_by=run)
 
 
 def cells(results, step):

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from rehearsal.probe.client import Prober
+from rehearsal.prober.client import Prober
 from tests.probe import farside
 
 

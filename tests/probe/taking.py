@@ -8,11 +8,11 @@ from dataclasses import field
 from typing import TYPE_CHECKING
 
 from rehearsal.lanes.spec import ProbeSpec
-from rehearsal.probe.loop import Loop
-from rehearsal.probe.recorder import request_id
-from rehearsal.probe.schedule import Schedule
-from rehearsal.probe.tokens import Tokens
-from rehearsal.probe.web import WebProbe
+from rehearsal.prober.loop import Loop
+from rehearsal.prober.schedule import Schedule
+from rehearsal.prober.sink import request_id
+from rehearsal.prober.web.tokens import Tokens
+from rehearsal.prober.web.webprobe import WebProbe
 
 if TYPE_CHECKING:
     from rehearsal.recording.sampleclass import SampleClass

@@ -13,7 +13,7 @@ import time
 import pytest
 
 from rehearsal.lanes import declare
-from rehearsal.probe.client import ProberError
+from rehearsal.prober.client import ProberError
 from rehearsal.recording import events
 from rehearsal.recording.journal import read_journal
 from rehearsal.recording.sampleclass import SampleClass

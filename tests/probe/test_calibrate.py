@@ -11,15 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rehearsal import cli
+from rehearsal.calibration.calibrate import LIMIT_NS
+from rehearsal.calibration.calibrate import LONGEST_S
+from rehearsal.calibration.calibrate import SHORTEST_S
+from rehearsal.calibration.calibrate import Calibration
+from rehearsal.calibration.calibrate import Truth
+from rehearsal.calibration.calibrate import calibrate
+from rehearsal.calibration.calibrate import compared
+from rehearsal.calibration.calibrate import draw
 from rehearsal.figures.outcome import Outcome
-from rehearsal.probe.calibrate import LIMIT_NS
-from rehearsal.probe.calibrate import LONGEST_S
-from rehearsal.probe.calibrate import SHORTEST_S
-from rehearsal.probe.calibrate import Calibration
-from rehearsal.probe.calibrate import Truth
-from rehearsal.probe.calibrate import calibrate
-from rehearsal.probe.calibrate import compared
-from rehearsal.probe.calibrate import draw
 from rehearsal.recording import events
 from rehearsal.recording.journal import read_journal
 from rehearsal.recording.sampleclass import SampleClass

@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from rehearsal.lanes.spec import ProbeSpec
-from rehearsal.probe.direction import Directions
+from rehearsal.prober.echo.direction import Directions
 from rehearsal.recording import events
 from rehearsal.recording.journal import read_journal
 from tests.probe.taking import MS

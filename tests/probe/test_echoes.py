@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rehearsal.lanes.spec import ProbeSpec
-from rehearsal.probe import echoes as room
-from rehearsal.probe import icmp
-from rehearsal.probe import mmsg
-from rehearsal.probe.echoes import Echoes
-from rehearsal.probe.icmp import Heard
-from rehearsal.probe.loop import Loop
+from rehearsal.prober.echo import echoes as room
+from rehearsal.prober.echo import icmp
+from rehearsal.prober.echo import mmsg
+from rehearsal.prober.echo.echoes import Echoes
+from rehearsal.prober.echo.icmp import Heard
+from rehearsal.prober.loop import Loop
 from rehearsal.recording import events
 from rehearsal.recording.journal import read_journal
 from rehearsal.recording.sampleclass import SampleClass

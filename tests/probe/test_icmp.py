@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rehearsal.probe import icmp
-from rehearsal.probe.icmp import EchoSocket
-from rehearsal.probe.icmp import Heard
+from rehearsal.prober.echo import icmp
+from rehearsal.prober.echo.icmp import EchoSocket
+from rehearsal.prober.echo.icmp import Heard
 from tests.probe.taking import MS
 
 WALL = 1_800_000_000_000_000_000

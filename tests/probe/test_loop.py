@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from rehearsal.probe.loop import EXPIRED
-from rehearsal.probe.loop import READ
-from rehearsal.probe.loop import READY
-from rehearsal.probe.loop import Loop
-from rehearsal.probe.pending import Pending
-from rehearsal.probe.schedule import Schedule
+from rehearsal.prober.echo.pending import Pending
+from rehearsal.prober.loop import EXPIRED
+from rehearsal.prober.loop import READ
+from rehearsal.prober.loop import READY
+from rehearsal.prober.loop import Loop
+from rehearsal.prober.schedule import Schedule
 from rehearsal.recording.sampleclass import SampleClass
 from rehearsal.recording.sampleflags import BLIND
 from tests.probe.taking import MS

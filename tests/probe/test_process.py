@@ -14,8 +14,8 @@ from rehearsal.figures.outcome import Outcome
 from rehearsal.judging import damage
 from rehearsal.lanes import declare
 from rehearsal.lanes.spec import ProbeSpec
-from rehearsal.probe.client import ProberError
-from rehearsal.probe.process import CONTROL_PROBE
+from rehearsal.prober.client import ProberError
+from rehearsal.prober.web.webprocess import CONTROL_PROBE
 from rehearsal.recording import events
 from rehearsal.recording import history
 from rehearsal.recording.journal import Journal
@@ -351,7 +351,7 @@ def test_a_dead_second_process_is_blind_time_and_starts_again(tmp_path, prober, 
     running = prober()
     running.declare(tcp_spec(echo.port))
     time.sleep(0.5)
-    [child] = [pid for pid in children(running.pid) if "rehearsal.probe.reach" in command(pid)]
+    [child] = [pid for pid in children(running.pid) if "rehearsal.prober.echo.echoprocess" in command(pid)]
     os.kill(child, signal.SIGKILL)
     time.sleep(1.5)
     running.stop()
@@ -366,7 +366,7 @@ def test_a_dead_control_is_blind_time_and_starts_again(tmp_path, prober):
     """The local responder must never fail: while it does, the prober is blind, and says so."""
     running = prober()
     time.sleep(0.3)
-    [child] = [pid for pid in children(running.pid) if "rehearsal.probe.control" in command(pid)]
+    [child] = [pid for pid in children(running.pid) if "rehearsal.prober.control" in command(pid)]
     os.kill(child, signal.SIGKILL)
     time.sleep(2)
     running.stop()

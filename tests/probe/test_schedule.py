@@ -5,11 +5,11 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rehearsal.probe.schedule import CATCH_UP
-from rehearsal.probe.schedule import LOOK_AGAIN_NS
-from rehearsal.probe.schedule import Schedule
-from rehearsal.probe.schedule import first_due_ns
-from rehearsal.probe.schedule import phase_ns
+from rehearsal.prober.schedule import CATCH_UP
+from rehearsal.prober.schedule import LOOK_AGAIN_NS
+from rehearsal.prober.schedule import Schedule
+from rehearsal.prober.schedule import first_due_ns
+from rehearsal.prober.schedule import phase_ns
 from tests import wrong_rules
 
 PERIODS = st.integers(2_000_000, 10**10)

@@ -15,7 +15,7 @@ from rehearsal.lanes.spec import ProbeSpec
 from rehearsal.lanes.spec import check_load
 from rehearsal.lanes.spec import spec_from
 from rehearsal.lanes.spec import web_settings
-from rehearsal.probe.recorder import request_id
+from rehearsal.prober.sink import request_id
 
 
 def declared(**changes):

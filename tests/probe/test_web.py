@@ -10,11 +10,11 @@ import urllib3
 from keystoneauth1 import noauth
 from keystoneauth1 import session
 
-from rehearsal.probe import web
-from rehearsal.probe.loop import Loop
-from rehearsal.probe.schedule import Schedule
-from rehearsal.probe.tokens import Tokens
-from rehearsal.probe.web import WebProbe
+from rehearsal.prober.loop import Loop
+from rehearsal.prober.schedule import Schedule
+from rehearsal.prober.web import webprobe
+from rehearsal.prober.web.tokens import Tokens
+from rehearsal.prober.web.webprobe import WebProbe
 from rehearsal.recording.sampleclass import CountsAs
 from rehearsal.recording.sampleclass import SampleClass
 from rehearsal.recording.samples import FOLLOW_UP
@@ -327,7 +327,7 @@ def test_trap_12_an_idle_connection_that_breaks_at_the_keep_alive_limit_proves_n
         return answer() if nth == 0 else reset(connection)
 
     server = far_side(close_second)
-    monkeypatch.setattr(web, "_KEPT_RACE", 0.001)  # 10 ms of 10 s: so that the test need not wait for the limit
+    monkeypatch.setattr(webprobe, "_KEPT_RACE", 0.001)  # 10 ms of 10 s: so that the test need not wait for the limit
     kept = take_web(reused(server, period_ns=200 * MS), 2)
     assert kept.classes == [SampleClass.OK, SampleClass.CLOSED_IDLE]
     assert kept.classes[1].counts_as is CountsAs.UNKNOWN

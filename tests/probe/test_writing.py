@@ -11,10 +11,10 @@ from rehearsal.lanes.spec import ProbeRefused
 from rehearsal.lanes.spec import check_load
 from rehearsal.lanes.spec import spec_from
 from rehearsal.lanes.writes import WRITES
-from rehearsal.probe import writing
-from rehearsal.probe.tokens import Tokens
-from rehearsal.probe.writing import WriteProbe
-from rehearsal.probe.writing import write_probe
+from rehearsal.prober.web import writing
+from rehearsal.prober.web.tokens import Tokens
+from rehearsal.prober.web.writing import WriteProbe
+from rehearsal.prober.web.writing import write_probe
 from rehearsal.recording.naming import description_of
 from rehearsal.recording.naming import name_of
 from rehearsal.recording.naming import run_of
@@ -214,7 +214,7 @@ def test_without_a_token_nothing_is_said_about_the_service(serving):
 
 def test_a_volume_is_waited_for_before_it_is_deleted(serving, monkeypatch):
     """Where the answer comes before the work, the delete comes after it."""
-    monkeypatch.setattr("rehearsal.probe.writing._POLL_NS", 20 * MS)
+    monkeypatch.setattr("rehearsal.prober.web.writing._POLL_NS", 20 * MS)
     cloud = Service("cinder", shown=["creating", "creating", "available"])
     far = serving(cloud)
     kept = take(write_spec(far.url, "cinder"), 1)

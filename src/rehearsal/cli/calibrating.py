@@ -13,7 +13,7 @@ from rehearsal.outside.terminal import show
 if TYPE_CHECKING:
     import argparse
 
-    from rehearsal.probe.calibrate import Calibration
+    from rehearsal.calibration.calibrate import Calibration
 
 _MOST_TRIALS = 200
 
@@ -31,9 +31,9 @@ def add_commands(commands: Any) -> None:
 
 def calibrate_prober(options: argparse.Namespace) -> int:
     """Calibrate and print measured against true. 0: this prober may gate, 1: it may not, 2: nobody knows."""
-    from rehearsal.probe.calibrate import CalibrationError  # noqa: PLC0415 - numpy is slow to import
-    from rehearsal.probe.calibrate import calibrate  # noqa: PLC0415
-    from rehearsal.probe.client import ProberError  # noqa: PLC0415
+    from rehearsal.calibration.calibrate import CalibrationError  # noqa: PLC0415 - numpy is slow to import
+    from rehearsal.calibration.calibrate import calibrate  # noqa: PLC0415
+    from rehearsal.prober.client import ProberError  # noqa: PLC0415
 
     if not 1 <= options.trials <= _MOST_TRIALS:
         raise usage.UsageError(f"--trials {options.trials}: choose a number between 1 and {_MOST_TRIALS}.")

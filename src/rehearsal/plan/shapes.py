@@ -115,7 +115,7 @@ class PlanSpec(Strict):
     """A whole plan. `defaults` are budgets by service for every step that does not name the service itself.
 
     `variables` may stand in commands as `{name}`; `rehearse run --set name=value` changes them. `rates`: how often a lane
-    asks (Hz), where that is not as usual (`probe.rates`); `rehearse run --rate LANE=HZ` comes before it.
+    asks (Hz), where that is not as usual (`lanes.rates`); `rehearse run --rate LANE=HZ` comes before it.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$", max_length=LONGEST_ID)

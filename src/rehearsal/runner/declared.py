@@ -23,7 +23,7 @@ from rehearsal.lanes.rates import MIGRATION
 from rehearsal.lanes.rates import V6 as RATES_V6
 from rehearsal.lanes.rates import period_ns
 from rehearsal.lanes.writes import WRITES
-from rehearsal.probe.writing import write_probe
+from rehearsal.prober.web.writing import write_probe
 from rehearsal.recording.declarations import V6
 from rehearsal.recording.declarations import family_of
 from rehearsal.recording.naming import description_of

@@ -1,6 +1,6 @@
 """Whether the measuring instrument can be trusted, proved before anything is decided with it.
 
-The prober measures outages of known length on services of the rehearsal's own (`probe.calibrate`). What became of that is
+The prober measures outages of known length on services of the rehearsal's own (`calibration.calibrate`). What became of that is
 recorded in the runner's journal, also if it could not be carried out.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rehearsal.figures.outcome import Outcome
-from rehearsal.probe.client import ProberError
+from rehearsal.prober.client import ProberError
 from rehearsal.recording.events import CalibrationDone
 from rehearsal.runner.progress import say
 
@@ -24,8 +24,8 @@ TRIALS = 8
 
 def calibration(run: RunDirectory) -> CalibrationDone:
     """Calibrate the prober and return what is to be recorded; unknown if it could not be carried out."""
-    from rehearsal.probe.calibrate import CalibrationError  # noqa: PLC0415 - numpy is slow to import
-    from rehearsal.probe.calibrate import calibrate  # noqa: PLC0415
+    from rehearsal.calibration.calibrate import CalibrationError  # noqa: PLC0415 - numpy is slow to import
+    from rehearsal.calibration.calibrate import calibrate  # noqa: PLC0415
 
     try:
         found = calibrate(_new_folder(run), trials=TRIALS, say=say)

@@ -17,8 +17,8 @@ from rehearsal.figures import say as lengths
 from rehearsal.lanes.load import load_of_specs
 from rehearsal.lanes.rates import MIGRATION
 from rehearsal.lanes.rates import period_ns
-from rehearsal.probe.client import Prober
-from rehearsal.probe.client import ProberError
+from rehearsal.prober.client import Prober
+from rehearsal.prober.client import ProberError
 from rehearsal.recording.events import Note
 from rehearsal.runner import declared
 from rehearsal.runner.declared import FRESH
@@ -48,7 +48,7 @@ _RESTART_AFTER_S = (0.0, 1.0, 10.0, 30.0, 60.0)
 class Watch:
     """The prober of one attempt. `numbers` are those that earlier attempts gave to probes of the same name.
 
-    `rates`: Hz by lane, all of them (`probe.rates.rates_of`).
+    `rates`: Hz by lane, all of them (`lanes.rates.rates_of`).
     """
 
     def __init__(

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from typing import Protocol
 
 if TYPE_CHECKING:
-    from rehearsal.probe.schedule import Schedule
+    from rehearsal.prober.schedule import Schedule
 
 READY, EXPIRED, STOPPED = range(3)
 READ = select.EPOLLIN | select.EPOLLRDHUP

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from rehearsal.outside.redact import remember
-from rehearsal.probe.exchange import Broken
+from rehearsal.prober.web.exchange import Broken
 from rehearsal.recording.sampleclass import SampleClass
 
 _KNOWN_SHAPE = "gAAAAA"  # redaction knows fernet tokens by shape; remembering each fresh one would make it slow

@@ -35,16 +35,16 @@ from rehearsal.lanes.spec import check_period
 from rehearsal.lanes.spec import numeric_address
 from rehearsal.lanes.spec import spec_from
 from rehearsal.outside.terminal import warn
-from rehearsal.probe.beat import Pulses
-from rehearsal.probe.beat import boot_id
-from rehearsal.probe.beat import take_precedence
-from rehearsal.probe.loop import Loop
-from rehearsal.probe.reaching import Reaching
-from rehearsal.probe.recording import Recording
-from rehearsal.probe.schedule import Schedule
-from rehearsal.probe.tokens import Tokens
-from rehearsal.probe.web import WebProbe
-from rehearsal.probe.writing import WriteProbe
+from rehearsal.prober.beat import Pulses
+from rehearsal.prober.beat import boot_id
+from rehearsal.prober.beat import take_precedence
+from rehearsal.prober.echo.echoclient import Reaching
+from rehearsal.prober.loop import Loop
+from rehearsal.prober.schedule import Schedule
+from rehearsal.prober.web.tokens import Tokens
+from rehearsal.prober.web.webprobe import WebProbe
+from rehearsal.prober.web.writing import WriteProbe
+from rehearsal.prober.writer import Recording
 from rehearsal.recording.declarations import family_of
 from rehearsal.recording.events import AddressAllowed
 from rehearsal.recording.events import PeriodChanged
@@ -298,7 +298,7 @@ class Prober:
     # --- the local control -----------------------------------------------------------------------------------------
 
     def _control_started(self) -> int:
-        command = [sys.executable, "-m", "rehearsal.probe.control", self._precedence]
+        command = [sys.executable, "-m", "rehearsal.prober.control", self._precedence]
         self._control = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
         if self._control.stdout is None:  # asked for just above
             raise StartRefused("the local control has no output")
@@ -465,7 +465,9 @@ def _raise_limit_of_files() -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the prober; 0: drained and written, 1: it could not record, 64: it did not start."""
-    parser = argparse.ArgumentParser(prog="python -m rehearsal.probe", description="The prober; started by `rehearse`.")
+    parser = argparse.ArgumentParser(
+        prog="python -m rehearsal.prober", description="The prober; started by `rehearse`."
+    )
     parser.add_argument("--run-dir", type=Path, required=True)
     parser.add_argument("--allow", action="append", default=[], metavar="NETWORK", help="what may be probed")
     parser.add_argument("--precedence", choices=("fifo", "nice", "none"), default="fifo")

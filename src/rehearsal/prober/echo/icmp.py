@@ -10,9 +10,9 @@ from time import time_ns
 from typing import TYPE_CHECKING
 from typing import NamedTuple
 
-from rehearsal.probe.mmsg import SO_RXQ_OVFL
-from rehearsal.probe.mmsg import SO_TIMESTAMPNS
-from rehearsal.probe.mmsg import Inbox
+from rehearsal.prober.echo.mmsg import SO_RXQ_OVFL
+from rehearsal.prober.echo.mmsg import SO_TIMESTAMPNS
+from rehearsal.prober.echo.mmsg import Inbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

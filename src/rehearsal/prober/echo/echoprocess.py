@@ -19,19 +19,19 @@ from typing import Any
 
 from rehearsal.lanes.spec import SECOND_NS
 from rehearsal.lanes.spec import ProbeSpec
-from rehearsal.probe.beat import Pulses
-from rehearsal.probe.beat import take_precedence
-from rehearsal.probe.echoes import Echoes
-from rehearsal.probe.flow import DatagramProbe
-from rehearsal.probe.flow import FlowProbe
-from rehearsal.probe.loop import Loop
-from rehearsal.probe.recorder import DetailCap
-from rehearsal.probe.recorder import request_id
-from rehearsal.probe.schedule import Schedule
+from rehearsal.prober.beat import Pulses
+from rehearsal.prober.beat import take_precedence
+from rehearsal.prober.echo.echoes import Echoes
+from rehearsal.prober.echo.flow import DatagramProbe
+from rehearsal.prober.echo.flow import FlowProbe
+from rehearsal.prober.loop import Loop
+from rehearsal.prober.schedule import Schedule
+from rehearsal.prober.sink import DetailCap
+from rehearsal.prober.sink import request_id
 from rehearsal.recording.sampleclass import SampleClass
 
 if TYPE_CHECKING:
-    from rehearsal.probe.direction import Loss
+    from rehearsal.prober.echo.direction import Loss
 
     Probe = FlowProbe | DatagramProbe
 

@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 
 from rehearsal.lanes.spec import SECOND_NS
-from rehearsal.probe.reach import DETAIL
-from rehearsal.probe.reach import FRAME
-from rehearsal.probe.reach import LOST
-from rehearsal.probe.reach import SAMPLES
+from rehearsal.prober.echo.echoprocess import DETAIL
+from rehearsal.prober.echo.echoprocess import FRAME
+from rehearsal.prober.echo.echoprocess import LOST
+from rehearsal.prober.echo.echoprocess import SAMPLES
 from rehearsal.recording.events import DatagramsLost
 from rehearsal.recording.events import ProberBlind
 from rehearsal.recording.sampleclass import SampleClass
@@ -29,8 +29,8 @@ from rehearsal.recording.samples import SAMPLE
 
 if TYPE_CHECKING:
     from rehearsal.lanes.spec import ProbeSpec
-    from rehearsal.probe.loop import Loop
-    from rehearsal.probe.recording import Recording
+    from rehearsal.prober.loop import Loop
+    from rehearsal.prober.writer import Recording
 
 _PIPE_BYTES = 1 << 20  # holds minutes of samples while the first process is stopped
 _STALL_SHOWN_NS = SECOND_NS // 10
@@ -114,7 +114,7 @@ class Reaching:
 
     def start(self) -> None:
         """Start the process and tell it what was declared."""
-        command = [sys.executable, "-m", "rehearsal.probe.reach", str(self._run_token), self._precedence]
+        command = [sys.executable, "-m", "rehearsal.prober.echo.echoprocess", str(self._run_token), self._precedence]
         process = self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         if process.stdout is not None:
             fd = process.stdout.fileno()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from typing import Protocol
 
 if TYPE_CHECKING:
-    from rehearsal.probe.direction import Loss
+    from rehearsal.prober.echo.direction import Loss
     from rehearsal.recording.sampleclass import SampleClass
 
 MOST_DETAILS_PER_S = 20  # per probe; the samples themselves are all kept

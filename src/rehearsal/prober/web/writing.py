@@ -29,15 +29,15 @@ from rehearsal.lanes.writes import SHOWN
 from rehearsal.lanes.writes import WRITES
 from rehearsal.lanes.writes import filled
 from rehearsal.outside import bounded
-from rehearsal.probe.exchange import Broken
-from rehearsal.probe.exchange import asking
-from rehearsal.probe.exchange import hearing
-from rehearsal.probe.exchange import own_fault
-from rehearsal.probe.loop import READ
-from rehearsal.probe.loop import STOPPED
-from rehearsal.probe.web import Sample
-from rehearsal.probe.web import connected
-from rehearsal.probe.web import tls_terms
+from rehearsal.prober.loop import READ
+from rehearsal.prober.loop import STOPPED
+from rehearsal.prober.web.exchange import Broken
+from rehearsal.prober.web.exchange import asking
+from rehearsal.prober.web.exchange import hearing
+from rehearsal.prober.web.exchange import own_fault
+from rehearsal.prober.web.webprobe import Sample
+from rehearsal.prober.web.webprobe import connected
+from rehearsal.prober.web.webprobe import tls_terms
 from rehearsal.recording.sampleclass import CountsAs
 from rehearsal.recording.sampleclass import SampleClass
 from rehearsal.recording.sampleflags import BLIND
@@ -49,12 +49,12 @@ if TYPE_CHECKING:
 
     from rehearsal.lanes.answers import Answer
     from rehearsal.lanes.response import Response
-    from rehearsal.probe.loop import Exchange
-    from rehearsal.probe.loop import Loop
-    from rehearsal.probe.loop import Wait
-    from rehearsal.probe.recorder import Recorder
-    from rehearsal.probe.schedule import Schedule
-    from rehearsal.probe.tokens import Tokens
+    from rehearsal.prober.loop import Exchange
+    from rehearsal.prober.loop import Loop
+    from rehearsal.prober.loop import Wait
+    from rehearsal.prober.schedule import Schedule
+    from rehearsal.prober.sink import Recorder
+    from rehearsal.prober.web.tokens import Tokens
 
 WRITE_NS = 20 * SECOND_NS
 """Three rounds a minute and service: a user's worth of writing, not a load."""

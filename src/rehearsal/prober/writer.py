@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rehearsal.probe.recorder import DetailCap
-from rehearsal.probe.recorder import request_id
+from rehearsal.prober.sink import DetailCap
+from rehearsal.prober.sink import request_id
 from rehearsal.recording.events import Event
 from rehearsal.recording.events import ProberBlind
 from rehearsal.recording.events import SampleDetail

@@ -26,12 +26,12 @@ from typing import TYPE_CHECKING
 from typing import Any
 
 from rehearsal import outage
+from rehearsal.calibration.known import FAULTS
 from rehearsal.figures import say as lengths
 from rehearsal.figures.outcome import Outcome
 from rehearsal.lanes.spec import SECOND_NS
 from rehearsal.lanes.spec import ProbeSpec
-from rehearsal.probe.client import Prober
-from rehearsal.probe.known import FAULTS
+from rehearsal.prober.client import Prober
 from rehearsal.recording import events
 from rehearsal.recording.journal import Journal
 from rehearsal.recording.journal import read_journal
@@ -149,7 +149,7 @@ class KnownProcess:
     """A known service as its owner sees it: orders faults, and knows when they began and ended."""
 
     def __init__(self, precedence: str = "fifo") -> None:
-        command = [sys.executable, "-m", "rehearsal.probe.known", precedence]
+        command = [sys.executable, "-m", "rehearsal.calibration.known", precedence]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, start_new_session=True
         )

@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 
-from rehearsal.probe.beat import take_precedence
+from rehearsal.prober.beat import take_precedence
 
 _ANSWER_BODY = b'{"responder": "rehearse"}'
 _ANSWER = (

@@ -15,16 +15,16 @@ from rehearsal.figures import say
 from rehearsal.lanes.answers import judge_response
 from rehearsal.lanes.answers import request_id_of
 from rehearsal.lanes.spec import web_settings
-from rehearsal.probe.exchange import Broken
-from rehearsal.probe.exchange import Connection
-from rehearsal.probe.exchange import asking
-from rehearsal.probe.exchange import broken_by
-from rehearsal.probe.exchange import connecting
-from rehearsal.probe.exchange import hearing
-from rehearsal.probe.exchange import open_socket
-from rehearsal.probe.exchange import own_fault
-from rehearsal.probe.exchange import shaking_hands
-from rehearsal.probe.exchange import tls_broken_by
+from rehearsal.prober.web.exchange import Broken
+from rehearsal.prober.web.exchange import Connection
+from rehearsal.prober.web.exchange import asking
+from rehearsal.prober.web.exchange import broken_by
+from rehearsal.prober.web.exchange import connecting
+from rehearsal.prober.web.exchange import hearing
+from rehearsal.prober.web.exchange import open_socket
+from rehearsal.prober.web.exchange import own_fault
+from rehearsal.prober.web.exchange import shaking_hands
+from rehearsal.prober.web.exchange import tls_broken_by
 from rehearsal.recording.sampleclass import CountsAs
 from rehearsal.recording.sampleclass import SampleClass
 from rehearsal.recording.sampleflags import BLIND
@@ -38,12 +38,12 @@ if TYPE_CHECKING:
     from rehearsal.lanes.response import Response
     from rehearsal.lanes.spec import ProbeSpec
     from rehearsal.lanes.spec import WebSettings
-    from rehearsal.probe.loop import Exchange
-    from rehearsal.probe.loop import Loop
-    from rehearsal.probe.loop import Wait
-    from rehearsal.probe.recorder import Recorder
-    from rehearsal.probe.schedule import Schedule
-    from rehearsal.probe.tokens import Tokens
+    from rehearsal.prober.loop import Exchange
+    from rehearsal.prober.loop import Loop
+    from rehearsal.prober.loop import Wait
+    from rehearsal.prober.schedule import Schedule
+    from rehearsal.prober.sink import Recorder
+    from rehearsal.prober.web.tokens import Tokens
 
 _KEPT_RACE = 0.9  # of the keep-alive time: an idle connection that breaks later was closed by the server's own rules
 _CALM = frozenset({SampleClass.OK, SampleClass.CANCELLED_BY_STOP})

@@ -41,7 +41,7 @@ class Prober:
         It gets a process group of its own, so that Ctrl-C cannot cut it in the middle of a sample. Raises ProberError.
         """
         log.parent.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "rehearsal.probe", "--run-dir", str(run_dir), "--precedence", precedence]
+        command = [sys.executable, "-m", "rehearsal.prober", "--run-dir", str(run_dir), "--precedence", precedence]
         for network in allowed:
             command += ["--allow", network]
         with log.open("ab") as output:

@@ -13,8 +13,8 @@ from rehearsal.recording.sampleflags import BLIND
 
 if TYPE_CHECKING:
     from rehearsal.lanes.spec import ProbeSpec
-    from rehearsal.probe.recorder import Recorder
-    from rehearsal.probe.schedule import Schedule
+    from rehearsal.prober.schedule import Schedule
+    from rehearsal.prober.sink import Recorder
 
 _REMEMBERED = 1024  # sequence numbers of answered samples, to tell a double reply from a late one
 

@@ -20,24 +20,24 @@ from rehearsal.lanes.spec import CONNECT_NS
 from rehearsal.lanes.spec import family_of
 from rehearsal.lanes.spec import numeric_address
 from rehearsal.lanes.spec import port_of
-from rehearsal.probe.direction import Directions
-from rehearsal.probe.exchange import Broken
-from rehearsal.probe.exchange import Connection
-from rehearsal.probe.exchange import broken_by
-from rehearsal.probe.exchange import connecting
-from rehearsal.probe.exchange import open_socket
-from rehearsal.probe.pending import Pending
+from rehearsal.prober.echo.direction import Directions
+from rehearsal.prober.echo.pending import Pending
+from rehearsal.prober.web.exchange import Broken
+from rehearsal.prober.web.exchange import Connection
+from rehearsal.prober.web.exchange import broken_by
+from rehearsal.prober.web.exchange import connecting
+from rehearsal.prober.web.exchange import open_socket
 from rehearsal.recording.sampleclass import SampleClass
 from rehearsal.recording.sampleflags import FRESH
 from rehearsal.recording.sampleflags import RETRANSMITTED
 
 if TYPE_CHECKING:
     from rehearsal.lanes.spec import ProbeSpec
-    from rehearsal.probe.loop import Exchange
-    from rehearsal.probe.loop import Loop
-    from rehearsal.probe.recorder import LossRecorder
-    from rehearsal.probe.recorder import Recorder
-    from rehearsal.probe.schedule import Schedule
+    from rehearsal.prober.loop import Exchange
+    from rehearsal.prober.loop import Loop
+    from rehearsal.prober.schedule import Schedule
+    from rehearsal.prober.sink import LossRecorder
+    from rehearsal.prober.sink import Recorder
 
 _MOST_LINE_BYTES = 4096
 _READ_BYTES = 1 << 16

@@ -16,17 +16,17 @@ from typing import TYPE_CHECKING
 
 from rehearsal.lanes.response import Response
 from rehearsal.lanes.response import ResponseError
-from rehearsal.probe.loop import EXPIRED
-from rehearsal.probe.loop import READ
-from rehearsal.probe.loop import STOPPED
-from rehearsal.probe.loop import WRITE
+from rehearsal.prober.loop import EXPIRED
+from rehearsal.prober.loop import READ
+from rehearsal.prober.loop import STOPPED
+from rehearsal.prober.loop import WRITE
 from rehearsal.recording.sampleclass import SampleClass
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from rehearsal.probe.loop import Loop
-    from rehearsal.probe.loop import Wait
+    from rehearsal.prober.loop import Loop
+    from rehearsal.prober.loop import Wait
 
 _TCP_INFO_BYTES = 104
 _TOTAL_RETRANS_AT = 100  # struct tcp_info: 8 bytes, then 23 u4 before tcpi_total_retrans

@@ -1,6 +1,6 @@
 """A service of the rehearsal's own that fails when it is told to: the known truth that the prober is measured against.
 
-`python -m rehearsal.probe.known` serves HTTP and an echo of lines on two loopback ports, printed first as JSON. Orders
+`python -m rehearsal.calibration.known` serves HTTP and an echo of lines on two loopback ports, printed first as JSON. Orders
 come on stdin, one word a line; each is answered by `{"fault": word, "before_ns": ..., "after_ns": ...}`: the monotonic
 moments around the change. The faults:
 
@@ -28,7 +28,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rehearsal.probe.beat import take_precedence
+from rehearsal.prober.beat import take_precedence
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -27,17 +27,17 @@ from typing import TYPE_CHECKING
 
 from rehearsal.lanes.spec import family_of
 from rehearsal.lanes.spec import numeric_address
-from rehearsal.probe import icmp
-from rehearsal.probe.mmsg import Outbox
-from rehearsal.probe.schedule import Schedule
+from rehearsal.prober.echo import icmp
+from rehearsal.prober.echo.mmsg import Outbox
+from rehearsal.prober.schedule import Schedule
 from rehearsal.recording.sampleclass import SampleClass
 from rehearsal.recording.sampleflags import BLIND
 
 if TYPE_CHECKING:
     from rehearsal.lanes.spec import ProbeSpec
-    from rehearsal.probe.loop import Loop
-    from rehearsal.probe.mmsg import Buffer
-    from rehearsal.probe.recorder import Recorder
+    from rehearsal.prober.echo.mmsg import Buffer
+    from rehearsal.prober.loop import Loop
+    from rehearsal.prober.sink import Recorder
 
 MOST_TOGETHER = 32  # the last of them leaves a third of a millisecond after the first
 READ_NS = 90_000_000  # so long replies may wait to be read,

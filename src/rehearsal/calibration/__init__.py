@@ -1,0 +1,1 @@
+"""Outages of known length, made on services of our own (``known``) and measured by the prober (``calibrate``)."""

@@ -1,0 +1,1 @@
+"""The prober's first process: requests over HTTP, reads and writes, and everything that is recorded."""
