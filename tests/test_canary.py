@@ -21,9 +21,9 @@ from rehearsal.canaries import making
 from rehearsal.canaries import migration
 from rehearsal.canaries import model
 from rehearsal.canaries import suitable
+from rehearsal.canaries.clean import clean
+from rehearsal.canaries.clean import find_runs
 from rehearsal.canaries.ledger import Ledger
-from rehearsal.clean import clean
-from rehearsal.clean import find_runs
 from rehearsal.cloud import facts as cloudfacts
 from rehearsal.lanes.rates import rates_of
 from rehearsal.outside import redact

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rehearsal import clean as cleaning
 from rehearsal import cli
+from rehearsal.canaries import clean as cleaning
 from rehearsal.canaries import ledger
 from rehearsal.canaries import making
 from rehearsal.canaries.ledger import Ledger

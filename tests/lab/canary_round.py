@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from rehearsal import beacon
-from rehearsal import clean
+from rehearsal.canaries import clean
 from rehearsal.canaries import domainjob
 from rehearsal.canaries import making
 from rehearsal.canaries import migration

@@ -6,7 +6,9 @@
 ``place``      their project, user and key
 ``network``    their network, router and security group
 ``suitable``   which image, flavor, outer network and computes they get
-``answers``    whether they answer, and what they noticed
+``hearing``    whether they answer, and what they noticed
 ``migration``  their live migrations, with libvirt's own account (``domainjob``)
+``ledger``     a run's own record of what it makes in a cloud
+``clean``      what that record names, removed again
 ============== ======================================================================
 """

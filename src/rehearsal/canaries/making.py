@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from typing import Any
 
 from rehearsal import beacon
-from rehearsal.canaries import answers
+from rehearsal.canaries import hearing
 from rehearsal.canaries import network
 from rehearsal.canaries import suitable
 from rehearsal.canaries.ledger import Ledger
@@ -81,12 +81,12 @@ def put_up(  # noqa: PLR0913 - one call, everything is needed
         raise CanaryError(f"The canaries' project and network cannot be made: {sentence(error)}") from error
     missing = dict(others)
     planned = _make_all(place, ground, _names(hosts, pair=wish.pair), missing)
-    active = answers.wait_active(place, planned, ends_s, missing)
-    up = answers.wait_answers(place, ground, active, ends_s, missing)
-    up = answers.also_over_ipv6(place, ground.network, up, {each.name: each.address_v6 for each in active}, ends_s)
+    active = hearing.wait_active(place, planned, ends_s, missing)
+    up = hearing.wait_answers(place, ground, active, ends_s, missing)
+    up = hearing.also_over_ipv6(place, ground.network, up, {each.name: each.address_v6 for each in active}, ends_s)
     for canary, heard in up:
         record(up_event(canary))
-        record(answers.heard_event(canary.name, heard))
+        record(hearing.heard_event(canary.name, heard))
     for reason in (
         *missing.values(),
         *(f"{one.name} without IPv6: {one.without_ipv6}" for one, _ in up if one.without_ipv6),

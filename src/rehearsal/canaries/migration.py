@@ -14,8 +14,8 @@ from typing import Any
 
 from rehearsal import beacon
 from rehearsal.canaries import suitable
-from rehearsal.canaries.answers import console_end
-from rehearsal.canaries.answers import listen
+from rehearsal.canaries.hearing import console_end
+from rehearsal.canaries.hearing import listen
 from rehearsal.cloud.connection import CLOUD_ERRORS
 from rehearsal.cloud.connection import sentence
 from rehearsal.figures import say

@@ -6,11 +6,14 @@
 ``agents``        nova services, neutron agents
 ``computes``      can every compute node give its servers away?
 ``configuration`` locks, tag overrides, fact cache, disk space
-``steps``         what a step replaced, and what it must leave alone
-``losses``        downtime and slow answers against the budgets of a step
+``replacements``  what a step replaced, and what it must leave alone
+``downtime``      downtime and slow answers against the budgets of a step
 ``migrations``    did a live migration succeed?
 ``comparisons``   before and after; canaries
+``images``        images that are needed later
+``pytest_plugin`` writes one record for every claim of a suite; ``outcomes`` reads what became of each
+``catalogue``     each claim's id, its sentence, and the fault that must turn it red
 ================= ==================================================================
 
-None of them opens a connection. Facts that do not suffice raise `NotObserved`.
+None of the claims opens a connection. Facts that do not suffice raise `NotObserved`.
 """

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from collections.abc import Sequence
 
-    from rehearsal.clean import Survey
+    from rehearsal.canaries.clean import Survey
     from rehearsal.recording.rundir import RunDirectory
     from rehearsal.results import Results
     from rehearsal.rooms import Rooms
@@ -167,7 +167,7 @@ def export_run(options: argparse.Namespace) -> int:
 
 def clean_up(options: argparse.Namespace) -> int:
     """Show what one run, or every run recorded here, left in the cloud, and remove it if told to. 0 if nothing is left, else 1."""
-    from rehearsal import clean  # noqa: PLC0415 - slow to import
+    from rehearsal.canaries import clean  # noqa: PLC0415 - slow to import
 
     runs = _runs_to_clean(options)
     with ExitStack() as stack:

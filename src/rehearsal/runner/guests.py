@@ -6,8 +6,8 @@ import time
 from typing import TYPE_CHECKING
 from typing import Any
 
-from rehearsal import clean as cleaning
-from rehearsal.canaries import answers
+from rehearsal.canaries import clean as cleaning
+from rehearsal.canaries import hearing
 from rehearsal.canaries import making
 from rehearsal.canaries import migration
 from rehearsal.canaries.ledger import Ledger
@@ -105,7 +105,7 @@ class Guests:
             self._issued_s = time.monotonic()
             self._watch.renew(self.author)
         for each in self.up:
-            answers.listen(each, self._record, timeout_s=3)
+            hearing.listen(each, self._record, timeout_s=3)
 
     def remove(self, connection: Any) -> None:
         """Remove everything that the run made in the cloud, and name what could not be removed."""
