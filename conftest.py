@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 pytest_plugins = (
-    "rehearsal.recorder",
+    "rehearsal.claims.pytest_plugin",
     "fixtures.given",
     "fixtures.recorded",
     "fixtures.subjects",

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from rehearsal.claimed import trouble_of
+from rehearsal.claims.outcomes import trouble_of
 from rehearsal.figures.outcome import Outcome
 from rehearsal.judge import judge
 from rehearsal.recording import events

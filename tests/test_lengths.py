@@ -12,7 +12,7 @@ from hypothesis import assume
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rehearsal.claims import losses
+from rehearsal.claims import downtime
 from rehearsal.figures import say
 from rehearsal.figures.outcome import Outcome
 from rehearsal.judging import words
@@ -103,7 +103,7 @@ def test_a_loss_has_one_text_in_the_suite_in_junit_and_on_the_page(longest, tota
     assume(longest.certain_ns and total.certain_ns)
     budget = Budget(round(budget_s * S), None, None, "contract")
     loss = Loss(step("nova"), "nova", "down", 2, longest, total, 100, 3, floor_ns, 0, budget, Outcome.FAIL, "why")
-    claim = losses.within_budget([loss], "nova", "nova", "down")
+    claim = downtime.within_budget([loss], "nova", "nova", "down")
     cell = matrix.shown(loss)
     assert cell.longest is not None
     assert cell.total is not None

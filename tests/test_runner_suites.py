@@ -54,7 +54,7 @@ def test_skipped():
 def gate(tmp_path, monkeypatch):
     root = tmp_path / "root"
     (root / "suites" / "demo").mkdir(parents=True)
-    (root / "conftest.py").write_text('pytest_plugins = ("rehearsal.recorder",)\n')
+    (root / "conftest.py").write_text('pytest_plugins = ("rehearsal.claims.pytest_plugin",)\n')
     (root / "pyproject.toml").write_text(
         '[tool.pytest.ini_options]\naddopts = ["--import-mode=importlib"]\nmarkers = ["check(id, service=None, scope=None): x"]\n'
     )
@@ -117,7 +117,7 @@ def test_a_failed_gate_stops_and_can_be_passed(tmp_path, monkeypatch):
     (root / "suites" / "inflight").mkdir(parents=True)
     (root / "suites" / "preflight").mkdir()
     (root / "suites" / "preflight" / "test_demo.py").write_text(HEAD + HOLDS)
-    (root / "conftest.py").write_text('pytest_plugins = ("rehearsal.recorder",)\n')
+    (root / "conftest.py").write_text('pytest_plugins = ("rehearsal.claims.pytest_plugin",)\n')
     (root / "pyproject.toml").write_text(
         '[tool.pytest.ini_options]\naddopts = ["--import-mode=importlib"]\nmarkers = ["check(id, service=None, scope=None): x"]\n'
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rehearsal.claims import containers
-from rehearsal.claims import steps
+from rehearsal.claims import replacements
 from rehearsal.figures.expectation import expect
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def test_step_replaced(replaced: ExpectedContainer, hosts: Hosts, before: Before
 
     A container that was made from that image before needs no restart.
     """
-    expect(steps.replaced(before.containers(replaced.host), hosts[replaced.host], replaced, retag=step.retag))
+    expect(replacements.replaced(before.containers(replaced.host), hosts[replaced.host], replaced, retag=step.retag))
 
 
 @pytest.mark.check("inflight.step-healthy")
@@ -42,7 +42,7 @@ def test_step_healthy(replaced: ExpectedContainer, hosts: Hosts) -> None:
 @pytest.mark.check("inflight.others-untouched")
 def test_others_untouched(bystander: Bystander, hosts: Hosts, before: Before) -> None:
     """A container that the step does not own is the same one as before the step, and was not restarted."""
-    expect(steps.untouched(before.containers(bystander.host), hosts[bystander.host], bystander.container))
+    expect(replacements.untouched(before.containers(bystander.host), hosts[bystander.host], bystander.container))
 
 
 @pytest.mark.check("inflight.pulled-image")

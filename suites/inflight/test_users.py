@@ -8,7 +8,7 @@ import pytest
 
 from rehearsal import beacon
 from rehearsal.claims import comparisons
-from rehearsal.claims import losses
+from rehearsal.claims import downtime
 from rehearsal.figures.expectation import expect
 
 if TYPE_CHECKING:
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 @pytest.mark.check("inflight.downtime")
 def test_downtime(watched_service: str, step: StepSpec, step_losses: list[Loss]) -> None:
     """During the step the service was down no longer than its budget allows."""
-    expect(losses.within_budget(step_losses, step.id, watched_service, "down"))
+    expect(downtime.within_budget(step_losses, step.id, watched_service, "down"))
 
 
 @pytest.mark.check("inflight.slow-answers")
 def test_slow_answers(api_service: str, step: StepSpec, step_losses: list[Loss]) -> None:
     """During the step the service answered slowly no longer than its budget allows."""
-    expect(losses.within_budget(step_losses, step.id, api_service, "degraded"))
+    expect(downtime.within_budget(step_losses, step.id, api_service, "degraded"))
 
 
 @pytest.mark.check("inflight.canary-reachable")

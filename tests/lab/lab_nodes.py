@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from rehearsal.claimed import checks_of
+from rehearsal.claims.outcomes import checks_of
 from rehearsal.recording.journal import read_journal
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from rehearsal.claimed import checks_of
+from rehearsal.claims.outcomes import checks_of
 from rehearsal.recording.journal import read_journal
 from tests.lab.lab_nodes import LAB
 from tests.lab.lab_nodes import OUT

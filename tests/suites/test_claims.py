@@ -17,9 +17,9 @@ from rehearsal.claims import comparisons
 from rehearsal.claims import computes
 from rehearsal.claims import configuration
 from rehearsal.claims import containers
+from rehearsal.claims import downtime
 from rehearsal.claims import images
-from rehearsal.claims import losses
-from rehearsal.claims import steps
+from rehearsal.claims import replacements
 from rehearsal.cloud import expected
 from rehearsal.cloud import sameness
 from rehearsal.cloud.expected import ExpectedContainer
@@ -215,7 +215,7 @@ def test_a_doubtful_container_is_neither_missing_nor_passed():
         with pytest.raises(NotObserved, match="x cannot be worked out"):
             containers.running(there, maybe)
     with pytest.raises(NotObserved, match="x cannot be worked out"):
-        steps.replaced({}, view(), maybe, retag=True)
+        replacements.replaced({}, view(), maybe, retag=True)
     with pytest.raises(NotObserved, match="x cannot be worked out"):
         images.ready(view(images={}), maybe, "2024.2", None)
 
@@ -314,8 +314,8 @@ def test_a_documented_hot_fix_is_allowed():
         containers.healthy,
         containers.image_is_there,
         lambda seen, it: containers.no_strangers(seen, {it.container}),
-        lambda seen, it: steps.replaced({}, seen, it, retag=True),
-        lambda seen, it: steps.untouched({}, seen, it.container),
+        lambda seen, it: replacements.replaced({}, seen, it, retag=True),
+        lambda seen, it: replacements.untouched({}, seen, it.container),
         lambda seen, _: configuration.disk_space(seen),
         lambda seen, _: apis.servers_up(seen),
         lambda seen, _: computes.takes_migrations({"control-0": seen}, "control-0"),
@@ -617,19 +617,21 @@ def test_step_replaced():
     new = wanted(image=NEW)
     after = changed(id="c2", image=NEW, image_id="sha256:b", started_at="2026-11-24T07:00:00Z")
     before = {"nova_api": RUNNING}
-    assert steps.replaced(before, view(after), new, retag=True).holds
-    assert steps.replaced({}, view(after), new, retag=True).holds
-    kept = steps.replaced(before, view(RUNNING), new, retag=True)
+    assert replacements.replaced(before, view(after), new, retag=True).holds
+    assert replacements.replaced({}, view(after), new, retag=True).holds
+    kept = replacements.replaced(before, view(RUNNING), new, retag=True)
     assert not kept.holds
     assert OLD in kept.observed
-    assert not steps.replaced(before, view(), new, retag=True).holds
+    assert not replacements.replaced(before, view(), new, retag=True).holds
     images = {NEW: ImageView(NEW, "sha256:b")}
-    assert steps.replaced({"nova_api": after}, view(after, images=images), new, retag=True).holds
-    assert not steps.replaced({"nova_api": dataclasses.replace(after, image=OLD)}, view(after), new, retag=True).holds
-    assert not steps.replaced(before, view(RUNNING), WANTED, retag=False).holds
-    assert steps.replaced(before, view(changed(started_at="2026-11-24T07:00:00Z")), WANTED, retag=False).holds
+    assert replacements.replaced({"nova_api": after}, view(after, images=images), new, retag=True).holds
+    assert not replacements.replaced(
+        {"nova_api": dataclasses.replace(after, image=OLD)}, view(after), new, retag=True
+    ).holds
+    assert not replacements.replaced(before, view(RUNNING), WANTED, retag=False).holds
+    assert replacements.replaced(before, view(changed(started_at="2026-11-24T07:00:00Z")), WANTED, retag=False).holds
     with pytest.raises(NotObserved):
-        steps.replaced(None, view(after), new, retag=True)
+        replacements.replaced(None, view(after), new, retag=True)
 
 
 _IDS = st.text("0123456789abcdef", min_size=4, max_size=12).map("sha256:".__add__)
@@ -642,9 +644,9 @@ def test_a_container_left_as_it_was_is_replaced_only_if_its_tag_did_not_move(run
     images = {} if tagged is None else {OLD: ImageView(OLD, tagged)}
     if tagged is None:
         with pytest.raises(NotObserved, match="no image is tagged"):
-            steps.replaced({"nova_api": same}, view(same, images=images), WANTED, retag=True)
+            replacements.replaced({"nova_api": same}, view(same, images=images), WANTED, retag=True)
         return
-    judged = steps.replaced({"nova_api": same}, view(same, images=images), WANTED, retag=True)
+    judged = replacements.replaced({"nova_api": same}, view(same, images=images), WANTED, retag=True)
     assert (runs == tagged) == judged.holds
     assert judged.holds or "stands for another image now" in judged.observed
 
@@ -653,7 +655,7 @@ def test_a_step_left_alone_is_unknown_where_the_images_were_not_seen():
     """Without the images nobody knows for what the tag stands."""
     blind = view(RUNNING, images={}, errors={"images": "timed out"})
     with pytest.raises(NotObserved, match="images could not be observed"):
-        steps.replaced({"nova_api": RUNNING}, blind, WANTED, retag=True)
+        replacements.replaced({"nova_api": RUNNING}, blind, WANTED, retag=True)
 
 
 @pytest.mark.parametrize(
@@ -669,12 +671,12 @@ def test_a_step_left_alone_is_unknown_where_the_images_were_not_seen():
 def test_others_untouched(after, tells):
     """A restart, a replacement, another image, a stop and a removal are all told."""
     before = {"nova_api": RUNNING}
-    assert steps.untouched(before, view(RUNNING), "nova_api").holds
-    judged = steps.untouched(before, view(*after), "nova_api")
+    assert replacements.untouched(before, view(RUNNING), "nova_api").holds
+    judged = replacements.untouched(before, view(*after), "nova_api")
     assert not judged.holds
     assert tells in judged.observed
     with pytest.raises(NotObserved):
-        steps.untouched(None, view(RUNNING), "nova_api")
+        replacements.untouched(None, view(RUNNING), "nova_api")
 
 
 def test_step_healthy():
@@ -696,7 +698,7 @@ def loss(kind="down", outcome=Outcome.OK, service="nova", step="nova", allowed=T
 @pytest.mark.parametrize("kind", ["down", "degraded"])
 def test_downtime_and_slow_answers(kind):
     """A loss over budget fails with its bounds; one that the samples cannot decide, or that nobody measured, is unknown."""
-    judge = losses.within_budget
+    judge = downtime.within_budget
     assert judge([loss(kind)], "nova", "nova", kind).holds
     assert judge([loss(kind, allowed=False)], "nova", "nova", kind).holds
     over = judge([loss(kind, Outcome.FAIL)], "nova", "nova", kind)
@@ -713,12 +715,12 @@ def test_an_outage_that_goes_on_is_known_as_such():
     """Only an outage of this very step that has no end yet makes a gate wait."""
     open_end = Length(1_000_000_000, 1_500_000_000, None)
     going_on = dataclasses.replace(loss(), longest=open_end)
-    assert losses.is_open([loss(), going_on], "nova")
-    assert not losses.is_open([loss()], "nova")
-    assert not losses.is_open([going_on], "glance")
-    assert not losses.is_open([dataclasses.replace(going_on, count=0)], "nova")
+    assert downtime.is_open([loss(), going_on], "nova")
+    assert not downtime.is_open([loss()], "nova")
+    assert not downtime.is_open([going_on], "glance")
+    assert not downtime.is_open([dataclasses.replace(going_on, count=0)], "nova")
     outside = [dataclasses.replace(going_on, stretch=where) for where in (CONTROL, BETWEEN)]
-    assert not any(losses.is_open(outside, step) for step in ("before", "control", "between"))
+    assert not any(downtime.is_open(outside, step) for step in ("before", "control", "between"))
 
 
 @pytest.mark.parametrize("name", ["before", "control", "between"])
@@ -726,8 +728,8 @@ def test_a_gate_asks_for_its_step_not_for_the_time_outside_of_steps(name):
     """Whatever a step is called, what was lost in no step is neither held against it nor for it."""
     outside = [dataclasses.replace(loss(), stretch=where) for where in (CONTROL, BETWEEN)]
     with pytest.raises(NotObserved):
-        losses.within_budget(outside, name, "nova", "down")
-    assert not losses.within_budget([*outside, loss(outcome=Outcome.FAIL, step=name)], name, "nova", "down").holds
+        downtime.within_budget(outside, name, "nova", "down")
+    assert not downtime.within_budget([*outside, loss(outcome=Outcome.FAIL, step=name)], name, "nova", "down").holds
 
 
 # --- before and after

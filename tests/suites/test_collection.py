@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from rehearsal.checks import root
-from rehearsal.claimed import checks_of
+from rehearsal.claims.catalogue import root
+from rehearsal.claims.outcomes import checks_of
 from rehearsal.cloud import Endpoint
 from rehearsal.cloud import Host
 from rehearsal.cloud import Release

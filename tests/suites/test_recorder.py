@@ -9,14 +9,14 @@ import textwrap
 
 import pytest
 
-from rehearsal.claimed import checks_of
+from rehearsal.claims.outcomes import checks_of
 from rehearsal.recording.events import CheckDone
 from rehearsal.recording.events import ClaimsListed
 from rehearsal.recording.journal import read_journal
 
 INI = """
 [pytest]
-addopts = --import-mode=importlib -p rehearsal.recorder -p no:cacheprovider -p no:hypothesispytest
+addopts = --import-mode=importlib -p rehearsal.claims.pytest_plugin -p no:cacheprovider -p no:hypothesispytest
 markers = check(id, service=None, scope=None): id
 timeout = 30
 """

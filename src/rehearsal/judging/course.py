@@ -10,8 +10,8 @@ import shlex
 from typing import TYPE_CHECKING
 from typing import Any
 
-from rehearsal.claimed import checks_of
-from rehearsal.claimed import trouble_of
+from rehearsal.claims.outcomes import checks_of
+from rehearsal.claims.outcomes import trouble_of
 from rehearsal.figures.outcome import Outcome
 from rehearsal.figures.outcome import worst
 from rehearsal.judging import plans

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rehearsal.claimed import checks_of
-from rehearsal.claimed import trouble_of
+from rehearsal.claims.outcomes import checks_of
+from rehearsal.claims.outcomes import trouble_of
 from rehearsal.figures import say as lengths
 from rehearsal.figures.outcome import Outcome
 from rehearsal.figures.outcome import worst

@@ -11,8 +11,8 @@ import ast
 from dataclasses import dataclass
 from pathlib import Path
 
-from rehearsal.recorder import check_id
-from rehearsal.recorder import claim_sentence
+from rehearsal.claims.pytest_plugin import check_id
+from rehearsal.claims.pytest_plugin import claim_sentence
 
 SUITES = ("preflight", "inflight", "postflight")
 
@@ -75,7 +75,7 @@ class CatalogueError(Exception):
 
 def root() -> Path:
     """Return the folder that holds `suites/`: the bundle inside an installed package, else the checkout."""
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parent.parent
     bundle = package / "bundle"
     return bundle if bundle.is_dir() else package.parents[1]
 
@@ -154,7 +154,7 @@ def page(checks: list[Check]) -> str:
     lines = [
         "# Checks",
         "",
-        "Made from the code by `python -m rehearsal.checks`; do not edit. Every check is one sentence about a cloud that is",
+        "Made from the code by `python -m rehearsal.claims.catalogue`; do not edit. Every check is one sentence about a cloud that is",
         "either true, false, or could not be observed (unknown, which is never a pass). *Turned red by* names the fault that the",
         "tests on the embedded lab make on the real thing, expecting exactly this check to fail: one of `rehearse-lab break NAME`,",
         "or what people leave behind (`tests/lab/made_faults.py`, `tests/lab/test_run_faults.py`).",
