@@ -3,7 +3,7 @@
     sudo .venv/bin/python benchmarks/campaign.py [--outages 4000] [--write benchmarks/campaign.md]
 
 A real prober watches services that fail by a plan of their own (`failing.py`), sealed by a hash that is printed before the
-first sample. Each outage becomes a step of a run; what was recorded is judged by `rehearsal.judge` as it is, against
+first sample. Each outage becomes a step of a run; what was recorded is judged by `rehearsal.judging.judge` as it is, against
 several budgets, and compared with what the services say that they really did. Everything happens in a network namespace
 of its own; two processes keep both processors busy. 4 000 outages take about 17 minutes. Exit 0 only if nothing that was told is not so.
 """
@@ -35,7 +35,7 @@ import numpy as np
 from failing import RIGS
 
 from rehearsal.figures.outcome import Outcome
-from rehearsal.judge import judge
+from rehearsal.judging.judge import judge
 from rehearsal.lanes.spec import SECOND_NS
 from rehearsal.lanes.spec import ProbeSpec
 from rehearsal.prober.client import Prober
@@ -54,7 +54,7 @@ from tests.probe.farside import certificates
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from rehearsal.results import Loss
+    from rehearsal.judging.results import Loss
 
 WEB = ("refuse", "reset", "503", "blackhole", "hold", "slow", "flap", "queue-503", "deep-503")
 KINDS = {"web": WEB, "echo": ("refuse", "reset", "blackhole", "hold", "flap"), "hosts": ("drop", "flap", "queue-drop")}

@@ -24,8 +24,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # the scripted recordings of the tests
 
-from rehearsal import judge  # noqa: E402
 from rehearsal import report  # noqa: E402
+from rehearsal.judging import judge  # noqa: E402
 from rehearsal.recording import events  # noqa: E402
 from rehearsal.recording import history  # noqa: E402
 from tests import synthetic  # noqa: E402

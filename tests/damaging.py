@@ -15,8 +15,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rehearsal import judge
 from rehearsal import report
+from rehearsal.judging import judge
+from rehearsal.judging.rooms import Rooms
 from rehearsal.recording import closing
 from rehearsal.recording import history
 from rehearsal.recording.journal import Journal
@@ -27,7 +28,6 @@ from rehearsal.recording.samples import SampleStoreWriter
 from rehearsal.recording.samples import read_chunks
 from rehearsal.recording.samples import sample_files
 from rehearsal.results_json import to_json
-from rehearsal.rooms import Rooms
 
 if TYPE_CHECKING:
     import random
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from rehearsal.judging.results import Results
     from rehearsal.recording.events import Event
-    from rehearsal.results import Results
 
 HANG_S = 120
 _FRAME = re.compile(b"(?=ROPN|RBK2|REND|RBLK)")

@@ -11,7 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from rehearsal.figures.outcome import Outcome
-from rehearsal.judge import judge
+from rehearsal.judging.judge import judge
 from rehearsal.recording import events
 from rehearsal.recording.boots import MOMENTS
 from rehearsal.recording.boots import MOMENTS_IN_FACTS

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from rehearsal import cli
 from rehearsal.figures.outcome import Outcome
-from rehearsal.judge import judge
+from rehearsal.judging.judge import judge
 from rehearsal.recording import events
 from rehearsal.recording.history import load
 from rehearsal.recording.journal import Journal

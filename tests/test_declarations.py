@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rehearsal.judge import judge
+from rehearsal.judging.judge import judge
 from rehearsal.lanes import declare
 from rehearsal.lanes.spec import numeric_address
 from rehearsal.recording import events

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from rehearsal.figures.outcome import Outcome
-from rehearsal.judge import judge
+from rehearsal.judging.judge import judge
 from rehearsal.outage import derive
 from rehearsal.recording import events
 from rehearsal.recording.history import UNDECLARED

@@ -10,16 +10,16 @@ import json
 import pytest
 
 from rehearsal.figures.outcome import Outcome
-from rehearsal.judge import judge
+from rehearsal.judging.judge import judge
+from rehearsal.judging.stretch import BETWEEN
+from rehearsal.judging.stretch import CONTROL
+from rehearsal.judging.stretch import step as step_of
 from rehearsal.recording import events
 from rehearsal.recording.history import load
 from rehearsal.recording.journal import Journal
 from rehearsal.recording.sampleclass import SampleClass
 from rehearsal.results_json import from_json
 from rehearsal.results_json import to_json
-from rehearsal.stretch import BETWEEN
-from rehearsal.stretch import CONTROL
-from rehearsal.stretch import step as step_of
 from tests import wrong_rules
 from tests.synthetic import START_NS
 from tests.synthetic import WALL_NS

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from rehearsal.judge import judge
+from rehearsal.judging.judge import judge
 from rehearsal.recording import events
 from rehearsal.recording.history import load
 from tests.synthetic import WALL_NS

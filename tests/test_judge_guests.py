@@ -7,13 +7,13 @@ import itertools
 import pytest
 
 from rehearsal.figures.outcome import Outcome
-from rehearsal.judge import judge
 from rehearsal.judging import flows
-from rehearsal.judging import guests
+from rehearsal.judging import inside
+from rehearsal.judging.judge import judge
+from rehearsal.judging.results import Length
 from rehearsal.plan.shapes import GuestSpec
 from rehearsal.recording import events
 from rehearsal.recording.history import load
-from rehearsal.results import Length
 from rehearsal.results_json import from_json
 from rehearsal.results_json import to_json
 from tests.synthetic import START_NS
@@ -58,7 +58,7 @@ def run(tmp_path):
 
 def figures(history):
     """Return the figures of canary-0 by name, of the reports alone that the test made."""
-    return {row.figure: row for row in guests.guests(history)}
+    return {row.figure: row for row in inside.guests(history)}
 
 
 def test_a_guest_that_noticed_nothing_is_ok(run):
@@ -225,9 +225,9 @@ def test_the_plans_defaults_are_the_judges(run):
     """A plan that says nothing is judged as one that says what is usual."""
     usual = GuestSpec().model_dump()
     history = run(report(154), report(159))
-    before = {row.figure: row.budget_ns for row in guests.guests(history)}
+    before = {row.figure: row.budget_ns for row in inside.guests(history)}
     history.plan["guests"] = usual
-    assert {row.figure: row.budget_ns for row in guests.guests(history)} == before
+    assert {row.figure: row.budget_ns for row in inside.guests(history)} == before
 
 
 def test_what_a_guest_noticed_fails_the_run_and_what_it_did_not_tell_is_named(run):

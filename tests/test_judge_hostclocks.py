@@ -7,8 +7,8 @@ from types import SimpleNamespace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rehearsal.judging.hostclocks import UNREAD_ERROR_NS
-from rehearsal.judging.hostclocks import HostClocks
+from rehearsal.judging.hosts.hostclocks import UNREAD_ERROR_NS
+from rehearsal.judging.hosts.hostclocks import HostClocks
 from rehearsal.recording import events
 
 S = 1_000_000_000

@@ -11,21 +11,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rehearsal.figures.outcome import Outcome
-from rehearsal.judge import judge
 from rehearsal.judging import grades
 from rehearsal.judging import instruments
-from rehearsal.judging.latencies import bins_of
-from rehearsal.judging.latencies import edge_of
-from rehearsal.judging.latencies import percentile
+from rehearsal.judging.judge import judge
+from rehearsal.judging.observing.latencies import bins_of
+from rehearsal.judging.observing.latencies import edge_of
+from rehearsal.judging.observing.latencies import percentile
+from rehearsal.judging.stretch import BETWEEN
+from rehearsal.judging.stretch import CONTROL
+from rehearsal.judging.stretch import step
 from rehearsal.judging.sums import joined
 from rehearsal.judging.sums import summed
 from rehearsal.recording import events
 from rehearsal.recording.history import load
 from rehearsal.results_json import from_json
 from rehearsal.results_json import to_json
-from rehearsal.stretch import BETWEEN
-from rehearsal.stretch import CONTROL
-from rehearsal.stretch import step
 from tests.report import made
 from tests.synthetic import Scenario
 from tests.synthetic import Trouble

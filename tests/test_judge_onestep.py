@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from rehearsal.judge import judge
 from rehearsal.judging import onestep
-from rehearsal.judging.observation import observe
+from rehearsal.judging.judge import judge
+from rehearsal.judging.observing.observation import observe
 from rehearsal.recording.history import load
 from rehearsal.recording.sampleclass import SampleClass
 from rehearsal.recording.samples import read_chunks

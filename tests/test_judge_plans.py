@@ -12,8 +12,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from rehearsal.figures.outcome import Outcome
-from rehearsal.judge import judge
 from rehearsal.judging import plans
+from rehearsal.judging.judge import judge
 from rehearsal.plan.changes import changes
 from rehearsal.recording import events
 from rehearsal.recording.history import load

@@ -12,14 +12,14 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from rehearsal import judge
 from rehearsal import report
 from rehearsal.cli.after import make_report
 from rehearsal.figures.outcome import Outcome
+from rehearsal.judging import judge
+from rehearsal.judging.rooms import LOG
+from rehearsal.judging.rooms import Rooms
 from rehearsal.recording import history
 from rehearsal.recording.rundir import RunDirectory
-from rehearsal.rooms import LOG
-from rehearsal.rooms import Rooms
 from tests.synthetic import Scenario
 from tests.synthetic import ScriptedMigration
 from tests.synthetic import Trouble
@@ -27,11 +27,11 @@ from tests.synthetic import default_steps
 from tests.synthetic import write_run
 
 OF_THE_JUDGE = (
-    "judge.observe", "judge.pieces_of", "judge.groups_of", "judge.world_of", "judge.matrix", "judge.course.checks",
-    "judge.course.steps", "judge.moves.migrations", "judge.moves.canaries", "judge.differences", "judge.quality",
-    "judge.guests", "judge.flows", "judge.views.windows", "judge.views.strips", "judge.instruments.lanes",
-    "judge.instruments.calibrations", "judge.grades.grades", "judge.notproven.gaps", "judge.summary.sentence",
-    "judge.AnswerTimes.add", "judge.AnswerTimes.found", "judge._provenance",
+    "judging.judge.observe", "judging.judge.pieces_of", "judging.judge.groups_of", "judging.judge.world_of", "judging.judge.matrix", "judging.judge.course.checks",
+    "judging.judge.course.steps", "judging.judge.moves.migrations", "judging.judge.moves.canaries", "judging.judge.differences", "judging.judge.quality",
+    "judging.judge.guests", "judging.judge.flows", "judging.judge.views.windows", "judging.judge.views.strips", "judging.judge.instruments.lanes",
+    "judging.judge.instruments.calibrations", "judging.judge.grades.grades", "judging.judge.notproven.gaps", "judging.judge.summary.sentence",
+    "judging.judge.AnswerTimes.add", "judging.judge.AnswerTimes.found", "judging.judge._provenance",
     "judging.findings._of_the_end", "judging.findings._of_steps", "judging.findings._of_gates",
     "judging.findings._of_losses", "judging.findings._of_canaries", "judging.findings._of_guests",
     "judging.findings._of_migrations", "judging.findings._of_differences", "judging.findings._of_the_prober",
@@ -115,7 +115,7 @@ def test_a_failure_that_others_saw_stays_a_failure(recordings, room):
     for name in ("gate", "outage"):
         with raising([room], ValueError("broken")):
             outcomes[name] = judge.judge(history.load(recordings[name])).outcome
-    sees = {"gate": {"judge.course.checks", "judge.course.steps"}, "outage": {"judge.observe", "judge.groups_of", "judge.matrix"}}  # fmt: skip
+    sees = {"gate": {"judging.judge.course.checks", "judging.judge.course.steps"}, "outage": {"judging.judge.observe", "judging.judge.groups_of", "judging.judge.matrix"}}  # fmt: skip
     for name, outcome in outcomes.items():
         assert outcome is (Outcome.UNKNOWN if room in sees[name] else Outcome.FAIL), name
 
@@ -146,7 +146,7 @@ def test_a_section_that_raises_is_replaced_by_a_sentence(recordings, tmp_path, r
 def test_the_traceback_is_kept_for_a_file_and_goes_with_the_next_report(recordings, capsys):
     """The operator reads one sentence with the file's name; a later report that is well leaves no old traceback."""
     run = RunDirectory(recordings["well"])
-    with raising(["judge.guests"], ValueError("a pure defect")):
+    with raising(["judging.judge.guests"], ValueError("a pure defect")):
         results = make_report(run)
     assert results.outcome is Outcome.UNKNOWN
     said = capsys.readouterr()

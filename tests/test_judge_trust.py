@@ -7,7 +7,7 @@ import hashlib
 import pytest
 
 from rehearsal.figures.outcome import Outcome
-from rehearsal.judge import judge
+from rehearsal.judging.judge import judge
 from rehearsal.recording import events
 from rehearsal.recording import history
 from tests.synthetic import Scenario

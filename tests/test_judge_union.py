@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rehearsal.judging.union import ONE_LEAST
-from rehearsal.judging.union import Sighting
-from rehearsal.judging.union import Witness
-from rehearsal.judging.union import apart
-from rehearsal.judging.union import extent
-from rehearsal.judging.union import incidents
-from rehearsal.judging.union import split
-from rehearsal.judging.union import united
+from rehearsal.judging.charging.union import ONE_LEAST
+from rehearsal.judging.charging.union import Sighting
+from rehearsal.judging.charging.union import Witness
+from rehearsal.judging.charging.union import apart
+from rehearsal.judging.charging.union import extent
+from rehearsal.judging.charging.union import incidents
+from rehearsal.judging.charging.union import split
+from rehearsal.judging.charging.union import united
 from rehearsal.outage import OPEN_NS
 from rehearsal.outage import Trace
 from rehearsal.outage import derive

@@ -16,14 +16,14 @@ from rehearsal.claims import downtime
 from rehearsal.figures import say
 from rehearsal.figures.outcome import Outcome
 from rehearsal.judging import words
+from rehearsal.judging.results import Budget
+from rehearsal.judging.results import Length
+from rehearsal.judging.results import Loss
+from rehearsal.judging.stretch import step
 from rehearsal.report import figures
 from rehearsal.report import junit
 from rehearsal.report import matrix
 from rehearsal.report import render
-from rehearsal.results import Budget
-from rehearsal.results import Length
-from rehearsal.results import Loss
-from rehearsal.stretch import step
 from tests.report import made
 
 ROOT = Path(__file__).parent.parent

@@ -14,9 +14,9 @@ from rehearsal.claims import comparisons
 from rehearsal.figures.expectation import NotObserved
 from rehearsal.figures.outcome import Outcome
 from rehearsal.judging import moves
+from rehearsal.judging.charging.troubles import groups_of
 from rehearsal.judging.losses import strictness
-from rehearsal.judging.observation import observe
-from rehearsal.judging.troubles import groups_of
+from rehearsal.judging.observing.observation import observe
 from rehearsal.recording import events
 from rehearsal.recording.history import load
 from tests.synthetic import Scenario

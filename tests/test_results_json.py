@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from rehearsal import results
-from rehearsal import stretch
+from rehearsal.judging import results
+from rehearsal.judging import stretch
 from rehearsal.results_json import SCHEMA
 from rehearsal.results_json import ResultsFileError
 from rehearsal.results_json import from_json

@@ -20,8 +20,8 @@ from rehearsal.figures import fewruns
 from rehearsal.figures import outcome
 from rehearsal.figures.outcome import Outcome
 from rehearsal.figures.outcome import against_budget
-from rehearsal.judge import judge
-from rehearsal.judging import rules
+from rehearsal.judging.charging import rules
+from rehearsal.judging.judge import judge
 from rehearsal.recording.history import load
 from rehearsal.recording.journal import Journal
 from rehearsal.results_json import to_json

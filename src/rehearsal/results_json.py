@@ -1,4 +1,4 @@
-"""Results as JSON and back, without loss: the shape of `results.json` is the shape of `results.py`."""
+"""Results as JSON and back, without loss: the shape of `results.json` is the shape of `judging.results`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import typing
 from enum import Enum
 from typing import Any
 
+from rehearsal.judging.results import Results
 from rehearsal.outside.redact import redact
-from rehearsal.results import Results
 
 SCHEMA = 2
 
@@ -68,7 +68,7 @@ def _hints(kind: type) -> dict[str, Any]:
 
 
 def _build(kind: Any, value: Any) -> Any:  # noqa: PLR0911 - one for each kind of type
-    """Return a value of a type as `results.py` writes it."""
+    """Return a value of a type as `judging.results` writes it."""
     if kind is Any or kind is None:
         return value
     origin = typing.get_origin(kind)

@@ -13,8 +13,8 @@ from rehearsal.figures.expectation import expect
 
 if TYPE_CHECKING:
     from fixtures.recorded import KnownCanary
+    from rehearsal.judging.results import Loss
     from rehearsal.plan import StepSpec
-    from rehearsal.results import Loss
 
 
 @pytest.mark.check("inflight.downtime")

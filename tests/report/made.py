@@ -8,32 +8,32 @@ from typing import Any
 
 from rehearsal.figures.outcome import Outcome
 from rehearsal.figures.outcome import against_budget
-from rehearsal.results import AnswerTime
-from rehearsal.results import BlindCause
-from rehearsal.results import Budget
-from rehearsal.results import Calibration
-from rehearsal.results import Canary
-from rehearsal.results import Check
-from rehearsal.results import Difference
-from rehearsal.results import Finding
-from rehearsal.results import Flow
-from rehearsal.results import Gap
-from rehearsal.results import GuestFigure
-from rehearsal.results import Lane
-from rehearsal.results import Length
-from rehearsal.results import Load
-from rehearsal.results import Loss
-from rehearsal.results import Migration
-from rehearsal.results import MoreWindows
-from rehearsal.results import Quality
-from rehearsal.results import Results
-from rehearsal.results import Step
-from rehearsal.results import Strip
-from rehearsal.results import Trial
-from rehearsal.results import Window
-from rehearsal.stretch import BETWEEN
-from rehearsal.stretch import Stretch
-from rehearsal.stretch import step as step_of
+from rehearsal.judging.results import AnswerTime
+from rehearsal.judging.results import BlindCause
+from rehearsal.judging.results import Budget
+from rehearsal.judging.results import Calibration
+from rehearsal.judging.results import Canary
+from rehearsal.judging.results import Check
+from rehearsal.judging.results import Difference
+from rehearsal.judging.results import Finding
+from rehearsal.judging.results import Flow
+from rehearsal.judging.results import Gap
+from rehearsal.judging.results import GuestFigure
+from rehearsal.judging.results import Lane
+from rehearsal.judging.results import Length
+from rehearsal.judging.results import Load
+from rehearsal.judging.results import Loss
+from rehearsal.judging.results import Migration
+from rehearsal.judging.results import MoreWindows
+from rehearsal.judging.results import Quality
+from rehearsal.judging.results import Results
+from rehearsal.judging.results import Step
+from rehearsal.judging.results import Strip
+from rehearsal.judging.results import Trial
+from rehearsal.judging.results import Window
+from rehearsal.judging.stretch import BETWEEN
+from rehearsal.judging.stretch import Stretch
+from rehearsal.judging.stretch import step as step_of
 
 S = 1_000_000_000
 T0 = 50_000 * S

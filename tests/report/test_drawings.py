@@ -9,6 +9,7 @@ from xml.etree import ElementTree as ET
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rehearsal.judging.results import Budget
 from rehearsal.report import axis
 from rehearsal.report import closeup
 from rehearsal.report import flags
@@ -24,7 +25,6 @@ from rehearsal.report.svg import Scale
 from rehearsal.report.texts import fitted
 from rehearsal.report.texts import plain
 from rehearsal.report.texts import width
-from rehearsal.results import Budget
 from tests.report import made
 
 S = made.S

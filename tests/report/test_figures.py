@@ -11,9 +11,9 @@ from hypothesis import example
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rehearsal.judging.results import Budget
+from rehearsal.judging.results import Length
 from rehearsal.report import figures
-from rehearsal.results import Budget
-from rehearsal.results import Length
 
 S = 1_000_000_000
 NS = st.integers(min_value=0, max_value=20_000 * S)

@@ -19,17 +19,17 @@ from hypothesis import strategies as st
 from rehearsal.figures.outcome import Outcome
 from rehearsal.judging import grades
 from rehearsal.judging import summary
+from rehearsal.judging.results import AnswerTime
+from rehearsal.judging.results import Length
+from rehearsal.judging.stretch import BETWEEN
+from rehearsal.judging.stretch import CONTROL
+from rehearsal.judging.stretch import step
 from rehearsal.report import headline
 from rehearsal.report import junit
 from rehearsal.report import matrix
 from rehearsal.report import render
 from rehearsal.report import windowlist
 from rehearsal.report.clock import Clock
-from rehearsal.results import AnswerTime
-from rehearsal.results import Length
-from rehearsal.stretch import BETWEEN
-from rehearsal.stretch import CONTROL
-from rehearsal.stretch import step
 from tests.report import made
 
 VOID = {"meta", "br", "img", "link", "input", "hr", "col"}

@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from rehearsal.figures.outcome import Outcome
-from rehearsal.judge import judge
+from rehearsal.judging.judge import judge
 from rehearsal.recording.history import load
 from rehearsal.report import matrix
 from rehearsal.report import write

@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from rehearsal.judge import judge
+from rehearsal.judging.judge import judge
 from rehearsal.recording.history import load
 from tests.sealed import recording
 from tests.sealed.oracle import Oracle

@@ -18,9 +18,9 @@ from tests.sealed.world import USER_LANES
 from tests.synthetic import START_NS
 
 if TYPE_CHECKING:
-    from rehearsal.results import Loss
-    from rehearsal.results import Results
-    from rehearsal.results import Window
+    from rehearsal.judging.results import Loss
+    from rehearsal.judging.results import Results
+    from rehearsal.judging.results import Window
     from tests.sealed.world import Taken
     from tests.sealed.world import World
 

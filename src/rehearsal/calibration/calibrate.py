@@ -29,6 +29,7 @@ from rehearsal import outage
 from rehearsal.calibration.known import FAULTS
 from rehearsal.figures import say as lengths
 from rehearsal.figures.outcome import Outcome
+from rehearsal.judging.results import Trial
 from rehearsal.lanes.spec import SECOND_NS
 from rehearsal.lanes.spec import ProbeSpec
 from rehearsal.prober.client import Prober
@@ -36,7 +37,6 @@ from rehearsal.recording import events
 from rehearsal.recording.journal import Journal
 from rehearsal.recording.journal import read_journal
 from rehearsal.recording.samples import samples_by_probe
-from rehearsal.results import Trial
 
 if TYPE_CHECKING:
     from collections.abc import Callable

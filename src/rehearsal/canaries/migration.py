@@ -19,9 +19,9 @@ from rehearsal.canaries.hearing import listen
 from rehearsal.cloud.connection import CLOUD_ERRORS
 from rehearsal.cloud.connection import sentence
 from rehearsal.figures import say
+from rehearsal.judging.results import Length
 from rehearsal.recording.events import MigrationBegan
 from rehearsal.recording.events import MigrationEnded
-from rehearsal.results import Length
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rehearsal.canaries.clean import Survey
+    from rehearsal.judging.results import Results
+    from rehearsal.judging.rooms import Rooms
     from rehearsal.recording.rundir import RunDirectory
-    from rehearsal.results import Results
-    from rehearsal.rooms import Rooms
 
 
 RECORDING = "recording sha256"
@@ -90,11 +90,11 @@ def make_report(run: RunDirectory, *, fresh: bool = False) -> Results:
     Results of an earlier recording or judge are taken away first: whatever happens, they are not taken for these. `fresh`:
     the run has just ended, and what its files and its verdict are is kept with the recording.
     """
-    from rehearsal import judge  # noqa: PLC0415
     from rehearsal import report  # noqa: PLC0415
+    from rehearsal.judging import judge  # noqa: PLC0415
+    from rehearsal.judging.rooms import Rooms  # noqa: PLC0415
     from rehearsal.recording import closing  # noqa: PLC0415
     from rehearsal.recording import history  # noqa: PLC0415 - numpy and templates are slow to import, and most commands need neither
-    from rehearsal.rooms import Rooms  # noqa: PLC0415
 
     rooms = Rooms()
     report.remove(run.path)
@@ -126,7 +126,7 @@ def _kept(run: RunDirectory, keep: Callable[[], None]) -> None:
 
 def _keep_tracebacks(run: RunDirectory, rooms: Rooms) -> None:
     """Say what could not be judged or shown, and keep the tracebacks: they are for a file."""
-    from rehearsal.rooms import LOG  # noqa: PLC0415
+    from rehearsal.judging.rooms import LOG  # noqa: PLC0415
 
     path = run.path / LOG
     try:

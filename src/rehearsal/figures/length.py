@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from rehearsal.results import Length
-    from rehearsal.results import Loss
-    from rehearsal.results import Window
+    from rehearsal.judging.results import Length
+    from rehearsal.judging.results import Loss
+    from rehearsal.judging.results import Window
 
 
 def weight(length: Length) -> tuple[bool, int, int]:

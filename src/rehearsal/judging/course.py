@@ -16,9 +16,9 @@ from rehearsal.figures.outcome import Outcome
 from rehearsal.figures.outcome import worst
 from rehearsal.judging import plans
 from rehearsal.judging import words
+from rehearsal.judging.results import Check
+from rehearsal.judging.results import Step
 from rehearsal.recording import events
-from rehearsal.results import Check
-from rehearsal.results import Step
 
 if TYPE_CHECKING:
     from rehearsal.recording.history import History

@@ -14,10 +14,10 @@ import numpy as np
 
 from rehearsal.figures.outcome import Outcome
 from rehearsal.judging import words
+from rehearsal.judging.results import Finding
 from rehearsal.recording import closing
 from rehearsal.recording import events
 from rehearsal.recording.chain import Flaw
-from rehearsal.results import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -13,8 +13,8 @@ from rehearsal.cloud.expected import RELEASE_LABEL
 from rehearsal.cloud.expected import is_kollas
 from rehearsal.cloud.expected import stem
 from rehearsal.judging import plans
+from rehearsal.judging.results import Difference
 from rehearsal.recording import events
-from rehearsal.results import Difference
 
 if TYPE_CHECKING:
     from rehearsal.recording.history import History

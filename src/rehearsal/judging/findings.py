@@ -6,28 +6,28 @@ import itertools
 from typing import TYPE_CHECKING
 
 from rehearsal.figures.outcome import Outcome
-from rehearsal.judging import budgets
 from rehearsal.judging import course
 from rehearsal.judging import damage
 from rehearsal.judging import plans
 from rehearsal.judging import trust
-from rehearsal.judging import unobserved
 from rehearsal.judging import words
+from rehearsal.judging.charging import budgets
 from rehearsal.judging.differences import strange
 from rehearsal.judging.differences import unchanged
-from rehearsal.results import Finding
-from rehearsal.rooms import LOG
-from rehearsal.stretch import CONTROL
+from rehearsal.judging.observing import unobserved
+from rehearsal.judging.results import Finding
+from rehearsal.judging.rooms import LOG
+from rehearsal.judging.stretch import CONTROL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from rehearsal.judging.results import Canary
+    from rehearsal.judging.results import GuestFigure
+    from rehearsal.judging.results import Loss
+    from rehearsal.judging.rooms import Rooms
     from rehearsal.judging.summary import Judged
     from rehearsal.recording.history import History
-    from rehearsal.results import Canary
-    from rehearsal.results import GuestFigure
-    from rehearsal.results import Loss
-    from rehearsal.rooms import Rooms
 
 _ENDS = {
     "interrupted": "the run was interrupted",

@@ -10,24 +10,24 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rehearsal.judging.rules import NOTHING
-from rehearsal.judging.rules import by_length
-from rehearsal.judging.union import united
+from rehearsal.judging.charging.rules import NOTHING
+from rehearsal.judging.charging.rules import by_length
+from rehearsal.judging.charging.union import united
+from rehearsal.judging.results import Flow
 from rehearsal.recording import events
 from rehearsal.recording.declarations import V4
 from rehearsal.recording.declarations import V6
-from rehearsal.results import Flow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from collections.abc import Sequence
 
-    from rehearsal.judging.observation import Observation
-    from rehearsal.judging.observation import Seen
-    from rehearsal.judging.troubles import Group
-    from rehearsal.judging.troubles import Trouble
+    from rehearsal.judging.charging.troubles import Group
+    from rehearsal.judging.charging.troubles import Trouble
+    from rehearsal.judging.observing.observation import Observation
+    from rehearsal.judging.observing.observation import Seen
+    from rehearsal.judging.results import Length
     from rehearsal.recording.history import History
-    from rehearsal.results import Length
 
 LANES = ("icmp", "udp", "tcp")
 SHOWN = {V4: "", V6: " v6"}

@@ -11,23 +11,23 @@ import numpy as np
 
 from rehearsal.figures.outcome import Outcome
 from rehearsal.judging.losses import lane_floor
+from rehearsal.judging.results import BlindCause
+from rehearsal.judging.results import Calibration
+from rehearsal.judging.results import Lane
+from rehearsal.judging.results import Load
+from rehearsal.judging.results import Trial
 from rehearsal.lanes.load import load_of
 from rehearsal.outage import LAG_BIN_NS
 from rehearsal.outage import measure
 from rehearsal.recording import events
-from rehearsal.results import BlindCause
-from rehearsal.results import Calibration
-from rehearsal.results import Lane
-from rehearsal.results import Load
-from rehearsal.results import Trial
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
-    from rehearsal.judging.observation import Observation
-    from rehearsal.judging.observation import Seen
+    from rehearsal.judging.observing.observation import Observation
+    from rehearsal.judging.observing.observation import Seen
     from rehearsal.recording.history import History
 
 # --- lanes ---------------------------------------------------------------------------------------------------------

@@ -13,41 +13,41 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from rehearsal.figures.outcome import Outcome
-from rehearsal.judging import budgets
 from rehearsal.judging import plans
-from rehearsal.judging.observation import uncovered_ns
-from rehearsal.judging.rules import Lost
-from rehearsal.judging.rules import Watched
-from rehearsal.judging.rules import by_length
-from rehearsal.judging.rules import judged
-from rehearsal.judging.rules import outside
-from rehearsal.judging.troubles import evidence_end
-from rehearsal.judging.troubles import is_judged
-from rehearsal.judging.union import ALIKE
-from rehearsal.judging.union import extent
-from rehearsal.judging.union import united
+from rehearsal.judging.charging import budgets
+from rehearsal.judging.charging.rules import Lost
+from rehearsal.judging.charging.rules import Watched
+from rehearsal.judging.charging.rules import by_length
+from rehearsal.judging.charging.rules import judged
+from rehearsal.judging.charging.rules import outside
+from rehearsal.judging.charging.troubles import evidence_end
+from rehearsal.judging.charging.troubles import is_judged
+from rehearsal.judging.charging.union import ALIKE
+from rehearsal.judging.charging.union import extent
+from rehearsal.judging.charging.union import united
+from rehearsal.judging.observing.observation import uncovered_ns
+from rehearsal.judging.results import Loss
+from rehearsal.judging.stretch import BETWEEN
+from rehearsal.judging.stretch import CONTROL
+from rehearsal.judging.stretch import Stretch
+from rehearsal.judging.stretch import step as step_of
 from rehearsal.outage import OPEN_NS
 from rehearsal.outage import clipped
 from rehearsal.outage import measure
 from rehearsal.outage import merged
-from rehearsal.results import Loss
-from rehearsal.stretch import BETWEEN
-from rehearsal.stretch import CONTROL
-from rehearsal.stretch import Stretch
-from rehearsal.stretch import step as step_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from collections.abc import Sequence
 
-    from rehearsal.judging.observation import Observation
-    from rehearsal.judging.observation import Piece
-    from rehearsal.judging.observation import Seen
-    from rehearsal.judging.troubles import Group
-    from rehearsal.judging.troubles import Incident
+    from rehearsal.judging.charging.troubles import Group
+    from rehearsal.judging.charging.troubles import Incident
+    from rehearsal.judging.observing.observation import Observation
+    from rehearsal.judging.observing.observation import Piece
+    from rehearsal.judging.observing.observation import Seen
+    from rehearsal.judging.results import Budget
+    from rehearsal.judging.results import Length
     from rehearsal.recording.history import History
-    from rehearsal.results import Budget
-    from rehearsal.results import Length
 
 
 def matrix(history: History, observation: Observation, groups: list[Group], *, only: str | None = None) -> list[Loss]:

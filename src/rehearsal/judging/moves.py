@@ -8,29 +8,29 @@ from rehearsal.claims.migrations import moved
 from rehearsal.figures.outcome import Outcome
 from rehearsal.figures.outcome import against_budget
 from rehearsal.figures.outcome import worst
-from rehearsal.judging import budgets
 from rehearsal.judging import words
+from rehearsal.judging.charging import budgets
+from rehearsal.judging.charging.troubles import is_judged
+from rehearsal.judging.charging.union import united
 from rehearsal.judging.flows import ways_of
-from rehearsal.judging.troubles import is_judged
-from rehearsal.judging.union import united
+from rehearsal.judging.results import Canary
+from rehearsal.judging.results import Length
+from rehearsal.judging.results import Loss
+from rehearsal.judging.results import Migration
+from rehearsal.judging.stretch import migration
 from rehearsal.outage import OPEN_NS
 from rehearsal.outside import bounded
 from rehearsal.recording import events
-from rehearsal.results import Canary
-from rehearsal.results import Length
-from rehearsal.results import Loss
-from rehearsal.results import Migration
-from rehearsal.stretch import migration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from rehearsal.claims.migrations import Claim
-    from rehearsal.judging.observation import Observation
-    from rehearsal.judging.troubles import Group
+    from rehearsal.judging.charging.troubles import Group
+    from rehearsal.judging.observing.observation import Observation
+    from rehearsal.judging.results import Budget
     from rehearsal.recording.history import History
     from rehearsal.recording.history import MigrationRun
-    from rehearsal.results import Budget
 
 
 def migrations(history: History, observation: Observation, groups: list[Group]) -> list[Migration]:

@@ -7,27 +7,27 @@ from typing import Any
 
 from rehearsal.figures.outcome import Outcome
 from rehearsal.judging import plans
-from rehearsal.judging import unobserved
 from rehearsal.judging import words
 from rehearsal.judging.differences import compared
+from rehearsal.judging.hosts.unwatched import NOT_YET
+from rehearsal.judging.hosts.unwatched import unwatched
+from rehearsal.judging.hosts.unwatched import was_witnessed
 from rehearsal.judging.losses import lane_floor
 from rehearsal.judging.losses import strictness
 from rehearsal.judging.losses import vip_floor
 from rehearsal.judging.losses import vips_of
-from rehearsal.judging.unwatched import NOT_YET
-from rehearsal.judging.unwatched import unwatched
-from rehearsal.judging.unwatched import was_witnessed
+from rehearsal.judging.observing import unobserved
+from rehearsal.judging.results import Gap
 from rehearsal.recording import events
-from rehearsal.results import Gap
 
 if TYPE_CHECKING:
-    from rehearsal.judging.observation import Observation
+    from rehearsal.judging.observing.observation import Observation
+    from rehearsal.judging.results import Loss
+    from rehearsal.judging.results import Unwatched
+    from rehearsal.judging.rooms import Rooms
+    from rehearsal.judging.stretch import Stretch
     from rehearsal.judging.summary import Judged
     from rehearsal.recording.history import History
-    from rehearsal.results import Loss
-    from rehearsal.results import Unwatched
-    from rehearsal.rooms import Rooms
-    from rehearsal.stretch import Stretch
 
 _CONNECTED_WITHIN_NS = 15_000_000_000
 _WATCHED_PARTS = {

@@ -11,20 +11,20 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from rehearsal.judging.charging.troubles import groups_of
+from rehearsal.judging.charging.union import extent
 from rehearsal.judging.losses import matrix
 from rehearsal.judging.losses import strictness
-from rehearsal.judging.observation import longest_flight_ns
-from rehearsal.judging.observation import observe
-from rehearsal.judging.troubles import groups_of
-from rehearsal.judging.union import extent
+from rehearsal.judging.observing.observation import longest_flight_ns
+from rehearsal.judging.observing.observation import observe
 from rehearsal.outage import merged
 from rehearsal.outage.runs import RECENT_NS
 
 if TYPE_CHECKING:
-    from rehearsal.judging.observation import Observation
-    from rehearsal.judging.observation import Seen
+    from rehearsal.judging.observing.observation import Observation
+    from rehearsal.judging.observing.observation import Seen
+    from rehearsal.judging.results import Loss
     from rehearsal.recording.history import History
-    from rehearsal.results import Loss
 
 _STRIDES = (1, 4)
 _PERIODS = 4  # so many samples of every probe, and all that were in flight

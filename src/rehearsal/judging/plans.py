@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from typing import Any
 
-from rehearsal.judging import budgets
+from rehearsal.judging.charging import budgets
 from rehearsal.plan.changes import changes
 
 if TYPE_CHECKING:

@@ -11,12 +11,12 @@ from rehearsal.judging import instruments
 from rehearsal.judging import trust
 from rehearsal.judging import words
 from rehearsal.judging.losses import blind_share
-from rehearsal.judging.observation import absences
+from rehearsal.judging.observing.observation import absences
+from rehearsal.judging.results import Quality
 from rehearsal.recording import events
-from rehearsal.results import Quality
 
 if TYPE_CHECKING:
-    from rehearsal.judging.observation import Observation
+    from rehearsal.judging.observing.observation import Observation
     from rehearsal.recording.history import History
     from rehearsal.recording.history import ProberRun
 

@@ -10,19 +10,19 @@ from rehearsal.figures.length import worst_loss
 from rehearsal.figures.outcome import Outcome
 from rehearsal.figures.outcome import worst
 from rehearsal.judging import words
-from rehearsal.stretch import CONTROL
+from rehearsal.judging.stretch import CONTROL
 
 if TYPE_CHECKING:
-    from rehearsal.results import Canary
-    from rehearsal.results import Check
-    from rehearsal.results import Difference
-    from rehearsal.results import Finding
-    from rehearsal.results import GuestFigure
-    from rehearsal.results import Loss
-    from rehearsal.results import Migration
-    from rehearsal.results import Quality
-    from rehearsal.results import Step
-    from rehearsal.rooms import Rooms
+    from rehearsal.judging.results import Canary
+    from rehearsal.judging.results import Check
+    from rehearsal.judging.results import Difference
+    from rehearsal.judging.results import Finding
+    from rehearsal.judging.results import GuestFigure
+    from rehearsal.judging.results import Loss
+    from rehearsal.judging.results import Migration
+    from rehearsal.judging.results import Quality
+    from rehearsal.judging.results import Step
+    from rehearsal.judging.rooms import Rooms
 
 
 @dataclass(frozen=True, slots=True)

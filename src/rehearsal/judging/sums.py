@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rehearsal.results import Length
-from rehearsal.results import MoreWindows
+from rehearsal.judging.results import Length
+from rehearsal.judging.results import MoreWindows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from rehearsal.results import Window
+    from rehearsal.judging.results import Window
 
 
 def summed(rest: Iterable[Window]) -> list[MoreWindows]:

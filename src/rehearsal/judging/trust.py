@@ -10,8 +10,8 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from rehearsal.figures.outcome import Outcome
+from rehearsal.judging.results import Finding
 from rehearsal.recording import events
-from rehearsal.results import Finding
 
 if TYPE_CHECKING:
     from rehearsal.recording.history import History

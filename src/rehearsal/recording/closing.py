@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from rehearsal.results import Results
+    from rehearsal.judging.results import Results
 
 FILE = "journal/closing.jsonl"
 _DERIVED = frozenset({"report.html", "results.json", "junit.xml", "made.jsonl", "logs/judge-error.log", FILE})

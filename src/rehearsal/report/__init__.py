@@ -7,17 +7,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rehearsal.judging.rooms import Rooms
 from rehearsal.recording import runfiles
 from rehearsal.report import junit
 from rehearsal.report.page import render
 from rehearsal.results_json import to_json
 from rehearsal.results_json import without_secrets
-from rehearsal.rooms import Rooms
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rehearsal.results import Results
+    from rehearsal.judging.results import Results
 
 __all__ = ["FILES", "remove", "render", "write"]
 

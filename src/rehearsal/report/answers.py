@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from rehearsal.report import figures
 
 if TYPE_CHECKING:
-    from rehearsal.results import AnswerTime
-    from rehearsal.results import Results
+    from rehearsal.judging.results import AnswerTime
+    from rehearsal.judging.results import Results
 
 STRETCHES = ("before", "during", "after")
 

@@ -6,25 +6,25 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rehearsal.figures.length import longest_first
+from rehearsal.judging.results import Loss
+from rehearsal.judging.stretch import Stretch
 from rehearsal.report import axis
 from rehearsal.report import figures
 from rehearsal.report import strips
 from rehearsal.report import svg
 from rehearsal.report import texts
-from rehearsal.results import Loss
-from rehearsal.stretch import Stretch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from markupsafe import Markup
 
+    from rehearsal.judging.results import Budget
+    from rehearsal.judging.results import Migration
+    from rehearsal.judging.results import Results
+    from rehearsal.judging.results import Strip
+    from rehearsal.judging.results import Window
     from rehearsal.report.clock import Clock
-    from rehearsal.results import Budget
-    from rehearsal.results import Migration
-    from rehearsal.results import Results
-    from rehearsal.results import Strip
-    from rehearsal.results import Window
 
 _Key = tuple[Stretch, str, str, str]
 

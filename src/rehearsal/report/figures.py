@@ -15,8 +15,8 @@ from rehearsal.figures.say import count
 from rehearsal.figures.say import rounded
 
 if TYPE_CHECKING:
-    from rehearsal.results import Budget
-    from rehearsal.results import Length
+    from rehearsal.judging.results import Budget
+    from rehearsal.judging.results import Length
 
 __all__ = ["HOUR", "MINUS", "MINUTE", "SECOND", "Shown", "count", "rounded"]
 

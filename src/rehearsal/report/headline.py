@@ -9,15 +9,15 @@ from rehearsal.figures.length import weight
 from rehearsal.figures.length import worst_loss
 from rehearsal.figures.outcome import Outcome
 from rehearsal.figures.outcome import worst
+from rehearsal.judging.stretch import CONTROL
 from rehearsal.report import figures
 from rehearsal.report import matrix
-from rehearsal.stretch import CONTROL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from rehearsal.judging.results import Results
     from rehearsal.report.clock import Clock
-    from rehearsal.results import Results
 
 KINDS = {"rehearsal": "Upgrade rehearsal", "production": "Upgrade in production"}  # other modes run one suite only
 _NAMES = {"down": "downtime", "degraded": "slow answers"}

@@ -12,19 +12,19 @@ from xml.etree import ElementTree as ET
 
 from rehearsal.figures import say
 from rehearsal.figures.outcome import Outcome
+from rehearsal.judging.rooms import LOG
+from rehearsal.judging.rooms import Rooms
 from rehearsal.report import figures
 from rehearsal.report import matrix
 from rehearsal.report.texts import plain
-from rehearsal.rooms import LOG
-from rehearsal.rooms import Rooms
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from collections.abc import Iterable
 
-    from rehearsal.results import Check
-    from rehearsal.results import Migration
-    from rehearsal.results import Results
+    from rehearsal.judging.results import Check
+    from rehearsal.judging.results import Migration
+    from rehearsal.judging.results import Results
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rehearsal.judging.results import Lane
 from rehearsal.report import figures
 from rehearsal.report.headline import clean_sentence
-from rehearsal.results import Lane
 
 if TYPE_CHECKING:
-    from rehearsal.results import Results
-    from rehearsal.results import Strip
+    from rehearsal.judging.results import Results
+    from rehearsal.judging.results import Strip
 
 _MEASURES = {
     "vip-new": "APIs at the virtual address, a new connection (TCP, TLS) for every request",

@@ -10,7 +10,7 @@ from rehearsal.report import figures
 from rehearsal.report import svg
 
 if TYPE_CHECKING:
-    from rehearsal.results import Strip
+    from rehearsal.judging.results import Strip
 
 _WIDE = 150
 _HIGH = 22

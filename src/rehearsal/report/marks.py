@@ -12,9 +12,9 @@ from rehearsal.report import svg
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from rehearsal.judging.results import Happening
+    from rehearsal.judging.results import Unwatched
     from rehearsal.report.svg import Scale
-    from rehearsal.results import Happening
-    from rehearsal.results import Unwatched
 
 KINDS = {"container": "containers", "proxy": "HAProxy", "port": "port in OVN"}
 SHARED = (

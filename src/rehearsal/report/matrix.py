@@ -6,20 +6,20 @@ from dataclasses import dataclass
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rehearsal import stretch
 from rehearsal.figures.length import worst_loss
 from rehearsal.figures.outcome import Outcome
 from rehearsal.figures.outcome import worst
+from rehearsal.judging import stretch
+from rehearsal.judging.results import Length
 from rehearsal.report import figures
-from rehearsal.results import Length
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from rehearsal.results import Loss
-    from rehearsal.results import Results
-    from rehearsal.results import Step
-    from rehearsal.stretch import Stretch
+    from rehearsal.judging.results import Loss
+    from rehearsal.judging.results import Results
+    from rehearsal.judging.results import Step
+    from rehearsal.judging.stretch import Stretch
 
 
 @dataclass(frozen=True, slots=True)

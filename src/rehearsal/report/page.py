@@ -16,6 +16,8 @@ from markupsafe import Markup
 from rehearsal.figures import fewruns
 from rehearsal.figures.outcome import Outcome
 from rehearsal.judging.grades import CLEAN_LEAST
+from rehearsal.judging.rooms import LOG
+from rehearsal.judging.rooms import Rooms
 from rehearsal.report import answers
 from rehearsal.report import changes
 from rehearsal.report import checklist
@@ -31,14 +33,12 @@ from rehearsal.report import windowlist
 from rehearsal.report.clock import Clock
 from rehearsal.report.texts import plain
 from rehearsal.report.texts import shortened
-from rehearsal.rooms import LOG
-from rehearsal.rooms import Rooms
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from rehearsal.results import Results
+    from rehearsal.judging.results import Results
 
 _ROWS_MOST = 400  # of notes: what is beyond is counted on the page and stands in results.json
 _BLIND_MOST = 40  # intervals listed one by one, the longest

@@ -11,9 +11,9 @@ from rehearsal.report import svg
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from rehearsal.judging.results import Strip
+    from rehearsal.judging.results import Window
     from rehearsal.report.svg import Scale
-    from rehearsal.results import Strip
-    from rehearsal.results import Window
 
 _LEAST = {"good": 0.0, "slow": 1.5, "bad": 1.8, "blind": 0.8}  # an outage of 0.2 s in six hours must not vanish
 _JOIN = 0.4  # pieces closer than this are one piece on paper

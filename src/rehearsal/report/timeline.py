@@ -23,12 +23,12 @@ from rehearsal.report import texts
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from rehearsal.judging.results import Happening
+    from rehearsal.judging.results import Migration
+    from rehearsal.judging.results import Results
+    from rehearsal.judging.results import Step
+    from rehearsal.judging.results import Strip
     from rehearsal.report.clock import Clock
-    from rehearsal.results import Happening
-    from rehearsal.results import Migration
-    from rehearsal.results import Results
-    from rehearsal.results import Step
-    from rehearsal.results import Strip
 
 WIDE = 1176
 LEFT = 190

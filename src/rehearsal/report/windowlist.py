@@ -10,10 +10,10 @@ from rehearsal.judging.sums import joined
 from rehearsal.judging.sums import summed
 
 if TYPE_CHECKING:
-    from rehearsal.results import MoreWindows
-    from rehearsal.results import Results
-    from rehearsal.results import Window
-    from rehearsal.stretch import Stretch
+    from rehearsal.judging.results import MoreWindows
+    from rehearsal.judging.results import Results
+    from rehearsal.judging.results import Window
+    from rehearsal.judging.stretch import Stretch
 
 LANE_MOST = 10  # of each lane and kind, beside the longest of each cell
 MOST = 160

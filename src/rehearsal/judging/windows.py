@@ -7,31 +7,31 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from rehearsal.figures import say
-from rehearsal.judging.causes import Candidates
+from rehearsal.judging.causes.candidates import Candidates
+from rehearsal.judging.charging.union import united
 from rehearsal.judging.losses import lane_floor
-from rehearsal.judging.observation import life_of
+from rehearsal.judging.observing.observation import life_of
+from rehearsal.judging.results import Length
+from rehearsal.judging.results import Strip
+from rehearsal.judging.results import Window
 from rehearsal.judging.sums import summed
-from rehearsal.judging.union import united
 from rehearsal.outage import measure
 from rehearsal.outage import merged
 from rehearsal.recording.sampleclass import SampleClass
-from rehearsal.results import Length
-from rehearsal.results import Strip
-from rehearsal.results import Window
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from collections.abc import Sequence
 
-    from rehearsal.judging.causes import Explanation
-    from rehearsal.judging.observation import Observation
-    from rehearsal.judging.observation import Seen
-    from rehearsal.judging.reach import World
-    from rehearsal.judging.troubles import Group
-    from rehearsal.judging.troubles import Trouble
+    from rehearsal.judging.causes.candidates import Explanation
+    from rehearsal.judging.causes.reach import World
+    from rehearsal.judging.charging.troubles import Group
+    from rehearsal.judging.charging.troubles import Trouble
+    from rehearsal.judging.observing.observation import Observation
+    from rehearsal.judging.observing.observation import Seen
+    from rehearsal.judging.results import MoreWindows
     from rehearsal.outage import Outage
     from rehearsal.recording.history import History
-    from rehearsal.results import MoreWindows
 
 WINDOWS_MOST = 3_000
 """Windows that results list one by one: of more, the longest; the rest is summed by lane."""

@@ -6,19 +6,19 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from rehearsal.judging import plans
-from rehearsal.judging.containers import of_containers
-from rehearsal.judging.hostclocks import HostClocks
-from rehearsal.judging.traffic import of_addresses
-from rehearsal.judging.traffic import of_chassis
-from rehearsal.judging.traffic import of_gateways
-from rehearsal.judging.traffic import of_ports
-from rehearsal.judging.traffic import of_proxies
+from rehearsal.judging.hosts.containerevents import of_containers
+from rehearsal.judging.hosts.hostclocks import HostClocks
+from rehearsal.judging.hosts.traffic import of_addresses
+from rehearsal.judging.hosts.traffic import of_chassis
+from rehearsal.judging.hosts.traffic import of_gateways
+from rehearsal.judging.hosts.traffic import of_ports
+from rehearsal.judging.hosts.traffic import of_proxies
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from rehearsal.judging.results import Happening
     from rehearsal.recording.history import History
-    from rehearsal.results import Happening
 
 _MOST = 5_000
 

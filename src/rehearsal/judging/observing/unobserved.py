@@ -8,12 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rehearsal.figures.outcome import Outcome
-from rehearsal.judging import budgets
 from rehearsal.judging import words
-from rehearsal.judging.reach import short
+from rehearsal.judging.causes.reach import short
+from rehearsal.judging.charging import budgets
+from rehearsal.judging.results import Finding
+from rehearsal.judging.results import Gap
 from rehearsal.recording import events
-from rehearsal.results import Finding
-from rehearsal.results import Gap
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

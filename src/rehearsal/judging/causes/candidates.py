@@ -16,18 +16,18 @@ from dataclasses import field
 from typing import TYPE_CHECKING
 
 from rehearsal.judging import words
-from rehearsal.judging.reach import HEAVIEST
-from rehearsal.judging.reach import Reach
-from rehearsal.judging.reach import reaches
+from rehearsal.judging.causes.reach import HEAVIEST
+from rehearsal.judging.causes.reach import Reach
+from rehearsal.judging.causes.reach import reaches
 from rehearsal.outage import OPEN_NS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rehearsal.judging.reach import World
-    from rehearsal.judging.troubles import Group
+    from rehearsal.judging.causes.reach import World
+    from rehearsal.judging.charging.troubles import Group
+    from rehearsal.judging.results import Happening
     from rehearsal.recording.history import History
-    from rehearsal.results import Happening
 
 MARGIN_NS = 250_000_000
 NEAR_NS = 10_000_000_000

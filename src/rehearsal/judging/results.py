@@ -11,7 +11,7 @@ from dataclasses import field
 from typing import Any
 
 from rehearsal.figures.outcome import Outcome  # noqa: TC001 - read at run time by results_json
-from rehearsal.stretch import Stretch  # noqa: TC001 - read at run time by results_json
+from rehearsal.judging.stretch import Stretch  # noqa: TC001 - read at run time by results_json
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from rehearsal.figures.outcome import Outcome
 from rehearsal.figures.outcome import against_budget
 from rehearsal.judging import words
+from rehearsal.judging.results import Budget
+from rehearsal.judging.results import Length
 from rehearsal.outage import OPEN_NS
-from rehearsal.results import Budget
-from rehearsal.results import Length
 
 NOTHING = Length(0, 0, 0)
 _FINEST_NS = 2_000_000  # no probe samples faster

@@ -10,7 +10,11 @@ import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rehearsal.judging import budgets
+from rehearsal.judging.charging import budgets
+from rehearsal.judging.stretch import BETWEEN
+from rehearsal.judging.stretch import CONTROL
+from rehearsal.judging.stretch import migration
+from rehearsal.judging.stretch import step
 from rehearsal.outage import FloorFold
 from rehearsal.outage import ProbeFold
 from rehearsal.outage import StreamFold
@@ -19,10 +23,6 @@ from rehearsal.outage import merged
 from rehearsal.recording import events
 from rehearsal.recording.history import UNDECLARED
 from rehearsal.recording.history import silences
-from rehearsal.stretch import BETWEEN
-from rehearsal.stretch import CONTROL
-from rehearsal.stretch import migration
-from rehearsal.stretch import step
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from rehearsal.judging.stretch import Stretch
     from rehearsal.outage import Tally
     from rehearsal.outage import Trace
     from rehearsal.recording.history import History
     from rehearsal.recording.history import Probe
-    from rehearsal.stretch import Stretch
 
 SHALLOW_LANES = ("vip-new", "vip-reused")
 USER_LANES = (*SHALLOW_LANES, "deep", "write")

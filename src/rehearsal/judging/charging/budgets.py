@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rehearsal.results import Budget
+from rehearsal.judging.results import Budget
 
 CANARIES = "canaries"
 _SECOND_NS = 1_000_000_000

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 from typing import Any
 
 from rehearsal.judging import plans
-from rehearsal.judging.budgets import CANARIES
-from rehearsal.judging.happenings import happenings_of
-from rehearsal.judging.unwatched import unwatched
-from rehearsal.judging.unwatched import was_witnessed
+from rehearsal.judging.charging.budgets import CANARIES
+from rehearsal.judging.hosts.happenings import happenings_of
+from rehearsal.judging.hosts.unwatched import unwatched
+from rehearsal.judging.hosts.unwatched import was_witnessed
 from rehearsal.recording import events
 from rehearsal.recording.declarations import family_of
 
 if TYPE_CHECKING:
-    from rehearsal.judging.troubles import Group
+    from rehearsal.judging.charging.troubles import Group
+    from rehearsal.judging.results import Happening
+    from rehearsal.judging.results import Unwatched
     from rehearsal.recording.history import History
-    from rehearsal.results import Happening
-    from rehearsal.results import Unwatched
 
 OWN, OWN_OTHER, PROXY, BALANCER, SHARED, SYMPTOM = 0, 10, 20, 30, 40, 50
 """From the most specific to the least: the very process that answers, others of its service, HAProxy's view of it, what

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from dataclasses import field
 from typing import TYPE_CHECKING
 
+from rehearsal.judging.results import Unwatched
 from rehearsal.recording import events
-from rehearsal.results import Unwatched
 
 if TYPE_CHECKING:
     from rehearsal.recording.history import History

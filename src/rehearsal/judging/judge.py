@@ -10,7 +10,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from rehearsal.figures.outcome import Outcome
-from rehearsal.judging import budgets
 from rehearsal.judging import course
 from rehearsal.judging import findings
 from rehearsal.judging import grades
@@ -18,31 +17,32 @@ from rehearsal.judging import instruments
 from rehearsal.judging import moves
 from rehearsal.judging import notproven
 from rehearsal.judging import summary
-from rehearsal.judging import views
+from rehearsal.judging import windows as views
+from rehearsal.judging.causes.reach import NO_WORLD
+from rehearsal.judging.causes.reach import world_of
+from rehearsal.judging.charging import budgets
+from rehearsal.judging.charging.troubles import groups_of
 from rehearsal.judging.differences import differences
 from rehearsal.judging.flows import flows
-from rehearsal.judging.guests import guests
-from rehearsal.judging.latencies import AnswerTimes
+from rehearsal.judging.inside import guests
 from rehearsal.judging.losses import matrix
 from rehearsal.judging.losses import strictness
-from rehearsal.judging.observation import Observation
-from rehearsal.judging.observation import observe
-from rehearsal.judging.observation import pieces_of
+from rehearsal.judging.observing.latencies import AnswerTimes
+from rehearsal.judging.observing.observation import Observation
+from rehearsal.judging.observing.observation import observe
+from rehearsal.judging.observing.observation import pieces_of
 from rehearsal.judging.quality import quality
 from rehearsal.judging.quality import unknown_quality
-from rehearsal.judging.reach import NO_WORLD
-from rehearsal.judging.reach import world_of
-from rehearsal.judging.troubles import groups_of
+from rehearsal.judging.results import Results
+from rehearsal.judging.rooms import Rooms
 from rehearsal.recording import events
-from rehearsal.results import Results
-from rehearsal.rooms import Rooms
 
 if TYPE_CHECKING:
-    from rehearsal.judging.troubles import Group
+    from rehearsal.judging.charging.troubles import Group
+    from rehearsal.judging.results import Check
+    from rehearsal.judging.results import Finding
+    from rehearsal.judging.results import Loss
     from rehearsal.recording.history import History
-    from rehearsal.results import Check
-    from rehearsal.results import Finding
-    from rehearsal.results import Loss
 
 ANSWER_TIMES = "how long answers took"
 NO_SENTENCE = "The verdict cannot be put into a sentence; the findings say why."

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 from rehearsal import beacon
 from rehearsal.figures.outcome import Outcome
 from rehearsal.figures.outcome import against_budget
-from rehearsal.judging import budgets
 from rehearsal.judging import words
+from rehearsal.judging.charging import budgets
+from rehearsal.judging.results import GuestFigure
+from rehearsal.judging.results import Length
 from rehearsal.outside import bounded
 from rehearsal.recording import events
-from rehearsal.results import GuestFigure
-from rehearsal.results import Length
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

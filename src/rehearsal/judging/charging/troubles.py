@@ -13,30 +13,30 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rehearsal.judging.observation import USER_LANES
-from rehearsal.judging.union import Sighting
-from rehearsal.judging.union import Witness
-from rehearsal.judging.union import extent
-from rehearsal.judging.union import incidents
-from rehearsal.judging.union import split
+from rehearsal.judging.charging.union import Sighting
+from rehearsal.judging.charging.union import Witness
+from rehearsal.judging.charging.union import extent
+from rehearsal.judging.charging.union import incidents
+from rehearsal.judging.charging.union import split
+from rehearsal.judging.observing.observation import USER_LANES
+from rehearsal.judging.stretch import BETWEEN
+from rehearsal.judging.stretch import CONTROL
+from rehearsal.judging.stretch import Kind
 from rehearsal.outage import OPEN_NS
 from rehearsal.outage import join
 from rehearsal.recording import events
-from rehearsal.stretch import BETWEEN
-from rehearsal.stretch import CONTROL
-from rehearsal.stretch import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from collections.abc import Iterable
     from collections.abc import Sequence
 
-    from rehearsal.judging.observation import Observation
-    from rehearsal.judging.observation import Piece
-    from rehearsal.judging.observation import Seen
+    from rehearsal.judging.observing.observation import Observation
+    from rehearsal.judging.observing.observation import Piece
+    from rehearsal.judging.observing.observation import Seen
+    from rehearsal.judging.stretch import Stretch
     from rehearsal.outage import Outage
     from rehearsal.recording.history import History
-    from rehearsal.stretch import Stretch
 
     Strictness = Callable[[Stretch, str, str], int]
 

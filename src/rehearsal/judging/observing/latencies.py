@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rehearsal.figures.fewruns import least_runs
+from rehearsal.judging.results import AnswerTime
 from rehearsal.recording.sampleclass import CountsAs
 from rehearsal.recording.sampleclass import SampleClass
-from rehearsal.results import AnswerTime
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from rehearsal.judging.observation import Piece
+    from rehearsal.judging.observing.observation import Piece
     from rehearsal.recording.history import History
 
 STRETCHES = ("before", "during", "after")

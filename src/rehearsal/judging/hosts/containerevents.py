@@ -10,10 +10,10 @@ from dataclasses import field
 from typing import TYPE_CHECKING
 
 from rehearsal.judging import words
-from rehearsal.judging.hostclocks import HostClocks
-from rehearsal.judging.hostclocks import Moment
+from rehearsal.judging.hosts.hostclocks import HostClocks
+from rehearsal.judging.hosts.hostclocks import Moment
+from rehearsal.judging.results import Happening
 from rehearsal.recording import events
-from rehearsal.results import Happening
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rehearsal.judging.results import Length
 from rehearsal.outage import OPEN_NS
 from rehearsal.outage import clipped
 from rehearsal.outage import measure
 from rehearsal.outage import merged
-from rehearsal.results import Length
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from rehearsal.judging.observation import Seen
+    from rehearsal.judging.observing.observation import Seen
     from rehearsal.outage import Outage
 
     Int64s = NDArray[np.int64]

@@ -1,0 +1,1 @@
+"""What may have caused a window (``candidates``), and whom a happening can have reached (``reach``)."""

@@ -1,0 +1,1 @@
+"""What happened on the hosts, on one clock, and when nobody watched them."""
