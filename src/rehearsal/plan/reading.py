@@ -41,7 +41,7 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,200}")
 
 def bundled() -> dict[str, Path]:
     """Return the plans that come with rehearse, by name."""
-    directory = resources.files("rehearsal").joinpath("plans")
+    directory = resources.files("rehearsal.plan").joinpath("bundled")
     return {Path(entry.name).stem: Path(str(entry)) for entry in directory.iterdir() if entry.name.endswith(".yml")}
 
 
