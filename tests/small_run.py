@@ -11,9 +11,9 @@ from rehearsal import plan as plans
 from rehearsal.cloud import discover
 from rehearsal.recording import rundir
 from rehearsal.recording.journal import read_journal
-from rehearsal.runner.course import Course
 from rehearsal.runner.interrupts import Interrupts
 from rehearsal.runner.orders import Orders
+from rehearsal.runner.run import Course
 from tests.target.repository import as_arguments
 from tests.target.repository import make_repository
 

@@ -14,7 +14,6 @@ from hypothesis import example
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rehearsal.output import Output
 from rehearsal.outside import redact as module
 from rehearsal.outside.plaintext import for_terminal
 from rehearsal.outside.redact import HIDDEN
@@ -22,6 +21,7 @@ from rehearsal.outside.redact import redact
 from rehearsal.outside.redact import redact_text
 from rehearsal.outside.redact import remember
 from rehearsal.outside.redact import without_input
+from rehearsal.runner.output import Output
 
 
 @pytest.fixture(autouse=True)

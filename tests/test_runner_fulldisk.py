@@ -19,7 +19,7 @@ from rehearsal.recording import events
 from rehearsal.recording.journal import Journal
 from rehearsal.runner import stepshell
 from rehearsal.runner.attempt import NOT_RECORDED
-from rehearsal.runner.course import Course
+from rehearsal.runner.run import Course
 from tests.small_run import Small
 
 pytestmark = pytest.mark.filterwarnings("ignore::openstack.warnings.RemovedInSDK60Warning")

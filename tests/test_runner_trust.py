@@ -10,7 +10,7 @@ from rehearsal.calibration import calibrate
 from rehearsal.hosts import backends
 from rehearsal.recording import events
 from rehearsal.recording.journal import read_journal
-from rehearsal.runner import trust
+from rehearsal.runner import selftest
 from rehearsal.runner.watch import Watch
 from tests.small_run import EVERYTHING
 from tests.small_run import Small
@@ -33,7 +33,7 @@ def run(tmp_path, monkeypatch):
     def make(*outcomes):
         small = Small(tmp_path, {"one": f"echo one >> {tmp_path / 'trace'}"})
         waiting = list(outcomes)
-        monkeypatch.setattr(trust, "calibration", lambda _run: done(waiting.pop(0)))
+        monkeypatch.setattr(selftest, "calibration", lambda _run: done(waiting.pop(0)))
         monkeypatch.setattr(backends, "find", lambda *_: backends.Backends({}))
         monkeypatch.setattr(Watch, "start", lambda *_: None)
         small.waiting = waiting
@@ -101,17 +101,17 @@ def test_what_cannot_be_carried_out_is_unknown(tmp_path, monkeypatch):
         raise calibrate.CalibrationError("known service 1 was never sampled")
 
     monkeypatch.setattr(calibrate, "calibrate", broken)
-    found = trust.calibration(Small(tmp_path, {"one": "true"}).run)
+    found = selftest.calibration(Small(tmp_path, {"one": "true"}).run)
     assert found.outcome == "unknown"
     assert "known service 1 was never sampled" in found.sentence
 
 
 def test_a_real_calibration_has_a_recording_of_its_own(tmp_path, monkeypatch):
     """The real thing, short: sealed, recorded beside the run's journals, a second attempt beside the first."""
-    monkeypatch.setattr(trust, "TRIALS", 1)
+    monkeypatch.setattr(selftest, "TRIALS", 1)
     small = Small(tmp_path, {"one": "true"})
     (small.run.path / "calibration").mkdir()
-    found = trust.calibration(small.run)
+    found = selftest.calibration(small.run)
     assert hashlib.sha256(found.sealed.encode()).hexdigest() == found.seal
     assert len(found.trials) == 1
     [sealed, told] = [

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rehearsal import cli
-from rehearsal.output import Output
 from rehearsal.outside.plaintext import for_terminal
 from rehearsal.outside.plaintext import plain
 from rehearsal.outside.terminal import show
+from rehearsal.runner.output import Output
 from rehearsal.runner.progress import say
 
 if TYPE_CHECKING:

@@ -30,7 +30,6 @@ from rehearsal.recording.journal import JournalError
 from rehearsal.runner import lock
 from rehearsal.runner import plansecrets
 from rehearsal.runner.attempt import NOT_RECORDED
-from rehearsal.runner.course import Course
 from rehearsal.runner.declared import load_planned
 from rehearsal.runner.gateonly import gate_only
 from rehearsal.runner.interrupts import Interrupts
@@ -41,6 +40,7 @@ from rehearsal.runner.orders import chosen_steps
 from rehearsal.runner.orders import confirm_run
 from rehearsal.runner.past import read_past
 from rehearsal.runner.progress import say
+from rehearsal.runner.run import Course
 
 if TYPE_CHECKING:
     import argparse

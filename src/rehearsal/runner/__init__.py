@@ -1,24 +1,24 @@
 """The runner: carries out a plan under watch, stops at gates, and can go on after anything.
 
 ================== ==================================================================
-``course``         the whole of a run, from the first gate to the clean-up
+``run``            the whole of a run, from the first gate to the clean-up
 ``attempt``        what all who take part share: orders, plan, target, what was before, and the recording
 ``walk``           from step to step: carried out, waited for, passed by
 ``gates``          a suite decides whether the run goes on
-``facts``          what is seen of hosts, cloud and configuration around a step
+``snapshots``      what is seen of hosts, cloud and configuration around a step
 ``orders``         what the operator ordered; what is asked before anything happens
 ``past``           what earlier attempts did, read from the journal
-``rundir``         the directory of a run
 ``steps``          a step's command: started, followed, stopped, found again
 ``stepshell``      the small process around a command that outlives the runner
 ``suites``         one suite: pytest in a process of its own, judged by its claims
 ``gateonly``       one suite alone, recorded like a run
-``trust``          the calibration, before anything is decided with the prober
+``selftest``       the calibration, before anything is decided with the prober
 ``declared``       the probes that a target and canaries call for, and their load
-``backends``       API servers past HAProxy, from its configuration
 ``watch``          the prober and its probes
 ``guests``         canaries: up, migrated, removed
 ``interrupts``     Ctrl-C and SIGTERM
-``progress``       what is printed
+``progress``       what is printed; ``output``: what other programs print, in whole lines
+``lock``           who is at work on a run
+``plansecrets``    secrets of a plan, until the run is finished
 ================== ==================================================================
 """

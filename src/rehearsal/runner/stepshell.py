@@ -29,9 +29,9 @@ from typing import Any
 from typing import Self
 
 from rehearsal.cloud.secrets import remember_secrets
-from rehearsal.output import Output
 from rehearsal.outside import redact
 from rehearsal.outside.terminal import shown
+from rehearsal.runner.output import Output
 
 if TYPE_CHECKING:
     from types import FrameType

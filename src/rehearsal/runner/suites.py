@@ -20,11 +20,11 @@ from rehearsal.claims.outcomes import trouble_of
 from rehearsal.figures import say as lengths
 from rehearsal.figures.outcome import Outcome
 from rehearsal.figures.outcome import worst
-from rehearsal.output import cleaned_into
 from rehearsal.recording import journal
 from rehearsal.recording.events import SuiteBegan
 from rehearsal.recording.events import SuiteEnded
 from rehearsal.runner.interrupts import Interrupted
+from rehearsal.runner.output import cleaned_into
 from rehearsal.runner.progress import say
 
 if TYPE_CHECKING:

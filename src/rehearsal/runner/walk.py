@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rehearsal.figures import say as lengths
-from rehearsal.output import cleaned_into
 from rehearsal.recording import private
 from rehearsal.recording.events import StepBegan
 from rehearsal.recording.events import StepEnded
@@ -21,6 +20,7 @@ from rehearsal.runner import steps as commands
 from rehearsal.runner.attempt import Stopped
 from rehearsal.runner.interrupts import Interrupted
 from rehearsal.runner.orders import confirm_hold
+from rehearsal.runner.output import cleaned_into
 from rehearsal.runner.progress import say
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from rehearsal.plan import StepSpec
     from rehearsal.runner.attempt import Attempt
-    from rehearsal.runner.facts import Facts
     from rehearsal.runner.guests import Guests
+    from rehearsal.runner.snapshots import Facts
     from rehearsal.runner.watch import Watch
 
 _OSISM_WAIT_S = 3600.0

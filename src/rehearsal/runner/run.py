@@ -27,15 +27,15 @@ from rehearsal.outside.terminal import shown
 from rehearsal.recording.events import PhaseBegan
 from rehearsal.recording.events import PhaseEnded
 from rehearsal.runner import gates
-from rehearsal.runner import trust
+from rehearsal.runner import selftest
 from rehearsal.runner.attempt import Attempt
 from rehearsal.runner.attempt import Stopped
-from rehearsal.runner.facts import Facts
 from rehearsal.runner.guests import Guests
 from rehearsal.runner.interrupts import Interrupted
 from rehearsal.runner.orders import NotConfirmed
 from rehearsal.runner.orders import chosen_steps
 from rehearsal.runner.progress import say
+from rehearsal.runner.snapshots import Facts
 from rehearsal.runner.walk import Walk
 from rehearsal.runner.watch import Watch
 from rehearsal.witness import Witness
@@ -123,7 +123,7 @@ class Course:
         if "calibration" not in attempt.orders.parts or attempt.past.calibrated:
             return
         with attempt.phase("calibration"):
-            found = trust.calibration(attempt.run)
+            found = selftest.calibration(attempt.run)
             attempt.record(found)
             say(f"calibration: {Outcome(found.outcome).shown}: {found.sentence}")
             if found.outcome == Outcome.OK:
