@@ -27,7 +27,7 @@ from rehearsal.recording.journal import read_recording
 from rehearsal.recording.samples import SampleStoreWriter
 from rehearsal.recording.samples import read_chunks
 from rehearsal.recording.samples import sample_files
-from rehearsal.results_json import to_json
+from rehearsal.report.resultsjson import to_json
 
 if TYPE_CHECKING:
     import random

@@ -20,7 +20,7 @@ import pytest
 from rehearsal import cli
 from rehearsal.recording import runfiles
 from rehearsal.recording import samples
-from rehearsal.report import logs
+from rehearsal.report.sections import logs
 
 if TYPE_CHECKING:
     from collections.abc import Callable

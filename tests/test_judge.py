@@ -18,8 +18,8 @@ from rehearsal.recording import events
 from rehearsal.recording.history import load
 from rehearsal.recording.journal import Journal
 from rehearsal.recording.sampleclass import SampleClass
-from rehearsal.results_json import from_json
-from rehearsal.results_json import to_json
+from rehearsal.report.resultsjson import from_json
+from rehearsal.report.resultsjson import to_json
 from tests import wrong_rules
 from tests.synthetic import START_NS
 from tests.synthetic import WALL_NS

@@ -14,8 +14,8 @@ from rehearsal.judging.results import Length
 from rehearsal.plan.shapes import GuestSpec
 from rehearsal.recording import events
 from rehearsal.recording.history import load
-from rehearsal.results_json import from_json
-from rehearsal.results_json import to_json
+from rehearsal.report.resultsjson import from_json
+from rehearsal.report.resultsjson import to_json
 from tests.synthetic import START_NS
 from tests.synthetic import Scenario
 from tests.synthetic import ScriptedMigration

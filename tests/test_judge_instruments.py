@@ -24,8 +24,8 @@ from rehearsal.judging.sums import joined
 from rehearsal.judging.sums import summed
 from rehearsal.recording import events
 from rehearsal.recording.history import load
-from rehearsal.results_json import from_json
-from rehearsal.results_json import to_json
+from rehearsal.report.resultsjson import from_json
+from rehearsal.report.resultsjson import to_json
 from tests.report import made
 from tests.synthetic import Scenario
 from tests.synthetic import Trouble

@@ -39,9 +39,9 @@ OF_THE_JUDGE = (
 )  # fmt: skip
 OF_THE_PAGE = (
     "report.page._sections", "report.page.headline.facts", "report.page.timeline.draw", "report.page.closeup.draw",
-    "report.page.windowlist.listed", "report.page.lanes.shown", "report.page.answers.rows", "report.page._dump",
-    "report.page.checklist.sorted_out", "report.page.changes.sorted_out", "report.page.logs.files", "report.page.logs.log",
-    "report.page.matrix.built", "report.page.figures.bounded", "report.junit._cells", "report.junit._checks",
+    "report.page.windowlist.listed", "report.page.lanewords.shown", "report.page.answertimes.rows", "report.page._dump",
+    "report.page.checklist.sorted_out", "report.page.beforeafter.sorted_out", "report.page.logs.files", "report.page.logs.log",
+    "report.page.matrix.built", "report.page.printed.bounded", "report.junit._cells", "report.junit._checks",
 )  # fmt: skip
 ERRORS = (
     ValueError("a line\nof <b>two</b>"),

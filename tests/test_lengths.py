@@ -20,10 +20,10 @@ from rehearsal.judging.results import Budget
 from rehearsal.judging.results import Length
 from rehearsal.judging.results import Loss
 from rehearsal.judging.stretch import step
-from rehearsal.report import figures
 from rehearsal.report import junit
-from rehearsal.report import matrix
+from rehearsal.report import printed
 from rehearsal.report import render
+from rehearsal.report.sections import matrix
 from tests.report import made
 
 ROOT = Path(__file__).parent.parent
@@ -57,7 +57,7 @@ def ns_of(text):
 @given(length=any_length(), budget_ns=NS | st.none())
 def test_the_sentence_and_the_table_have_the_same_digits(length, budget_ns):
     """What a sentence says of a length is what the table shows of it."""
-    shown, said = figures.bounded(length, budget_ns), words.between(length, budget_ns)
+    shown, said = printed.bounded(length, budget_ns), words.between(length, budget_ns)
     if length.possible_ns is None:
         assert digits(said) == digits(shown.point) == digits(shown.span)
     elif length.certain_ns:

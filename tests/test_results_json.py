@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from rehearsal.judging import results
 from rehearsal.judging import stretch
-from rehearsal.results_json import SCHEMA
-from rehearsal.results_json import ResultsFileError
-from rehearsal.results_json import from_json
-from rehearsal.results_json import to_json
+from rehearsal.report.resultsjson import SCHEMA
+from rehearsal.report.resultsjson import ResultsFileError
+from rehearsal.report.resultsjson import from_json
+from rehearsal.report.resultsjson import to_json
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8),

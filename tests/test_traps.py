@@ -24,7 +24,7 @@ from rehearsal.judging.charging import rules
 from rehearsal.judging.judge import judge
 from rehearsal.recording.history import load
 from rehearsal.recording.journal import Journal
-from rehearsal.results_json import to_json
+from rehearsal.report.resultsjson import to_json
 from tests import wrong_rules
 from tests.synthetic import Scenario
 from tests.synthetic import Trouble

@@ -10,18 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rehearsal.judging.results import Budget
-from rehearsal.report import axis
-from rehearsal.report import closeup
-from rehearsal.report import flags
-from rehearsal.report import strips
-from rehearsal.report import svg
-from rehearsal.report import timeline
 from rehearsal.report.clock import Clock
-from rehearsal.report.figures import allowed
-from rehearsal.report.figures import bounded
-from rehearsal.report.figures import exactly
 from rehearsal.report.page import render
-from rehearsal.report.svg import Scale
+from rehearsal.report.printed import allowed
+from rehearsal.report.printed import bounded
+from rehearsal.report.printed import exactly
+from rehearsal.report.svg import axis
+from rehearsal.report.svg import closeup
+from rehearsal.report.svg import elements
+from rehearsal.report.svg import flags
+from rehearsal.report.svg import strips
+from rehearsal.report.svg import timeline
+from rehearsal.report.svg.elements import Scale
 from rehearsal.report.texts import fitted
 from rehearsal.report.texts import plain
 from rehearsal.report.texts import width
@@ -81,7 +81,7 @@ def test_what_was_not_good_is_drawn_over_one_line_not_beside_many():
 @given(st.lists(st.tuples(st.floats(0, 900), st.floats(0, 40)), max_size=40))
 def test_relative_pieces_of_a_path_end_where_they_should(spans):
     spans = sorted((begin, begin + size) for begin, size in spans)
-    drawn = str(svg.dashes(spans, 5, "st bad"))
+    drawn = str(elements.dashes(spans, 5, "st bad"))
     at, ends = 0.0, []
     for letter, number in re.findall(r"([MmhH])(-?[\d.]+)", drawn):
         at = float(number) if letter == "M" else at + float(number)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from rehearsal.judging.results import Budget
 from rehearsal.judging.results import Length
-from rehearsal.report import figures
+from rehearsal.report import printed
 
 S = 1_000_000_000
 NS = st.integers(min_value=0, max_value=20_000 * S)
@@ -54,12 +54,12 @@ def parts(shown):
     ],
 )
 def test_lengths_are_shown_with_their_bounds(length, budget_ns, text):
-    assert str(figures.bounded(length, budget_ns)).replace("\u00a0", " ") == text
+    assert str(printed.bounded(length, budget_ns)).replace("\u00a0", " ") == text
 
 
 @given(lengths())
 def test_shown_bounds_contain_the_exact_ones(length):
-    certain, _, possible = parts(figures.bounded(length))
+    certain, _, possible = parts(printed.bounded(length))
     assert certain <= length.certain_ns
     assert length.possible_ns is None or possible >= length.possible_ns
 
@@ -68,7 +68,7 @@ def test_shown_bounds_contain_the_exact_ones(length):
 @example(Length(S + 1, S + 1, S + 1), S)
 @example(Length(S, S, S), S)
 def test_no_figure_is_rounded_across_its_budget(length, budget_ns):
-    certain, point, possible = parts(figures.bounded(length, budget_ns))
+    certain, point, possible = parts(printed.bounded(length, budget_ns))
     assert (certain > budget_ns) == (length.certain_ns > budget_ns)
     if length.possible_ns is not None:
         assert (point > budget_ns) == (length.point_ns > budget_ns)
@@ -77,21 +77,21 @@ def test_no_figure_is_rounded_across_its_budget(length, budget_ns):
 
 @given(lengths(), NS)
 def test_shown_figures_keep_their_order(length, budget_ns):
-    certain, point, possible = parts(figures.bounded(length, budget_ns))
+    certain, point, possible = parts(printed.bounded(length, budget_ns))
     assert certain <= point
     assert possible is None or point <= possible
 
 
 @given(NS, NS)
 def test_a_floor_is_rounded_up_and_never_across_its_budget(floor_ns, budget_ns):
-    shown = read(figures.at_most(floor_ns, budget_ns))
+    shown = read(printed.at_most(floor_ns, budget_ns))
     assert shown >= floor_ns
     assert (shown > budget_ns) == (floor_ns > budget_ns)
 
 
 @given(NS)
 def test_a_budget_is_shown_with_all_its_digits(budget_ns):
-    text = figures.exactly(budget_ns)
+    text = printed.exactly(budget_ns)
     shown = int(text.removesuffix("\u00a0min").replace("\u202f", "")) * 60 * S if text.endswith("min") else read(text)
     assert shown == budget_ns
 
@@ -100,9 +100,9 @@ def test_a_budget_is_shown_with_all_its_digits(budget_ns):
     st.floats(min_value=0, max_value=1, exclude_min=True, exclude_max=True), st.floats(min_value=0.001, max_value=0.999)
 )
 def test_a_share_is_never_rounded_to_all_or_nothing(part, limit):
-    shown = float(figures.share(part).removesuffix("\u00a0%"))
+    shown = float(printed.share(part).removesuffix("\u00a0%"))
     assert 0 < shown < 100
-    judged = float(figures.share(part, limit).removesuffix("\u00a0%"))
+    judged = float(printed.share(part, limit).removesuffix("\u00a0%"))
     assert (judged > limit * 100) == (part > limit) or abs(part - limit) < 1e-9
 
 
@@ -119,11 +119,11 @@ def test_a_share_is_never_rounded_to_all_or_nothing(part, limit):
     ],
 )
 def test_durations(ns, text):
-    assert figures.duration(ns).replace("\u00a0", " ") == text
+    assert printed.duration(ns).replace("\u00a0", " ") == text
 
 
 def test_numbers_have_thin_spaces_between_thousands():
-    assert figures.count(21_600) == "21\u202f600"
+    assert printed.count(21_600) == "21\u202f600"
 
 
 @pytest.mark.parametrize(
@@ -136,4 +136,4 @@ def test_numbers_have_thin_spaces_between_thousands():
     ],
 )
 def test_budgets_say_what_they_allow(budget, text):
-    assert figures.allowed(budget).replace("\u00a0", " ") == text
+    assert printed.allowed(budget).replace("\u00a0", " ") == text

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from rehearsal.judging.results import Happening
 from rehearsal.judging.results import Unwatched
-from rehearsal.report import marks
-from rehearsal.report.svg import Scale
+from rehearsal.report.svg import marks
+from rehearsal.report.svg.elements import Scale
 
 S = 1_000_000_000
 SCALE = Scale(0, 100 * S, 0, 1000)

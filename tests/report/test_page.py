@@ -24,12 +24,12 @@ from rehearsal.judging.results import Length
 from rehearsal.judging.stretch import BETWEEN
 from rehearsal.judging.stretch import CONTROL
 from rehearsal.judging.stretch import step
-from rehearsal.report import headline
 from rehearsal.report import junit
-from rehearsal.report import matrix
 from rehearsal.report import render
-from rehearsal.report import windowlist
 from rehearsal.report.clock import Clock
+from rehearsal.report.sections import headline
+from rehearsal.report.sections import matrix
+from rehearsal.report.sections import windowlist
 from tests.report import made
 
 VOID = {"meta", "br", "img", "link", "input", "hr", "col"}

@@ -11,9 +11,9 @@ import pytest
 from rehearsal.figures.outcome import Outcome
 from rehearsal.judging.judge import judge
 from rehearsal.recording.history import load
-from rehearsal.report import matrix
 from rehearsal.report import write
-from rehearsal.results_json import from_json
+from rehearsal.report.resultsjson import from_json
+from rehearsal.report.sections import matrix
 from tests.synthetic import Scenario
 from tests.synthetic import ScriptedStep
 from tests.synthetic import Trouble

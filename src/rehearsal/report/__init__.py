@@ -11,8 +11,8 @@ from rehearsal.judging.rooms import Rooms
 from rehearsal.recording import runfiles
 from rehearsal.report import junit
 from rehearsal.report.page import render
-from rehearsal.results_json import to_json
-from rehearsal.results_json import without_secrets
+from rehearsal.report.resultsjson import to_json
+from rehearsal.report.resultsjson import without_secrets
 
 if TYPE_CHECKING:
     from pathlib import Path

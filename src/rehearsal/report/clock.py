@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from rehearsal.figures import say
-from rehearsal.report.figures import SECOND
+from rehearsal.report.printed import SECOND
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

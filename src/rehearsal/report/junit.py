@@ -14,8 +14,8 @@ from rehearsal.figures import say
 from rehearsal.figures.outcome import Outcome
 from rehearsal.judging.rooms import LOG
 from rehearsal.judging.rooms import Rooms
-from rehearsal.report import figures
-from rehearsal.report import matrix
+from rehearsal.report import printed
+from rehearsal.report.sections import matrix
 from rehearsal.report.texts import plain
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def _cells(results: Results) -> list[Case]:
             if shown.longest
             else f"nothing lost, floor {shown.floor}"
         )
-        detail = f"{lost}; {figures.count(loss.failed)} of {figures.count(loss.samples)} samples failed; budget {shown.budget} {shown.source}".strip()
+        detail = f"{lost}; {printed.count(loss.failed)} of {printed.count(loss.samples)} samples failed; budget {shown.budget} {shown.source}".strip()
         cases.append(
             Case(
                 f"downtime.{loss.step or loss.stretch.when}",  # words, which no step is called by
@@ -125,7 +125,7 @@ def _checks(checks: Iterable[Check]) -> Iterable[Case]:
 
 def _migrations(migrations: Iterable[Migration]) -> Iterable[Case]:
     for one in migrations:
-        gap = f"network gap {figures.bounded(one.network)}" if one.network else "network gap not measured"
+        gap = f"network gap {printed.bounded(one.network)}" if one.network else "network gap not measured"
         yield Case(
             "migrations", f"{one.occasion} {one.canary}", one.outcome, one.reason or one.status, gap, one.total_s or 0.0
         )

@@ -18,19 +18,19 @@ from rehearsal.figures.outcome import Outcome
 from rehearsal.judging.grades import CLEAN_LEAST
 from rehearsal.judging.rooms import LOG
 from rehearsal.judging.rooms import Rooms
-from rehearsal.report import answers
-from rehearsal.report import changes
-from rehearsal.report import checklist
-from rehearsal.report import closeup
-from rehearsal.report import figures
-from rehearsal.report import headline
-from rehearsal.report import lanes
-from rehearsal.report import latency
-from rehearsal.report import logs
-from rehearsal.report import matrix
-from rehearsal.report import timeline
-from rehearsal.report import windowlist
+from rehearsal.report import printed
 from rehearsal.report.clock import Clock
+from rehearsal.report.sections import answertimes
+from rehearsal.report.sections import beforeafter
+from rehearsal.report.sections import checklist
+from rehearsal.report.sections import headline
+from rehearsal.report.sections import lanewords
+from rehearsal.report.sections import latency
+from rehearsal.report.sections import logs
+from rehearsal.report.sections import matrix
+from rehearsal.report.sections import windowlist
+from rehearsal.report.svg import closeup
+from rehearsal.report.svg import timeline
 from rehearsal.report.texts import plain
 from rehearsal.report.texts import shortened
 
@@ -103,10 +103,10 @@ def _parts(results: Results, run_dir: Path, clock: Clock) -> dict[str, dict[str,
         "migrations": {},
         "checks": {"checks": lambda: checklist.sorted_out(results.checks)},
         "not-proven": {},
-        "differences": {"changes": lambda: changes.sorted_out(results.differences)},
+        "differences": {"changes": lambda: beforeafter.sorted_out(results.differences)},
         "quality": {
-            "lanes": lambda: lanes.shown(results),
-            "answers": lambda: answers.rows(results),
+            "lanes": lambda: lanewords.shown(results),
+            "answers": lambda: answertimes.rows(results),
             "blind": lambda: sorted(sorted(results.quality.blind, key=lambda span: span[0] - span[1])[:_BLIND_MOST]),
         },
         "provenance": {"target": lambda: _dump(results.target), "plan": lambda: _dump(results.plan)},
@@ -173,7 +173,7 @@ def _mast(environment: jinja2.Environment, results: Results, shared: dict[str, A
 @cache
 def _templates() -> jinja2.Environment:
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("rehearsal", "templates"),
+        loader=jinja2.PackageLoader("rehearsal.report", "templates"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -181,17 +181,17 @@ def _templates() -> jinja2.Environment:
         finalize=_harmless,
     )
     environment.filters.update(
-        number=figures.count,
-        plural=figures.plural,
-        duration=figures.duration,
-        about=figures.about,
-        at_most=figures.at_most,
-        share=figures.share,
-        allowed=figures.allowed,
+        number=printed.count,
+        plural=printed.plural,
+        duration=printed.duration,
+        about=printed.about,
+        at_most=printed.at_most,
+        share=printed.share,
+        allowed=printed.allowed,
         shortened=shortened,
     )
     environment.globals.update(
-        bounded=figures.bounded,
+        bounded=printed.bounded,
         all_well=fewruns.all_well,
         clean_sentence=headline.clean_sentence,
         sparkline=latency.sparkline,
@@ -213,7 +213,7 @@ def _today(results: Results, clock: Clock) -> str:
     wall = clock.wall_ns(results.began_ns)
     if wall is None:
         return "Date not recorded"
-    began = datetime.fromtimestamp(wall // figures.SECOND, UTC)
+    began = datetime.fromtimestamp(wall // printed.SECOND, UTC)
     return f"{began:%A}, {began.day} {began:%B %Y}"
 
 
@@ -239,15 +239,15 @@ def _sections(results: Results) -> list[tuple[str, str, str]]:
     """Return (anchor, name, count) for the list of contents."""
     failed = sum(check.outcome is Outcome.FAIL for check in results.checks)
     return [
-        ("findings", "Findings", figures.count(len(results.findings))),
+        ("findings", "Findings", printed.count(len(results.findings))),
         ("matrix", "Steps and services", ""),
         ("timeline", "Timeline", ""),
-        ("windows", "Windows", figures.count(len(results.windows) + sum(one.count for one in results.more_windows))),
-        ("canaries", "Canaries", figures.count(len(results.canaries))),
-        ("migrations", "Live migrations", figures.count(len(results.migrations))),
-        ("checks", "Checks", f"{failed} failed" if failed else figures.count(len(results.checks))),
-        ("not-proven", "Not proven", figures.count(len(results.not_proven))),
-        ("differences", "Before and after", figures.count(len(results.differences))),
+        ("windows", "Windows", printed.count(len(results.windows) + sum(one.count for one in results.more_windows))),
+        ("canaries", "Canaries", printed.count(len(results.canaries))),
+        ("migrations", "Live migrations", printed.count(len(results.migrations))),
+        ("checks", "Checks", f"{failed} failed" if failed else printed.count(len(results.checks))),
+        ("not-proven", "Not proven", printed.count(len(results.not_proven))),
+        ("differences", "Before and after", printed.count(len(results.differences))),
         ("quality", "Measurement", ""),
         ("provenance", "Provenance", ""),
         ("logs", "Steps and logs", ""),

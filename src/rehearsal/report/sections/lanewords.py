@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rehearsal.judging.results import Lane
-from rehearsal.report import figures
-from rehearsal.report.headline import clean_sentence
+from rehearsal.report import printed
+from rehearsal.report.sections.headline import clean_sentence
 
 if TYPE_CHECKING:
     from rehearsal.judging.results import Results
@@ -76,7 +76,7 @@ def _of_strips(lane: str, rows: list[Strip]) -> Lane:
 
 
 def _shown(lane: Lane, probes: list[Strip]) -> Shown:
-    shortest, longest = (figures.about(period) for period in lane.period_ns)
+    shortest, longest = (printed.about(period) for period in lane.period_ns)
     return Shown(
         lane,
         f"{lane.lane}, {lane.vip}" if lane.vip else lane.lane,
@@ -93,6 +93,6 @@ def _sentence(lane: Lane) -> str:
     beside = (
         ""
         if lane.floor_ns is None
-        else f"; beside that, an outage longer than {figures.at_most(lane.floor_ns)} would have been seen"
+        else f"; beside that, an outage longer than {printed.at_most(lane.floor_ns)} would have been seen"
     )
-    return f"{figures.count(lane.failed)} of {figures.count(lane.samples)} samples failed{beside}"
+    return f"{printed.count(lane.failed)} of {printed.count(lane.samples)} samples failed{beside}"

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from rehearsal.report import figures
-from rehearsal.report import svg
+from rehearsal.report import printed
+from rehearsal.report.svg import elements
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from rehearsal.judging.results import Happening
     from rehearsal.judging.results import Unwatched
-    from rehearsal.report.svg import Scale
+    from rehearsal.report.svg.elements import Scale
 
 KINDS = {"container": "containers", "proxy": "HAProxy", "port": "port in OVN"}
 SHARED = (
@@ -60,27 +60,27 @@ def marks(happenings: Iterable[Happening], y: float, scale: Scale) -> Markup:
         left = scale.x(each.from_ns)
         wide = max(_LEAST, scale.x(scale.to_ns if each.to_ns is None else each.to_ns) - left)
         css = "mark down" if each.what.startswith(_STANDING) else "mark"
-        drawn.append(svg.box(left, y - 4, wide, 8, css, _tip(each) if number < _TIPS_MOST else ""))
+        drawn.append(elements.box(left, y - 4, wide, 8, css, _tip(each) if number < _TIPS_MOST else ""))
     return Markup("").join(drawn)
 
 
 def unwatched(gaps: Iterable[Unwatched], y: float, scale: Scale) -> Markup:
     """Return when something of a host was not watched, around the height y."""
     return Markup("").join(
-        svg.box(
+        elements.box(
             scale.x(gap.from_ns),
             y - 4,
             max(_LEAST, scale.x(gap.to_ns) - scale.x(gap.from_ns)),
             8,
             "unwatched",
-            f"{gap.host}, {gap.part}: not watched for {figures.duration(gap.to_ns - gap.from_ns)}: {gap.why}",
+            f"{gap.host}, {gap.part}: not watched for {printed.duration(gap.to_ns - gap.from_ns)}: {gap.why}",
         )
         for gap in list(gaps)[:_TIPS_MOST]
     )
 
 
 def _tip(each: Happening) -> str:
-    took = "end not seen" if each.to_ns is None else figures.duration(each.to_ns - each.from_ns)
+    took = "end not seen" if each.to_ns is None else printed.duration(each.to_ns - each.from_ns)
     where = f" on {each.host}" if each.host else ""
     detail = f", {each.detail}" if each.detail else ""
     return f"{each.subject}{where}: {each.what}, {took}{detail}"

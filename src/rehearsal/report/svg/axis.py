@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from rehearsal.report.figures import HOUR
-from rehearsal.report.figures import MINUTE
-from rehearsal.report.figures import SECOND
+from rehearsal.report.printed import HOUR
+from rehearsal.report.printed import MINUTE
+from rehearsal.report.printed import SECOND
 
 _STEPS_NS = (
     *(ms * SECOND // 1000 for ms in (5, 10, 20, 50, 100, 200, 500)),

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from rehearsal.figures.length import longest_first
 from rehearsal.judging.results import Loss
 from rehearsal.judging.stretch import Stretch
-from rehearsal.report import axis
-from rehearsal.report import figures
-from rehearsal.report import strips
-from rehearsal.report import svg
+from rehearsal.report import printed
 from rehearsal.report import texts
+from rehearsal.report.svg import axis
+from rehearsal.report.svg import elements
+from rehearsal.report.svg import strips
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +47,7 @@ class Closeup:
     window: Window
     judged: Loss | Migration | None
     migration: str
-    length: figures.Shown
+    length: printed.Shown
     onset: str
     drawing: Markup
 
@@ -105,7 +105,7 @@ def _closeup(
         window,
         judged,
         migration,
-        figures.bounded(length, budget.longest_ns if budget else None),
+        printed.bounded(length, budget.longest_ns if budget else None),
         clock.at(window.first_bad_ns, 3),
         _drawing(window, _neighbours(window, results), budget, results, clock),
     )
@@ -122,21 +122,21 @@ def _drawing(window: Window, rows: list[Strip], budget: Budget | None, results: 
     end = window.last_bad_ns if window.first_good_ns is None else window.first_good_ns
     allowed_ns = budget.longest_ns if budget else 0
     shown_end = max(end, begin + min(allowed_ns, 4 * (end - begin)))
-    spare = max((shown_end - begin) // 4, figures.SECOND // 4)
-    scale = svg.Scale(begin - spare, shown_end + spare, _LEFT, _RIGHT)
+    spare = max((shown_end - begin) // 4, printed.SECOND // 4)
+    scale = elements.Scale(begin - spare, shown_end + spare, _LEFT, _RIGHT)
     top = 20
     bottom = top + len(rows) * _ROW + 2
     parts: list[Markup] = []
     for t_ns in axis.ticks(scale.from_ns, scale.to_ns, window.first_bad_ns, 6):
         x = scale.x(t_ns)
-        parts.append(svg.line(x, top - 4, x, bottom, "grid"))
+        parts.append(elements.line(x, top - 4, x, bottom, "grid"))
         if _LEFT + 16 < x < WIDE - 16:
-            parts.append(svg.text(x, bottom + 13, _offset(t_ns - window.first_bad_ns), "tick", "middle"))
+            parts.append(elements.text(x, bottom + 13, _offset(t_ns - window.first_bad_ns), "tick", "middle"))
     parts += _budget_bar(window, allowed_ns, budget, scale)
     for place, row in enumerate(rows):
         y = top + place * _ROW + _ROW / 2
         parts += [
-            svg.text(
+            elements.text(
                 _LEFT - 8,
                 y + 3.5,
                 texts.fitted(strips.label(row), _LEFT - 12, 10.5),
@@ -151,36 +151,38 @@ def _drawing(window: Window, rows: list[Strip], budget: Budget | None, results: 
     for from_ns, to_ns, why in results.quality.blind:
         if to_ns >= scale.from_ns and from_ns <= scale.to_ns:
             left = scale.x(from_ns)
-            parts.append(svg.box(left, top, scale.x(to_ns) - left, bottom - top, "blindband", f"prober blind: {why}"))
-    parts.append(svg.text(_LEFT - 8, bottom + 13, "after onset", "lab", "end"))
+            parts.append(
+                elements.box(left, top, scale.x(to_ns) - left, bottom - top, "blindband", f"prober blind: {why}")
+            )
+    parts.append(elements.text(_LEFT - 8, bottom + 13, "after onset", "lab", "end"))
     label = f"{window.probe_name} around {clock.at(window.first_bad_ns, 3)}"
-    return svg.drawing(WIDE, bottom + 18, label, parts, "cu")
+    return elements.drawing(WIDE, bottom + 18, label, parts, "cu")
 
 
-def _budget_bar(window: Window, allowed_ns: int, budget: Budget | None, scale: svg.Scale) -> list[Markup]:
+def _budget_bar(window: Window, allowed_ns: int, budget: Budget | None, scale: elements.Scale) -> list[Markup]:
     if budget is None:
-        return [svg.text(_LEFT, 11, "no budget set", "lab")]
+        return [elements.text(_LEFT, 11, "no budget set", "lab")]
     if allowed_ns == 0:
-        return [svg.text(_LEFT, 11, "budget: no failed sample", "lab")]
-    word = f"budget {figures.exactly(allowed_ns)}"
+        return [elements.text(_LEFT, 11, "budget: no failed sample", "lab")]
+    word = f"budget {printed.exactly(allowed_ns)}"
     if window.first_bad_ns + allowed_ns > scale.to_ns:
-        return [svg.text(_LEFT, 11, f"{word}: reaches beyond this picture", "lab")]
+        return [elements.text(_LEFT, 11, f"{word}: reaches beyond this picture", "lab")]
     left, right = scale.x(window.first_bad_ns), scale.x(window.first_bad_ns + allowed_ns)
     before = right + 6 + texts.width(word, 10.5) > _RIGHT
     return [
-        svg.line(left, 7.5, right, 7.5, "budget"),
-        svg.line(left, 3, left, 12, "budget"),
-        svg.line(right, 3, right, 12, "budget"),
-        svg.text(left - 6 if before else right + 6, 11, word, "lab", "end" if before else "start"),
+        elements.line(left, 7.5, right, 7.5, "budget"),
+        elements.line(left, 3, left, 12, "budget"),
+        elements.line(right, 3, right, 12, "budget"),
+        elements.text(left - 6 if before else right + 6, 11, word, "lab", "end" if before else "start"),
     ]
 
 
-def _meets(window: Window, scale: svg.Scale) -> bool:
+def _meets(window: Window, scale: elements.Scale) -> bool:
     return window.first_bad_ns <= scale.to_ns and window.last_bad_ns >= scale.from_ns
 
 
 def _offset(ns: int) -> str:
     if ns == 0:
         return "0"
-    sign, size = (figures.MINUS, -ns) if ns < 0 else ("+", ns)
-    return f"{sign}{figures.exactly(size)}"
+    sign, size = (printed.MINUS, -ns) if ns < 0 else ("+", ns)
+    return f"{sign}{printed.exactly(size)}"

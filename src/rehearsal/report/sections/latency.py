@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from rehearsal.report import figures
-from rehearsal.report import svg
+from rehearsal.report import printed
+from rehearsal.report.svg import elements
 
 if TYPE_CHECKING:
     from rehearsal.judging.results import Strip
@@ -23,18 +23,18 @@ def sparkline(row: Strip, from_ns: int, to_ns: int) -> Markup:
     if not points:
         return Markup("")
     top = max(1, *(p99 for _, _, p99 in points))
-    scale = svg.Scale(from_ns, max(to_ns, from_ns + 1), 1, _WIDE - 1)
+    scale = elements.Scale(from_ns, max(to_ns, from_ns + 1), 1, _WIDE - 1)
 
     def placed(values: list[tuple[int, int]]) -> list[tuple[float, float]]:
         found = [(scale.x(t_ns), _HIGH - 2 - (_HIGH - 4) * value / top) for t_ns, value in values]
         return found if len(found) > 1 else [(found[0][0], found[0][1]), (found[0][0] + 3, found[0][1])]
 
     parts = [
-        svg.line(0, _HIGH - 1.5, _WIDE, _HIGH - 1.5, "base"),
-        svg.curve(placed([(t_ns, p99) for t_ns, _, p99 in points]), "p99"),
-        svg.curve(placed([(t_ns, median) for t_ns, median, _ in points]), "median"),
+        elements.line(0, _HIGH - 1.5, _WIDE, _HIGH - 1.5, "base"),
+        elements.curve(placed([(t_ns, p99) for t_ns, _, p99 in points]), "p99"),
+        elements.curve(placed([(t_ns, median) for t_ns, median, _ in points]), "median"),
     ]
-    return svg.drawing(_WIDE, _HIGH, f"latency of {row.name}, highest p99 {figures.about(top)}", parts, "spark")
+    return elements.drawing(_WIDE, _HIGH, f"latency of {row.name}, highest p99 {printed.about(top)}", parts, "spark")
 
 
 def median_span(row: Strip) -> str:
@@ -42,13 +42,13 @@ def median_span(row: Strip) -> str:
     medians = [median for _, median, _ in row.latency]
     if not medians:
         return ""
-    low, high = figures.about(min(medians)), figures.about(max(medians))
+    low, high = printed.about(min(medians)), printed.about(max(medians))
     return low if low == high else f"{low} to {high}"
 
 
 def highest_p99(row: Strip) -> str:
     """Return the highest 99th percentile of any minute, or an empty string."""
-    return figures.about(max(p99 for _, _, p99 in row.latency)) if row.latency else ""
+    return printed.about(max(p99 for _, _, p99 in row.latency)) if row.latency else ""
 
 
 def _thinned(points: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:

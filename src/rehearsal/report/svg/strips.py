@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from rehearsal.report import svg
+from rehearsal.report.svg import elements
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from rehearsal.judging.results import Strip
     from rehearsal.judging.results import Window
-    from rehearsal.report.svg import Scale
+    from rehearsal.report.svg.elements import Scale
 
 _LEAST = {"good": 0.0, "slow": 1.5, "bad": 1.8, "blind": 0.8}  # an outage of 0.2 s in six hours must not vanish
 _JOIN = 0.4  # pieces closer than this are one piece on paper
@@ -62,7 +62,7 @@ def strip(drawn: Strip, y: float, scale: Scale, size: str = "") -> Markup:
     """Return one probe's strip around the height y. States differ in colour and in thickness."""
     found = pieces(drawn.runs, scale)
     return Markup("").join(
-        svg.dashes(found[state], y, f"st {state} {size}".strip())
+        elements.dashes(found[state], y, f"st {state} {size}".strip())
         for state in (*_ORDER, *sorted(set(found) - set(_ORDER)))
     )
 
@@ -78,8 +78,8 @@ def edges(window: Window, y: float, high: float, scale: Scale) -> Markup:
     outer_right = scale.x(scale.to_ns if window.first_good_ns is None else window.first_good_ns)
     parts = []
     if left - outer_left >= _EDGE:
-        parts.append(svg.box(outer_left, y - high / 2, left - outer_left, high, f"edge {kind}"))
+        parts.append(elements.box(outer_left, y - high / 2, left - outer_left, high, f"edge {kind}"))
     if outer_right - right >= _EDGE:
-        parts.append(svg.box(right, y - high / 2, outer_right - right, high, f"edge {kind}"))
-    parts.append(svg.box(left, y - high / 2, max(1.5, right - left), high, f"sure {kind}"))
+        parts.append(elements.box(right, y - high / 2, outer_right - right, high, f"edge {kind}"))
+    parts.append(elements.box(left, y - high / 2, max(1.5, right - left), high, f"sure {kind}"))
     return Markup("").join(parts)

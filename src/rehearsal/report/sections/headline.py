@@ -10,8 +10,8 @@ from rehearsal.figures.length import worst_loss
 from rehearsal.figures.outcome import Outcome
 from rehearsal.figures.outcome import worst
 from rehearsal.judging.stretch import CONTROL
-from rehearsal.report import figures
-from rehearsal.report import matrix
+from rehearsal.report import printed
+from rehearsal.report.sections import matrix
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -67,10 +67,10 @@ def clean_sentence(samples: int, floor_ns: int | None, limit_ns: int | None = No
     """Say what a probe without failures proves, and no more than that."""
     if not samples:
         return "Never sampled: nothing is known."
-    seen = f"no failed sample among {figures.count(samples)}"
+    seen = f"no failed sample among {printed.count(samples)}"
     if floor_ns is None:
         return f"{seen}; how short an outage would have been seen is not known"
-    return f"{seen}; an outage longer than {figures.at_most(floor_ns, limit_ns)} would have been seen"
+    return f"{seen}; an outage longer than {printed.at_most(floor_ns, limit_ns)} would have been seen"
 
 
 def _release(results: Results) -> Fact:
@@ -87,7 +87,7 @@ def _release(results: Results) -> Fact:
 def _duration(results: Results, clock: Clock) -> Fact:
     window = f"{clock.at(results.began_ns)} to {clock.at(results.ended_ns)}"
     return Fact(
-        "Duration", figures.duration(results.ended_ns - results.began_ns), f"{window} UTC" if clock.pairs else window
+        "Duration", printed.duration(results.ended_ns - results.began_ns), f"{window} UTC" if clock.pairs else window
     )
 
 
@@ -110,13 +110,13 @@ def _checks(results: Results) -> Fact:
     failed = sum(check.outcome is Outcome.FAIL for check in results.checks)
     unknown = sum(check.outcome is Outcome.UNKNOWN for check in results.checks)
     parts = [
-        f"{figures.count(failed)} failed" if failed else "",
-        f"{figures.count(unknown)} unknown" if unknown else "",
+        f"{printed.count(failed)} failed" if failed else "",
+        f"{printed.count(unknown)} unknown" if unknown else "",
     ]
     detail = ", ".join(part for part in parts if part) or "none failed, none unknown"
     return Fact(
         "Checks passed",
-        f"{figures.count(total - failed - unknown)} of {figures.count(total)}",
+        f"{printed.count(total - failed - unknown)} of {printed.count(total)}",
         detail,
         _three(bool(failed), bool(unknown)),
     )
@@ -146,7 +146,7 @@ def _no_loss(name: str, kind: str, results: Results) -> Fact:
         return Fact(
             name,
             "none",
-            f"no slow answer window in {figures.plural(len({loss.step for loss in losses if loss.step}), 'step')}",
+            f"no slow answer window in {printed.plural(len({loss.step for loss in losses if loss.step}), 'step')}",
             Outcome.OK,
         )
     floors = [loss.floor_ns for loss in losses if loss.floor_ns is not None]
@@ -170,7 +170,7 @@ def _migrations(results: Results) -> Fact:
     detail = "no network gap was measured"
     if gaps:
         longest = max(gaps, key=weight)
-        shown = figures.bounded(longest)
+        shown = printed.bounded(longest)
         detail = (
             f"longest network gap {shown}" if longest.point_ns or longest.possible_ns != 0 else "no network gap seen"
         )
@@ -179,10 +179,10 @@ def _migrations(results: Results) -> Fact:
 
 def _samples(results: Results) -> Fact:
     quality = results.quality
-    blind = f"prober blind {figures.share(quality.blind_share)} of the time"
+    blind = f"prober blind {printed.share(quality.blind_share)} of the time"
     if not quality.samples:
         return Fact("Samples", "none", "nothing was measured", _missing(results))
-    return Fact("Samples", figures.count(quality.samples), f"{figures.plural(quality.probes, 'probe')}, {blind}", None)
+    return Fact("Samples", printed.count(quality.samples), f"{printed.plural(quality.probes, 'probe')}, {blind}", None)
 
 
 def _missing(results: Results) -> Outcome | None:

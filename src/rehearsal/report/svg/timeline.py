@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from rehearsal.figures.outcome import Outcome
-from rehearsal.report import axis
-from rehearsal.report import figures
-from rehearsal.report import flags
-from rehearsal.report import marks
-from rehearsal.report import strips
-from rehearsal.report import svg
+from rehearsal.report import printed
 from rehearsal.report import texts
+from rehearsal.report.svg import axis
+from rehearsal.report.svg import elements
+from rehearsal.report.svg import flags
+from rehearsal.report.svg import marks
+from rehearsal.report.svg import strips
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,7 +45,7 @@ _ROWS_MOST = 160
 _SHEET = 690  # height that an A4 sheet across leaves at full width
 _READABLE = 70  # per cent
 _WINDOW_LEAST = 5.0  # narrower than this, a window's edges cannot be seen on the overview
-_DAY_NS = 24 * figures.HOUR
+_DAY_NS = 24 * printed.HOUR
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Timeline:
 
 def draw(results: Results, clock: Clock) -> Timeline:
     """Draw the whole run."""
-    scale = svg.Scale(results.began_ns, max(results.ended_ns, results.began_ns + 1), LEFT, RIGHT)
+    scale = elements.Scale(results.began_ns, max(results.ended_ns, results.began_ns + 1), LEFT, RIGHT)
     chosen = _chosen(results.strips)
     stack = [_head(results, clock, scale)]
     stack += [_group(title, rows, results, scale) for title, rows in grouped(chosen, results.services).items()]
@@ -101,7 +101,7 @@ def _chosen(rows: list[Strip]) -> list[Strip]:
     return [row for place, row in enumerate(rows) if place in kept]
 
 
-def _head(results: Results, clock: Clock, scale: svg.Scale) -> tuple[Markup, float]:
+def _head(results: Results, clock: Clock, scale: elements.Scale) -> tuple[Markup, float]:
     begun = [(number, step) for number, step in enumerate(results.steps, start=1) if step.began_ns is not None]
     labels = flags.placed([_flag(number, step, results, scale) for number, step in begun], LEFT - 60, WIDE - 2, _SMALL)
     rows = 1 + max((flag.row for flag in labels if flag.row is not None), default=-1)
@@ -116,29 +116,29 @@ def _head(results: Results, clock: Clock, scale: svg.Scale) -> tuple[Markup, flo
         *_phases(results, scale, 20),
         *_flagged(labels, steps_y),
         *(_step_bar(number, step, results, scale, steps_y) for number, step in begun),
-        svg.text(LEFT - 10, steps_y + 12, "steps", "lab", "end"),
+        elements.text(LEFT - 10, steps_y + 12, "steps", "lab", "end"),
     ]
     if lanes:
-        parts.append(svg.text(LEFT - 10, moves_y + 12, "live migrations", "lab", "end"))
+        parts.append(elements.text(LEFT - 10, moves_y + 12, "live migrations", "lab", "end"))
     for place, lane in enumerate(lanes):
         parts += [_migration_bar(one, results, scale, moves_y + place * lane_high, lane_high) for one in lane]
     label = "Phases, steps and live migrations over time"
-    return svg.drawing(WIDE, high, label, parts, "tl"), high
+    return elements.drawing(WIDE, high, label, parts, "tl"), high
 
 
-def _phases(results: Results, scale: svg.Scale, y: float) -> Iterable[Markup]:
-    yield svg.text(LEFT - 10, y + 12, "phases", "lab", "end")
+def _phases(results: Results, scale: elements.Scale, y: float) -> Iterable[Markup]:
+    yield elements.text(LEFT - 10, y + 12, "phases", "lab", "end")
     for name, began_ns, ended_ns in results.phases:
         left, right = scale.x(began_ns), scale.x(results.ended_ns if ended_ns is None else ended_ns)
         open_end = ", end not recorded" if ended_ns is None else ""
-        took = figures.duration((results.ended_ns if ended_ns is None else ended_ns) - began_ns)
-        yield svg.box(left, y, max(1.0, right - left - 1), _BAR - 2, "phase", f"{name}: {took}{open_end}")
+        took = printed.duration((results.ended_ns if ended_ns is None else ended_ns) - began_ns)
+        yield elements.box(left, y, max(1.0, right - left - 1), _BAR - 2, "phase", f"{name}: {took}{open_end}")
         shown = texts.fitted(name, right - left - 8, _SMALL)
         if len(shown) > 3 or shown == name:
-            yield svg.text(left + 4, y + 11.5, shown, "in")
+            yield elements.text(left + 4, y + 11.5, shown, "in")
 
 
-def _flag(number: int, step: Step, results: Results, scale: svg.Scale) -> flags.Wanted:
+def _flag(number: int, step: Step, results: Results, scale: elements.Scale) -> flags.Wanted:
     middle = (
         scale.x(step.began_ns or results.began_ns)
         + scale.x(results.ended_ns if step.ended_ns is None else step.ended_ns)
@@ -150,17 +150,17 @@ def _flagged(labels: list[flags.Flag], steps_y: float) -> Iterable[Markup]:
     for flag in labels:
         if flag.row is not None:
             y = steps_y - 5 - flag.row * _FLAG
-            yield svg.line(flag.pole, y + 1.5, flag.pole, steps_y, "pole")
-            yield svg.text(flag.left, y - 1, flag.label, f"flag {flag.css}")
+            yield elements.line(flag.pole, y + 1.5, flag.pole, steps_y, "pole")
+            yield elements.text(flag.left, y - 1, flag.label, f"flag {flag.css}")
 
 
-def _step_bar(number: int, step: Step, results: Results, scale: svg.Scale, y: float) -> Markup:
+def _step_bar(number: int, step: Step, results: Results, scale: elements.Scale, y: float) -> Markup:
     began_ns = step.began_ns or results.began_ns
     ended_ns = results.ended_ns if step.ended_ns is None else step.ended_ns
     left, right = scale.x(began_ns), scale.x(ended_ns)
-    seen = figures.duration(ended_ns - began_ns) if step.ended_ns is not None else "end not seen"
+    seen = printed.duration(ended_ns - began_ns) if step.ended_ns is not None else "end not seen"
     parts = [
-        svg.box(
+        elements.box(
             left,
             y,
             max(1.5, right - left - 0.7),
@@ -172,7 +172,7 @@ def _step_bar(number: int, step: Step, results: Results, scale: svg.Scale, y: fl
     word = f"{number}" if step.outcome is Outcome.OK else f"{number} {step.outcome.shown}"
     shown = word if texts.width(word, _SMALL) <= right - left - 4 else str(number)
     if texts.width(shown, _SMALL) <= right - left - 2:
-        parts.append(svg.text((left + right) / 2, y + 11.5, shown, f"in {step.outcome.value}", "middle"))
+        parts.append(elements.text((left + right) / 2, y + 11.5, shown, f"in {step.outcome.value}", "middle"))
     return Markup("").join(parts)
 
 
@@ -189,21 +189,21 @@ def _lanes(migrations: list[Migration], ended_ns: int) -> list[list[Migration]]:
     return lanes[:12]
 
 
-def _migration_bar(one: Migration, results: Results, scale: svg.Scale, y: float, high: float) -> Markup:
+def _migration_bar(one: Migration, results: Results, scale: elements.Scale, y: float, high: float) -> Markup:
     left, right = scale.x(one.began_ns), scale.x(results.ended_ns if one.ended_ns is None else one.ended_ns)
     tip = f"{one.canary}: {one.source} to {one.target}, {one.occasion}, {one.outcome.shown}"
     parts = [
-        svg.box(
+        elements.box(
             left, y + 1, max(3.0, right - left), high - (4 if high == _BAR else 1.5), f"move {one.outcome.value}", tip
         )
     ]
     shown = texts.fitted(one.canary, right - left - 6, 9.5)
     if high == _BAR and (shown == one.canary or len(shown) > 5):
-        parts.append(svg.text(left + 3, y + 11, shown, f"in small {one.outcome.value}"))
+        parts.append(elements.text(left + 3, y + 11, shown, f"in small {one.outcome.value}"))
     return Markup("").join(parts)
 
 
-def _group(title: str, rows: list[Strip], results: Results, scale: svg.Scale) -> tuple[Markup, float]:
+def _group(title: str, rows: list[Strip], results: Results, scale: elements.Scale) -> tuple[Markup, float]:
     beside = texts.width(title, 12) <= _TITLE_ROOM and all(
         texts.width(strips.label(row), _SMALL) <= _LABEL_ROOM for row in rows
     )
@@ -212,7 +212,7 @@ def _group(title: str, rows: list[Strip], results: Results, scale: svg.Scale) ->
     high = top + (len(rows) + len(happened)) * _ROW + 3
     parts = [
         *_bands(results, scale, high),
-        svg.text(2, top + 11 if beside else 12, texts.fitted(title, 180, 12), "group"),
+        elements.text(2, top + 11 if beside else 12, texts.fitted(title, 180, 12), "group"),
     ]
     seen = {row.probe: top + place * _ROW + _ROW / 2 for place, row in enumerate(rows)}
     for row in rows:
@@ -221,11 +221,11 @@ def _group(title: str, rows: list[Strip], results: Results, scale: svg.Scale) ->
             if row.canary and one.canary == row.canary:
                 left = scale.x(one.began_ns)
                 right = scale.x(results.ended_ns if one.ended_ns is None else one.ended_ns)
-                parts.append(svg.box(left, y - _ROW / 2, max(2.0, right - left), _ROW, "moving"))
+                parts.append(elements.box(left, y - _ROW / 2, max(2.0, right - left), _ROW, "moving"))
         parts += [
-            svg.text(LEFT - 10, y + 3.5, texts.fitted(strips.label(row), LEFT - 24, _SMALL), "row", "end"),
+            elements.text(LEFT - 10, y + 3.5, texts.fitted(strips.label(row), LEFT - 24, _SMALL), "row", "end"),
             strips.strip(row, y, scale),
-            svg.text(
+            elements.text(
                 WIDE - 2,
                 y + 3.5,
                 _tally(row),
@@ -242,56 +242,56 @@ def _group(title: str, rows: list[Strip], results: Results, scale: svg.Scale) ->
                 parts.append(strips.edges(window, seen[window.probe], 9 if window.kind == "degraded" else 11, scale))
     blind = ((from_ns, to_ns, "blind") for from_ns, to_ns, _ in results.quality.blind)
     bands = strips.pieces(blind, scale)["blind"]
-    parts.append(svg.dashes(bands, high / 2, "blindband", thick=high, tip="the prober was blind"))
+    parts.append(elements.dashes(bands, high / 2, "blindband", thick=high, tip="the prober was blind"))
     label = f"What the probes of {title} saw over time: " + "; ".join(f"{row.name}: {_tally(row)}" for row in rows[:12])
-    return svg.drawing(WIDE, high, label, parts, "tl"), high
+    return elements.drawing(WIDE, high, label, parts, "tl"), high
 
 
-def _marked(rows: list[tuple[str, list[Happening]]], top: float, scale: svg.Scale) -> Iterable[Markup]:
+def _marked(rows: list[tuple[str, list[Happening]]], top: float, scale: elements.Scale) -> Iterable[Markup]:
     for place, (label, happenings) in enumerate(rows):
         y = top + place * _ROW + _ROW / 2
-        yield svg.text(LEFT - 10, y + 3.5, texts.fitted(label, LEFT - 24, _SMALL), "row", "end")
+        yield elements.text(LEFT - 10, y + 3.5, texts.fitted(label, LEFT - 24, _SMALL), "row", "end")
         yield marks.marks(happenings, y, scale)
-        yield svg.text(WIDE - 2, y + 3.5, figures.count(len(happenings)), "tally", "end")
+        yield elements.text(WIDE - 2, y + 3.5, printed.count(len(happenings)), "tally", "end")
 
 
-def _hosts(results: Results, scale: svg.Scale) -> list[tuple[Markup, float]]:
+def _hosts(results: Results, scale: elements.Scale) -> list[tuple[Markup, float]]:
     """Draw what happened to what all services have in common, and when a host was not watched; nothing if neither."""
     rows = marks.shared(results.happenings)
     if not rows and not results.unwatched:
         return []
     high = _TITLE + (len(rows) + bool(results.unwatched)) * _ROW + 3
-    parts = [*_bands(results, scale, high), svg.text(2, 12, "shared by all services", "group")]
+    parts = [*_bands(results, scale, high), elements.text(2, 12, "shared by all services", "group")]
     parts += _marked(rows, _TITLE, scale)
     if results.unwatched:
         y = _TITLE + len(rows) * _ROW + _ROW / 2
-        parts.append(svg.text(LEFT - 10, y + 3.5, "hosts not watched", "row", "end"))
+        parts.append(elements.text(LEFT - 10, y + 3.5, "hosts not watched", "row", "end"))
         parts.append(marks.unwatched(results.unwatched, y, scale))
-    return [(svg.drawing(WIDE, high, "What happened to what all services share, over time", parts, "tl"), high)]
+    return [(elements.drawing(WIDE, high, "What happened to what all services share, over time", parts, "tl"), high)]
 
 
 def _tally(row: Strip) -> str:
     if row.failed:
-        return f"{figures.count(row.failed)} failed"
+        return f"{printed.count(row.failed)} failed"
     if row.slow:
-        return f"{figures.count(row.slow)} slow"
-    return f"0 of {figures.count(row.samples)}" if row.samples else "no sample"
+        return f"{printed.count(row.slow)} slow"
+    return f"0 of {printed.count(row.samples)}" if row.samples else "no sample"
 
 
-def _foot(results: Results, clock: Clock, scale: svg.Scale) -> tuple[Markup, float]:
+def _foot(results: Results, clock: Clock, scale: elements.Scale) -> tuple[Markup, float]:
     parts = [*_grid(results, clock, scale, 0, 4), *_times(results, clock, scale, 15)]
-    parts.append(svg.text(LEFT - 10, 15, f"UTC, {clock.day(results.began_ns)}".rstrip(", "), "lab", "end"))
-    return svg.drawing(WIDE, 20, "Time axis", parts, "tl"), 20
+    parts.append(elements.text(LEFT - 10, 15, f"UTC, {clock.day(results.began_ns)}".rstrip(", "), "lab", "end"))
+    return elements.drawing(WIDE, 20, "Time axis", parts, "tl"), 20
 
 
-def _bands(results: Results, scale: svg.Scale, high: float) -> Iterable[Markup]:
+def _bands(results: Results, scale: elements.Scale, high: float) -> Iterable[Markup]:
     for number, step in enumerate(results.steps):
         if step.began_ns is None:
             continue
         left = scale.x(step.began_ns)
         right = scale.x(results.ended_ns if step.ended_ns is None else step.ended_ns)
         css = "fail" if step.outcome is Outcome.FAIL else "odd" if number % 2 else "even"
-        yield svg.box(left, 0, right - left, high, f"band {css}")
+        yield elements.box(left, 0, right - left, high, f"band {css}")
 
 
 def _marks(results: Results, clock: Clock) -> list[int]:
@@ -305,13 +305,13 @@ def _marks(results: Results, clock: Clock) -> list[int]:
     return found
 
 
-def _grid(results: Results, clock: Clock, scale: svg.Scale, top: float, bottom: float) -> Iterable[Markup]:
+def _grid(results: Results, clock: Clock, scale: elements.Scale, top: float, bottom: float) -> Iterable[Markup]:
     yield from _bands(results, scale, bottom) if bottom < 10 else ()
     for t_ns in _marks(results, clock):
-        yield svg.line(scale.x(t_ns), top, scale.x(t_ns), bottom, "grid")
+        yield elements.line(scale.x(t_ns), top, scale.x(t_ns), bottom, "grid")
 
 
-def _times(results: Results, clock: Clock, scale: svg.Scale, y: float) -> Iterable[Markup]:
+def _times(results: Results, clock: Clock, scale: elements.Scale, y: float) -> Iterable[Markup]:
     marks = _marks(results, clock)
     whole_minutes = bool(clock.pairs) and all(clock.at(t_ns).endswith(":00") for t_ns in marks)
     day = clock.day(results.began_ns)
@@ -322,4 +322,4 @@ def _times(results: Results, clock: Clock, scale: svg.Scale, y: float) -> Iterab
             shown = f"{day[5:]} {shown}"
         x = scale.x(t_ns)
         anchor = "end" if x > RIGHT + 40 else "start" if x < LEFT + 12 else "middle"
-        yield svg.text(x, y, shown, "tick", anchor)
+        yield elements.text(x, y, shown, "tick", anchor)

@@ -11,7 +11,7 @@ from rehearsal.figures.outcome import Outcome
 from rehearsal.figures.outcome import worst
 from rehearsal.judging import stretch
 from rehearsal.judging.results import Length
-from rehearsal.report import figures
+from rehearsal.report import printed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,8 +27,8 @@ class Figure:
     """One loss, ready to print."""
 
     loss: Loss
-    longest: figures.Shown | None  # None: nothing was lost
-    total: figures.Shown | None
+    longest: printed.Shown | None  # None: nothing was lost
+    total: printed.Shown | None
     floor: str
     budget: str
     short: str  # of the budget, what one window may last
@@ -67,12 +67,12 @@ class Sum:
     grade: str
     outcome: Outcome
     count: int
-    longest: figures.Shown | None
-    total: figures.Shown | None
-    slow: figures.Shown | None
+    longest: printed.Shown | None
+    total: printed.Shown | None
+    slow: printed.Shown | None
     during: str  # the step of the longest
     floor: str  # where nothing was lost: what could have passed unseen
-    slow_longest: figures.Shown | None
+    slow_longest: printed.Shown | None
     slow_during: str
 
 
@@ -128,13 +128,13 @@ def shown(loss: Loss) -> Figure:
     limit = budget.longest_ns if budget else None
     return Figure(
         loss,
-        figures.bounded(loss.longest, limit) if loss.count else None,
-        figures.bounded(loss.total, budget.total_ns if budget else None) if loss.count else None,
-        "never sampled" if loss.floor_ns is None else figures.at_most(loss.floor_ns, limit),
-        figures.allowed(budget) if budget else "no budget",
-        figures.allowed(replace(budget, total_ns=None, count=None)) if budget else "no budget",
+        printed.bounded(loss.longest, limit) if loss.count else None,
+        printed.bounded(loss.total, budget.total_ns if budget else None) if loss.count else None,
+        "never sampled" if loss.floor_ns is None else printed.at_most(loss.floor_ns, limit),
+        printed.allowed(budget) if budget else "no budget",
+        printed.allowed(replace(budget, total_ns=None, count=None)) if budget else "no budget",
         budget.source.replace(",", ", ").replace(":", ": ") if budget else "",
-        figures.at_most(loss.blind_ns) if loss.blind_ns else "0",
+        printed.at_most(loss.blind_ns) if loss.blind_ns else "0",
     )
 
 
@@ -185,17 +185,17 @@ def _sum(service: str, results: Results) -> Sum:
         outcome=worst(loss.outcome for loss in steps),
         count=sum(loss.count for loss in down),
         longest=_longest(longest),
-        total=figures.bounded(together(loss.total for loss in down)) if down else None,
-        slow=figures.bounded(together(loss.total for loss in slow)) if slow else None,
+        total=printed.bounded(together(loss.total for loss in down)) if down else None,
+        slow=printed.bounded(together(loss.total for loss in slow)) if slow else None,
         during=_during(longest),
-        floor=figures.at_most(max(known)) if known and len(known) == len(floors) else "",
+        floor=printed.at_most(max(known)) if known and len(known) == len(floors) else "",
         slow_longest=_longest(slowest),
         slow_during=_during(slowest),
     )
 
 
-def _longest(loss: Loss | None) -> figures.Shown | None:
-    return figures.bounded(loss.longest, loss.budget.longest_ns if loss.budget else None) if loss else None
+def _longest(loss: Loss | None) -> printed.Shown | None:
+    return printed.bounded(loss.longest, loss.budget.longest_ns if loss.budget else None) if loss else None
 
 
 def _during(loss: Loss | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rehearsal.report import figures
+from rehearsal.report import printed
 
 if TYPE_CHECKING:
     from rehearsal.judging.results import AnswerTime
@@ -49,5 +49,5 @@ def rows(results: Results) -> list[Row]:
 def _cell(one: AnswerTime | None) -> Cell | None:
     if one is None or not one.samples:
         return None
-    p50, p95, p99 = ("" if each is None else figures.about(each) for each in (one.p50_ns, one.p95_ns, one.p99_ns))
-    return Cell(one.samples, p50, p95, p99, figures.about(one.max_ns))
+    p50, p95, p99 = ("" if each is None else printed.about(each) for each in (one.p50_ns, one.p95_ns, one.p99_ns))
+    return Cell(one.samples, p50, p95, p99, printed.about(one.max_ns))
