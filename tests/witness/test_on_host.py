@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from rehearsal.recording import events
 from rehearsal.witness import lines
-from rehearsal.witness.on_host import addresses
-from rehearsal.witness.on_host import containers
+from rehearsal.witness.on_host import docker as containers
+from rehearsal.witness.on_host import netlink
 from rehearsal.witness.on_host import proxies
 from rehearsal.witness.on_host import southbound
 from rehearsal.witness.on_host import talk
@@ -32,7 +32,7 @@ DATA = Path(__file__).parent.parent / "data" / "witness"
 def told(monkeypatch):
     """Everything that is told, as (kind, facts)."""
     found = []
-    for module in (talk, containers, proxies, southbound, addresses):
+    for module in (talk, containers, proxies, southbound, netlink):
         monkeypatch.setattr(module, "tell", lambda kind, **facts: found.append((kind, facts)))
     return found
 
@@ -295,7 +295,7 @@ def test_a_real_southbound_database_tells_where_ports_are_bound(tmp_path, monkey
 
 def test_the_addresses_of_this_machine_are_known():
     """The kernel is asked itself; loopback is everywhere."""
-    held = addresses.held_addresses()
+    held = netlink.held_addresses()
     assert socket.inet_aton("127.0.0.1") in held
     assert socket.inet_aton("192.0.2.77") not in held
 
@@ -303,8 +303,8 @@ def test_the_addresses_of_this_machine_are_known():
 @given(st.binary(max_size=300))
 def test_any_message_of_the_kernel_is_read_to_its_end(data):
     """Lengths that lie do not lead out of the message."""
-    for _, payload in addresses.messages(data):
-        addresses.addresses_in(payload)
+    for _, payload in netlink.messages(data):
+        netlink.addresses_in(payload)
 
 
 # --- what arrives ----------------------------------------------------------------------------------------------------

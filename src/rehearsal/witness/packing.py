@@ -6,7 +6,7 @@ from importlib import resources
 
 from rehearsal.witness import on_host
 
-_MODULES = ("talk", "containers", "proxies", "southbound", "addresses", "loop")
+_MODULES = ("talk", "docker", "proxies", "southbound", "netlink", "program")
 """Each imports nothing but Python's own library and those before it; the last has `main`."""
 
 _BOOT = """

@@ -8,8 +8,8 @@ import io
 import time
 from typing import TYPE_CHECKING
 
-from rehearsal.witness.on_host.containers import Absent
-from rehearsal.witness.on_host.containers import root_of
+from rehearsal.witness.on_host.docker import Absent
+from rehearsal.witness.on_host.docker import root_of
 from rehearsal.witness.on_host.talk import ABSENT_S
 from rehearsal.witness.on_host.talk import connected
 from rehearsal.witness.on_host.talk import tell

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from typing import Any
 from typing import NamedTuple
 
-from rehearsal.witness.on_host.containers import Absent
-from rehearsal.witness.on_host.containers import root_of
+from rehearsal.witness.on_host.docker import Absent
+from rehearsal.witness.on_host.docker import root_of
 from rehearsal.witness.on_host.talk import ABSENT_S
 from rehearsal.witness.on_host.talk import LONGEST_MESSAGE_BYTES
 from rehearsal.witness.on_host.talk import RETRY_S

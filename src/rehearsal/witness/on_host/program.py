@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
 
-from rehearsal.witness.on_host.addresses import Addresses
-from rehearsal.witness.on_host.containers import Absent
-from rehearsal.witness.on_host.containers import Containers
+from rehearsal.witness.on_host.docker import Absent
+from rehearsal.witness.on_host.docker import Containers
+from rehearsal.witness.on_host.netlink import Addresses
 from rehearsal.witness.on_host.proxies import Proxies
 from rehearsal.witness.on_host.southbound import Southbound
 from rehearsal.witness.on_host.talk import RETRY_S
