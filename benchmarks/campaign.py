@@ -49,7 +49,7 @@ from rehearsal.recording.samples import SampleStoreWriter
 from rehearsal.recording.samples import samples_by_probe
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from tests.probe.farside import certificates
+from tests.prober.farside import certificates
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

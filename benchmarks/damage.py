@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from tests.damaging import Effect
-from tests.damaging import Patient
+from tests.made.damaging import Effect
+from tests.made.damaging import Patient
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

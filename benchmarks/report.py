@@ -28,7 +28,7 @@ from rehearsal import report  # noqa: E402
 from rehearsal.judging import judge  # noqa: E402
 from rehearsal.recording import events  # noqa: E402
 from rehearsal.recording import history  # noqa: E402
-from tests import synthetic  # noqa: E402
+from tests.made import synthetic  # noqa: E402
 
 HOURS = 6
 SERVICES = ("keystone", "glance", "placement", "neutron", "nova")

@@ -1,7 +1,7 @@
 """The table of traps: 42 ways in which measurements of an upgrade went wrong elsewhere, each with the tests that spring it.
 
 A test of a trap is called `test_trap_NN_...`, wherever it lives. It shows what the wrong rule says on its facts (from
-`tests/wrong_rules.py`, or by the library that behaves so), and then what ours says. This table is complete by a test.
+`tests/made/wrong_rules.py`, or by the library that behaves so), and then what ours says. This table is complete by a test.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from rehearsal.judging.judge import judge
 from rehearsal.recording.history import load
 from rehearsal.recording.journal import Journal
 from rehearsal.report.resultsjson import to_json
-from tests import wrong_rules
-from tests.synthetic import Scenario
-from tests.synthetic import Trouble
-from tests.synthetic import write_run
+from tests.made import wrong_rules
+from tests.made.synthetic import Scenario
+from tests.made.synthetic import Trouble
+from tests.made.synthetic import write_run
 
 TRAPS = {
     1: "timeout longer than the outage",

@@ -8,7 +8,7 @@ from dataclasses import replace
 from xml.etree import ElementTree as ET
 
 from rehearsal.report import junit
-from tests.report import made
+from tests.made import results as made
 
 
 def cases(results):

@@ -30,7 +30,7 @@ from rehearsal.report.clock import Clock
 from rehearsal.report.sections import headline
 from rehearsal.report.sections import matrix
 from rehearsal.report.sections import windowlist
-from tests.report import made
+from tests.made import results as made
 
 VOID = {"meta", "br", "img", "link", "input", "hr", "col"}
 EVIL = "<script>alert(1)</script>\"><img src=x onerror=alert(2)>'`{{7*7}}"

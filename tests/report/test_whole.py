@@ -14,10 +14,10 @@ from rehearsal.recording.history import load
 from rehearsal.report import write
 from rehearsal.report.resultsjson import from_json
 from rehearsal.report.sections import matrix
-from tests.synthetic import Scenario
-from tests.synthetic import ScriptedStep
-from tests.synthetic import Trouble
-from tests.synthetic import write_run
+from tests.made.synthetic import Scenario
+from tests.made.synthetic import ScriptedStep
+from tests.made.synthetic import Trouble
+from tests.made.synthetic import write_run
 
 SCENARIOS = {
     "clean": Scenario(),

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from rehearsal.figures.outcome import Outcome
 from rehearsal.recording.sampleflags import BLIND
+from tests.made.synthetic import START_NS
 from tests.sealed.world import DOWN
 from tests.sealed.world import SLOW
 from tests.sealed.world import USER_LANES
-from tests.synthetic import START_NS
 
 if TYPE_CHECKING:
     from rehearsal.judging.results import Loss

@@ -10,8 +10,8 @@ from rehearsal.recording import events
 from rehearsal.recording.journal import Journal
 from rehearsal.recording.samples import SAMPLE
 from rehearsal.recording.samples import SampleStoreWriter
-from tests import synthetic
-from tests.synthetic import at_ns
+from tests.made import synthetic
+from tests.made.synthetic import at_ns
 
 if TYPE_CHECKING:
     from pathlib import Path
