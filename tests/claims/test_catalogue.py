@@ -18,10 +18,10 @@ def test_every_check_has_a_fault_or_an_honest_reason():
 def test_every_fault_is_made_by_a_test_on_the_lab():
     """Each fault that the catalogue names for a check is made by a test that expects exactly this check to turn red."""
     from lab import faults
-    from tests.lab import test_check_faults
-    from tests.lab import test_run_faults
-    from tests.lab import test_run_truth
-    from tests.lab.made_faults import FAULTS
+    from tests.on_lab import test_check_faults
+    from tests.on_lab import test_run_faults
+    from tests.on_lab import test_run_truth
+    from tests.on_lab.made_faults import FAULTS
 
     made = {(name, check) for name, fault in FAULTS.items() for check, _, _ in fault.reds}
     made |= {(name, red[0]) for name, red in test_check_faults.ONE_BY_ONE.items()}

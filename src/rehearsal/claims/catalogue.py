@@ -157,7 +157,7 @@ def page(checks: list[Check]) -> str:
         "Made from the code by `python -m rehearsal.claims.catalogue`; do not edit. Every check is one sentence about a cloud that is",
         "either true, false, or could not be observed (unknown, which is never a pass). *Turned red by* names the fault that the",
         "tests on the embedded lab make on the real thing, expecting exactly this check to fail: one of `rehearse-lab break NAME`,",
-        "or what people leave behind (`tests/lab/made_faults.py`, `tests/lab/test_run_faults.py`).",
+        "or what people leave behind (`tests/on_lab/made_faults.py`, `tests/on_lab/test_run_faults.py`).",
         "",
         "Repeat one check with `pytest 'suites/SUITE/FILE.py::TEST[PARAMETERS]'`; the report gives the whole command.",
     ]

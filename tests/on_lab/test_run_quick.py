@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.lab import small_runs
+from tests.on_lab import small_runs
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
 

@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from tests.lab.lab_nodes import lab
-from tests.lab.lab_nodes import on
-from tests.lab.lab_nodes import sh
+from tests.on_lab.lab_nodes import lab
+from tests.on_lab.lab_nodes import on
+from tests.on_lab.lab_nodes import sh
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 

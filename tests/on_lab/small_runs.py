@@ -11,10 +11,10 @@ from pathlib import Path
 
 from rehearsal.claims.outcomes import checks_of
 from rehearsal.recording.journal import read_journal
-from tests.lab.lab_nodes import LAB
-from tests.lab.lab_nodes import OUT
-from tests.lab.lab_nodes import ROOT
-from tests.lab.lab_nodes import on
+from tests.on_lab.lab_nodes import LAB
+from tests.on_lab.lab_nodes import OUT
+from tests.on_lab.lab_nodes import ROOT
+from tests.on_lab.lab_nodes import on
 
 REHEARSE = (sys.executable, "-m", "rehearsal.cli")
 

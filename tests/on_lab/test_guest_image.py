@@ -16,9 +16,9 @@ from lab import layout
 from lab.guest import GuestImage
 from lab.guest import build
 from rehearsal import beacon
-from tests.guest.machine import Machine
-from tests.guest.machine import metadata
-from tests.guest.machine import running
+from tests.on_lab.machine import Machine
+from tests.on_lab.machine import metadata
+from tests.on_lab.machine import running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,9 +12,9 @@ from lab.plays.play import FAILED
 from lab.plays.play import OK
 from lab.plays.play import UNREACHABLE
 from lab.plays.play import PlayEnded
-from tests.lab.recorded_nodes import MEASURED
-from tests.lab.recorded_nodes import RecordedNodes
-from tests.lab.recorded_nodes import site
+from tests.of_lab.recorded_nodes import MEASURED
+from tests.of_lab.recorded_nodes import RecordedNodes
+from tests.of_lab.recorded_nodes import site
 
 CONTROL, COMPUTE_0, COMPUTE_1 = "lab-control-0", "lab-compute-0", "lab-compute-1"
 NEW = "1.2.3.20260814"

@@ -22,10 +22,10 @@ from lab.manager import wrapper
 from lab.manager.release import RELEASES
 from lab.manager.release import UnknownReleaseError
 from lab.manager.release import osism_release
-from tests.lab.recorded_nodes import MEASURED
-from tests.lab.recorded_nodes import SECRETS
-from tests.lab.recorded_nodes import write_cloud
-from tests.lab.recorded_nodes import write_state
+from tests.of_lab.recorded_nodes import MEASURED
+from tests.of_lab.recorded_nodes import SECRETS
+from tests.of_lab.recorded_nodes import write_cloud
+from tests.of_lab.recorded_nodes import write_state
 
 OLD, NEW = osism_release("9.5.0"), osism_release("10.2.0")
 

@@ -12,15 +12,15 @@ import time
 
 import pytest
 
-from tests.lab.lab_nodes import lab
-from tests.lab.lab_nodes import on
-from tests.lab.lab_nodes import sh
-from tests.lab.lab_nodes import suite
-from tests.lab.lab_nodes import told
-from tests.lab.made_faults import FAULTS
-from tests.lab.small_runs import clean
-from tests.lab.small_runs import facts_of
-from tests.lab.small_runs import rehearse
+from tests.on_lab.lab_nodes import lab
+from tests.on_lab.lab_nodes import on
+from tests.on_lab.lab_nodes import sh
+from tests.on_lab.lab_nodes import suite
+from tests.on_lab.lab_nodes import told
+from tests.on_lab.made_faults import FAULTS
+from tests.on_lab.small_runs import clean
+from tests.on_lab.small_runs import facts_of
+from tests.on_lab.small_runs import rehearse
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
 

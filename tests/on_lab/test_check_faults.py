@@ -7,12 +7,12 @@ import time
 
 import pytest
 
-from tests.lab.lab_nodes import lab
-from tests.lab.lab_nodes import sh
-from tests.lab.lab_nodes import suite
-from tests.lab.lab_nodes import told
-from tests.lab.made_faults import FAULTS
-from tests.lab.made_faults import MANAGER
+from tests.on_lab.lab_nodes import lab
+from tests.on_lab.lab_nodes import sh
+from tests.on_lab.lab_nodes import suite
+from tests.on_lab.lab_nodes import told
+from tests.on_lab.made_faults import FAULTS
+from tests.on_lab.made_faults import MANAGER
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
 

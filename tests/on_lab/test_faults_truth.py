@@ -9,10 +9,10 @@ import time
 
 import pytest
 
-from tests.lab.lab_nodes import LAB
-from tests.lab.lab_nodes import ROOT
-from tests.lab.lab_nodes import lab
-from tests.lab.lab_nodes import sh
+from tests.on_lab.lab_nodes import LAB
+from tests.on_lab.lab_nodes import ROOT
+from tests.on_lab.lab_nodes import lab
+from tests.on_lab.lab_nodes import sh
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 

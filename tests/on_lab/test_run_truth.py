@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.lab import small_runs
-from tests.lab.lab_nodes import lab
-from tests.lab.lab_nodes import sh
-from tests.lab.lab_nodes import told
+from tests.on_lab import small_runs
+from tests.on_lab.lab_nodes import lab
+from tests.on_lab.lab_nodes import sh
+from tests.on_lab.lab_nodes import told
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
 

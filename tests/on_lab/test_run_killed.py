@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.lab import small_runs
-from tests.lab.lab_nodes import on
+from tests.on_lab import small_runs
+from tests.on_lab.lab_nodes import on
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,10 +18,10 @@ from lab import layout
 from lab import lifecycle
 from lab import nodes
 from lab import releases
-from tests.lab.lab_nodes import LAB
-from tests.lab.lab_nodes import ROOT
-from tests.lab.lab_nodes import lab
-from tests.lab.lab_nodes import sh
+from tests.on_lab.lab_nodes import LAB
+from tests.on_lab.lab_nodes import ROOT
+from tests.on_lab.lab_nodes import lab
+from tests.on_lab.lab_nodes import sh
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
 

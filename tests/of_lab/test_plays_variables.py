@@ -10,7 +10,7 @@ from lab.plays import images
 from lab.plays import inventory
 from lab.plays import variables
 from lab.plays.variables import Variables
-from tests.lab.recorded_nodes import write_cloud
+from tests.of_lab.recorded_nodes import write_cloud
 
 
 def merged(root, host="lab-control-0", extra=None):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from rehearsal.recording.journal import read_journal
-from tests.lab import small_runs
+from tests.on_lab import small_runs
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
 
