@@ -23,7 +23,7 @@ from lab import layout
 from lab import lifecycle
 from lab import nodes
 from lab import status
-from lab.manager.containers import ManagerError
+from lab.manager.compose import ManagerError
 from lab.unfit import UnfitError
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from lab import layout
 from lab import nodes
 from lab import releases
 from lab.configs import openstack
-from lab.manager import images as manager_images
+from lab.manager import layers as manager_images
 
 if TYPE_CHECKING:
     from collections.abc import Callable

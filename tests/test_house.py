@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 SRC = ROOT / "src" / "rehearsal"
 OF_PYTHON = ("__init__", "__main__")
@@ -18,9 +20,10 @@ def test_nothing_is_loose_at_the_root_of_the_package():
     assert {"__init__.py", "py.typed"} == loose
 
 
-def test_no_two_modules_have_one_name():
+@pytest.mark.parametrize("base", [SRC, ROOT / "lab"], ids=["engine", "lab"])
+def test_no_two_modules_have_one_name(base):
     """A name says one thing, wherever it is imported."""
-    names = Counter(path.stem for path in SRC.rglob("*.py") if path.stem not in OF_PYTHON)
+    names = Counter(path.stem for path in base.rglob("*.py") if path.stem not in OF_PYTHON)
     assert [] == [name for name, times in names.items() if times > 1]
 
 

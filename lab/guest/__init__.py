@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab.guest import packages
-from lab.guest.archive import Member
-from lab.guest.archive import pack
+from lab.guest.cpio import Member
+from lab.guest.cpio import pack
 from lab.guest.packages import GuestError
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@
 ``configuration``  ``/opt/configuration`` in OSISM's layout, as text by path
 ``interface``      ``/interface`` and the inventory defaults that OSISM's images carry
 ``reconcile``      what ``osism sync inventory`` does: the merged ``/ansible/inventory``
-``images``         the images of these containers
-``containers``     redis, reconciler, osism-ansible, kolla-ansible, osismclient in Docker
+``layers``         the images of these containers
+``compose``        redis, reconciler, osism-ansible, kolla-ansible, osismclient in Docker
 ``setup``          all of it at once, for ``rehearse-lab up``
 ``update``         ``osism update manager``: the same containers at another release
 ``wrapper``        ``/usr/local/bin/osism`` and ``openstack`` on the manager node

@@ -17,9 +17,9 @@ from lab import kolla
 from lab import layout
 from lab import nodes
 from lab import releases
+from lab.manager import compose
 from lab.manager import configuration
-from lab.manager import containers
-from lab.manager import images
+from lab.manager import layers
 from lab.manager import wrapper
 from lab.manager.release import RELEASES
 from lab.manager.release import OsismRelease
@@ -56,9 +56,9 @@ def up(
     wrapper.install(root, state)
     build_images(state)
     current = osism_release(configured_version(root / "opt/configuration"))
-    wanted = images.references(current) | images.configured(root / "opt/configuration")
-    containers.pull(run, wanted, state)
-    replaced = containers.start(run, wanted, state)
+    wanted = layers.references(current) | layers.configured(root / "opt/configuration")
+    compose.pull(run, wanted, state)
+    replaced = compose.start(run, wanted, state)
     say(f"manager: {', '.join(replaced) if replaced else 'containers'} {'started' if replaced else 'kept'}")
     write_known_hosts(run)
     done = run(NODE, ["docker", "exec", "manager-inventory_reconciler-1", "/run.sh"], timeout_s=60)
@@ -67,7 +67,7 @@ def up(
 
 def build_images(state: layout.State) -> int:
     """Put the manager's images of every release into the registry directory; returns how many changed."""
-    return images.build(state, releases.load_versions(state))
+    return layers.build(state, releases.load_versions(state))
 
 
 def write_repository(root: Path, osism: OsismRelease, known: credentials.Credentials) -> bool:

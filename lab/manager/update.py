@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from lab import kolla
 from lab import layout
-from lab.manager import containers
-from lab.manager import images
+from lab.manager import compose
+from lab.manager import layers
 from lab.manager import setup
 from lab.manager.release import UnknownReleaseError
 from lab.manager.release import osism_release
@@ -44,11 +44,11 @@ def update(run: kolla.Run, repository: Path, state: layout.State) -> int:
     try:
         osism = osism_release(setup.configured_version(repository))
         print(f"Updating the manager to OSISM {osism.version} (OpenStack {osism.release.name})", flush=True)
-        wanted = images.configured(repository)
-        containers.pull(run, wanted, state)
-        replaced = containers.start(run, wanted, state)
+        wanted = layers.configured(repository)
+        compose.pull(run, wanted, state)
+        replaced = compose.start(run, wanted, state)
         setup.write_known_hosts(run)
-    except (UnknownReleaseError, VariableError, kolla.PullError, containers.ManagerError) as error:
+    except (UnknownReleaseError, VariableError, kolla.PullError, compose.ManagerError) as error:
         print(f"ERROR! {error}", flush=True)
         return 2
     except subprocess.CalledProcessError as error:

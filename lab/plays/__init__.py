@@ -12,7 +12,7 @@ Where things are, in the order in which a play uses them:
 ``osism_ansible``   the program behind ``/run-generic.sh``: facts, ping, maintenance
 ``inventory``       groups and hosts as the reconciler left them; Ansible's ``--limit``
 ``variables``       variables in OSISM's order of precedence, templates resolved
-``images``          which image reference a container gets, from these variables
+``imagerefs``       which image reference a container gets, from these variables
 ``remote``          one command on one node over SSH, as the operator
 ``play``            Ansible's way of going through hosts: tasks, failed hosts, recap, exit code
 ``site``            all of the above in one value that a role is given

@@ -22,11 +22,11 @@ from lab.plays.play import Play
 from lab.plays.play import PlayEnded
 from lab.plays.roles import defaults
 from lab.plays.roles import glance
-from lab.plays.roles import infrastructure
 from lab.plays.roles import keystone
 from lab.plays.roles import neutron
 from lab.plays.roles import nova
 from lab.plays.roles import placement
+from lab.plays.roles import schemaless
 from lab.plays.site import Site
 
 CONFIGURATION = Path("/opt/configuration")
@@ -38,13 +38,13 @@ LAST_WORDS_S = 0.5
 Role = Callable[[Site], None]
 
 _DEPLOY: dict[str, Role] = {
-    "common": infrastructure.common,
-    "loadbalancer": infrastructure.loadbalancer,
-    "memcached": infrastructure.memcached,
-    "mariadb": infrastructure.mariadb,
-    "openvswitch": infrastructure.openvswitch,
-    "ovn": infrastructure.ovn,
-    "rabbitmq": infrastructure.rabbitmq,
+    "common": schemaless.common,
+    "loadbalancer": schemaless.loadbalancer,
+    "memcached": schemaless.memcached,
+    "mariadb": schemaless.mariadb,
+    "openvswitch": schemaless.openvswitch,
+    "ovn": schemaless.ovn,
+    "rabbitmq": schemaless.rabbitmq,
     "keystone": keystone.deploy,
     "placement": placement.deploy,
     "glance": glance.deploy,

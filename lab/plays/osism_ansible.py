@@ -96,25 +96,25 @@ def _apply(environment: str, words: list[str]) -> int:
 
 def _openstackclient() -> int:
     """Bring the container of the ``openstack`` command to the release of the inventory."""
-    from lab.manager import containers  # noqa: PLC0415 - these import this module
-    from lab.manager import images  # noqa: PLC0415 - these import this module
+    from lab.manager import compose  # noqa: PLC0415 - these import this module
+    from lab.manager import layers  # noqa: PLC0415 - these import this module
     from lab.manager.release import RELEASES  # noqa: PLC0415
 
     hosts = inventories.read(INVENTORY / "hosts.yml")
-    merged = variables.merge(INVENTORY, CONFIGURATION, hosts.groups_of(containers.NODE), containers.NODE)
+    merged = variables.merge(INVENTORY, CONFIGURATION, hosts.groups_of(compose.NODE), compose.NODE)
     wanted = str(merged["openstack_version"])
     osism = next(parts for parts in RELEASES.values() if parts.release.name == wanted)
-    references = {"openstackclient": images.reference(osism, "openstackclient")}
+    references = {"openstackclient": layers.reference(osism, "openstackclient")}
     state = layout.state()
     ssh = remote.Ssh(address_of=lambda _host: str(merged["ansible_host"]))
-    play = Play((containers.NODE,))
+    play = Play((compose.NODE,))
     try:
         play.begin("Apply role openstackclient", play.hosts)
-        play.task("openstackclient : Pull image", play.hosts, lambda _host: containers.pull(ssh, references, state))
+        play.task("openstackclient : Pull image", play.hosts, lambda _host: compose.pull(ssh, references, state))
         play.task(
             "openstackclient : Manage container",
             play.hosts,
-            lambda _host: bool(containers.start(ssh, references, state)),
+            lambda _host: bool(compose.start(ssh, references, state)),
         )
     except PlayEnded:
         pass

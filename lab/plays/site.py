@@ -20,7 +20,7 @@ from typing import Any
 from lab import catalogue
 from lab import kolla
 from lab import layout
-from lab.plays import images
+from lab.plays import imagerefs
 from lab.plays.play import Play
 from lab.plays.play import TaskFailed
 
@@ -99,7 +99,7 @@ class Site:
 
     def reference(self, host: str, name: str) -> str:
         """Image reference that the container gets on this host."""
-        return images.reference(self.variables(host), name)
+        return imagerefs.reference(self.variables(host), name)
 
     # --- containers --------------------------------------------------------------------------------
 

@@ -12,10 +12,10 @@ import yaml
 
 from lab import kolla
 from lab import layout
+from lab.manager import compose
 from lab.manager import configuration
-from lab.manager import containers
-from lab.manager import images
 from lab.manager import interface
+from lab.manager import layers
 from lab.manager import setup
 from lab.manager import update
 from lab.manager import wrapper
@@ -86,14 +86,14 @@ def test_the_merged_inventory_has_the_clouds_groups(tmp_path):
 def test_images_are_reproducible_and_labelled(tmp_path):
     """An image's archive is the same every time, and its labels name the OSISM and the OpenStack release."""
     state = write_state(tmp_path / "state")
-    assert len(RELEASES) * len(images.CONTAINERS) == images.build(state, MEASURED)
-    assert 0 == images.build(state, MEASURED)
-    archive = kolla.archive_path(state, images.reference(NEW, "kolla-ansible")).read_bytes()
+    assert len(RELEASES) * len(layers.CONTAINERS) == layers.build(state, MEASURED)
+    assert 0 == layers.build(state, MEASURED)
+    archive = kolla.archive_path(state, layers.reference(NEW, "kolla-ansible")).read_bytes()
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         (manifest,) = json.load(tar.extractfile("manifest.json"))
         config = json.load(tar.extractfile(manifest["Config"]))
         layer = io.BytesIO(tar.extractfile("layer/layer.tar").read())
-    assert [images.reference(NEW, "kolla-ansible")] == manifest["RepoTags"]
+    assert [layers.reference(NEW, "kolla-ansible")] == manifest["RepoTags"]
     assert ("10.2.0", "2025.1") == tuple(
         config["config"]["Labels"][name] for name in ("org.opencontainers.image.version", "de.osism.release.openstack")
     )
@@ -109,9 +109,9 @@ def test_images_yml_decides_what_the_manager_runs(tmp_path):
     path = repository / "environments/manager/configuration.yml"
     path.write_text(path.read_text().replace("9.5.0", "10.2.0"))
     assert "10.2.0" == setup.configured_version(repository)
-    assert images.reference(OLD, "kolla-ansible") == images.configured(repository)["kolla-ansible"]
+    assert layers.reference(OLD, "kolla-ansible") == layers.configured(repository)["kolla-ansible"]
     (repository / "environments/manager/images.yml").write_text(configuration.manager_images(NEW))
-    assert images.references(NEW) == {"openstackclient": images.reference(NEW, "openstackclient")} | images.configured(
+    assert layers.references(NEW) == {"openstackclient": layers.reference(NEW, "openstackclient")} | layers.configured(
         repository
     )
 
@@ -122,7 +122,7 @@ def test_scripts_bring_the_repository_to_the_next_release(tmp_path):
     script = (repository / "scripts/set-manager-version.sh").read_text().replace("/opt/configuration", str(repository))
     subprocess.run(["bash", "-c", script, "x", "10.2.0"], check=True)
     assert "10.2.0" == setup.configured_version(repository)
-    assert images.reference(NEW, "osismclient") == images.configured(repository)["osismclient"]
+    assert layers.reference(NEW, "osismclient") == layers.configured(repository)["osismclient"]
     refused = subprocess.run(["bash", "-c", script, "x", "11.0.0"], check=False, capture_output=True, text=True)
     assert 1 == refused.returncode
     assert "OSISM 11.0.0 is not available here" in refused.stderr
@@ -134,7 +134,7 @@ def test_make_sync_follows_the_manager_version(tmp_path):
     path = repository / "environments/manager/configuration.yml"
     path.write_text(path.read_text().replace("9.5.0", "10.2.0"))
     subprocess.run(["make", "-C", str(repository), "sync"], check=True, capture_output=True)
-    assert images.reference(NEW, "osismclient") == images.configured(repository)["osismclient"]
+    assert layers.reference(NEW, "osismclient") == layers.configured(repository)["osismclient"]
 
 
 def test_an_unknown_release_is_refused(tmp_path, capsys):
@@ -155,17 +155,17 @@ def test_an_unknown_release_is_refused(tmp_path, capsys):
 def test_a_missing_manager_image_fails_like_a_pull(tmp_path):
     """Without the image in the registry the update stops before any container is touched."""
     with pytest.raises(kolla.PullError, match="manifest unknown"):
-        containers.pull(lambda *_a, **_k: None, images.references(NEW), layout.State(tmp_path))
+        compose.pull(lambda *_a, **_k: None, layers.references(NEW), layout.State(tmp_path))
 
 
 def test_the_manager_runs_osisms_containers(tmp_path):
     """Container names, queues and mounts are those of OSISM's compose file."""
     state = layout.State(tmp_path)
-    argv = containers.arguments("kolla-ansible", "image", state)
+    argv = compose.arguments("kolla-ansible", "image", state)
     assert argv[argv.index("--name") + 1] == "kolla-ansible"
     assert ["-Q", "kolla-ansible"] == argv[argv.index("-Q") : argv.index("-Q") + 2]
     assert "/opt/configuration:/opt/configuration" in argv
-    assert "/run/docker.sock:/run/docker.sock" in containers.arguments("osismclient", "image", state)
+    assert "/run/docker.sock:/run/docker.sock" in compose.arguments("osismclient", "image", state)
 
 
 def test_commands_on_the_manager_are_valid_shell(tmp_path):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.plays import images
+from lab.plays import imagerefs
 from lab.plays import inventory
 from lab.plays import variables
 from lab.plays.variables import Variables
@@ -26,8 +26,10 @@ def merged(root, host="lab-control-0", extra=None):
 def test_the_release_decides_the_image(tmp_path):
     """Without overrides a container gets the release's tag below the release's namespace."""
     _, _, again = merged(tmp_path)
-    assert "registry.osism.tech/kolla/release/2025.1/nova-api:1.2.3.20260814" == images.reference(again(), "nova_api")
-    assert "registry.osism.tech/kolla/release/2025.1/mariadb-server:1.2.3.20260814" == images.reference(
+    assert "registry.osism.tech/kolla/release/2025.1/nova-api:1.2.3.20260814" == imagerefs.reference(
+        again(), "nova_api"
+    )
+    assert "registry.osism.tech/kolla/release/2025.1/mariadb-server:1.2.3.20260814" == imagerefs.reference(
         again(), "mariadb"
     )
 
@@ -47,14 +49,14 @@ def test_an_override_beats_the_release(tmp_path, file, line, reference):
     configuration, _, again = merged(tmp_path)
     path = configuration / "environments" / file
     path.write_text(path.read_text() + f"\n{line}\n")
-    assert reference == images.reference(again(), "nova_api")
+    assert reference == imagerefs.reference(again(), "nova_api")
 
 
 def test_the_command_line_beats_everything(tmp_path):
     """``-e nova_api_tag=…`` wins over the repository."""
     extra = variables.command_line(["nova_api_tag=z"])
     _, _, again = merged(tmp_path, extra=extra)
-    assert images.reference(again(), "nova_api").endswith(":z")
+    assert imagerefs.reference(again(), "nova_api").endswith(":z")
 
 
 def test_host_variables_beat_group_variables(tmp_path):
