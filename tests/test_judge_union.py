@@ -210,6 +210,20 @@ def test_an_answer_that_was_still_under_way_tells_nothing_apart():
     assert len(together(lane(20, down, rtt_ms=4), lane(20, down, phase_ms=1, rtt_ms=0))) == 1
 
 
+@pytest.mark.parametrize("given_up_ms", [4, 900, 5000])
+def test_failures_that_overlap_make_nothing_uncertain(given_up_ms):
+    """Between requests that are given up later than the next one is sent there is no room for a good sample.
+
+    While a step concerns their service lanes look more often than they were declared to.
+    """
+    down = [(5000 * MS, 8000 * MS)]
+    lanes = [lane(100, down, rtt_ms=given_up_ms), lane(100, down, phase_ms=50, rtt_ms=given_up_ms)]
+    for each in lanes:
+        each.seen.probe.declared.period_ns = 500 * MS
+    (one,) = together(*lanes)
+    assert united(one).length.certain_ns >= lanes[0].trace.outages[0].certain_ns
+
+
 @pytest.mark.parametrize("period_ms", [5000, 2500])
 def test_failures_that_a_slow_lane_meets_by_chance_are_not_one_outage(period_ms):
     """Every look of a slow lane meets one of four short outages; the fast lanes were well between them."""

