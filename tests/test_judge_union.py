@@ -216,7 +216,7 @@ def test_failures_that_overlap_make_nothing_uncertain(given_up_ms):
 
     While a step concerns their service lanes look more often than they were declared to.
     """
-    down = [(5000 * MS, 8000 * MS)]
+    down = [(5000 * MS, 6800 * MS)]
     lanes = [lane(100, down, rtt_ms=given_up_ms), lane(100, down, phase_ms=50, rtt_ms=given_up_ms)]
     for each in lanes:
         each.seen.probe.declared.period_ns = 500 * MS
