@@ -58,11 +58,10 @@ def test_b6_a_stall_ends_when_everything_that_waited_has_been_read(pairs):
     loop.run()
     assert len(excused) == 20
     assert all(each >= 90 * MS for each in excused)
-    (began, ended), *_ = loop.stalls
+    began, ended = max(loop.stalls, key=lambda stall: stall[1] - stall[0])  # a busy machine may make it stall besides
     assert ended - began >= 150 * MS  # its own 100 ms and the reading of what waited
-    assert (
-        loop.stalled_between(began, ended) == ended - began <= loop.stalled_ns
-    )  # a busy machine may make it stall again
+    assert loop.stalled_between(began, ended) == ended - began
+    assert loop.stalled_ns == sum(end - begin for begin, end in loop.stalls)
 
 
 @given(
@@ -126,7 +125,12 @@ def test_a_call_that_can_wait_wakes_nobody(monkeypatch):
     """It goes along with what wakes the process anyway, at the latest when its slack is over."""
     loop, called, sleeps = Loop(), [], []
     sleep = select.select
-    monkeypatch.setattr(select, "select", lambda *wait: (sleeps.append(wait[3]), sleep(*wait))[1])
+
+    def watched(*wait):
+        sleeps.append(time.monotonic_ns() + wait[3] * 1e9)  # when it asks to be woken
+        return sleep(*wait)
+
+    monkeypatch.setattr(select, "select", watched)
     began = time.monotonic_ns()
     loop.call_at(began + 10 * MS, lambda: called.append(time.monotonic_ns() - began), 500 * MS)
     loop.call_at(began + 40 * MS, lambda: None)
@@ -135,4 +139,7 @@ def test_a_call_that_can_wait_wakes_nobody(monkeypatch):
     loop.run()
     assert called[0] >= 40 * MS
     assert 90 * MS <= called[1]
+    assert any(
+        abs(woken - (began + 90 * MS)) < 5 * MS for woken in sleeps
+    )  # it asks for no later, whenever it is woken
     assert len(sleeps) <= 4
