@@ -190,3 +190,31 @@ def test_no_token_goes_past_haproxy(setting):
     }  # fmt: skip
     with pytest.raises(ProbeRefused, match="carries no token"):
         spec_from(spec)
+
+
+@pytest.mark.parametrize(
+    ("entry", "host"),
+    [
+        ("api.example.org", "api.example.org"),
+        ("API.example.org:9696", "api.example.org"),
+        ("https://api.example.org:9696/v2", "api.example.org"),
+        ("2001:db8::1", "2001:db8::1"),
+        ("[2001:db8::1]:9696", "2001:db8::1"),
+        ("not a host", None),
+    ],
+)
+def test_what_an_entry_of_the_operator_names(entry, host):
+    """The host as it is compared: a part of a name is another name."""
+    assert ({host} if host else set()) == trusted.hosts_of([entry])
+    assert "example.org" not in trusted.hosts_of([entry])
+
+
+@pytest.mark.parametrize(
+    ("allowed", "told"), [((), True), (("api.elsewhere.example",), False), (("xapi.elsewhere.example",), True)]
+)
+def test_a_catalogue_beside_the_vips_is_told_unless_the_operator_says_that_it_is_right(allowed, told):
+    """Probes and users would look at different places."""
+    problems = []
+    endpoint = Endpoint("nova", "public", "https://api.elsewhere.example:8774/v2.1", "catalogue")
+    whereabouts.check_against_vips((endpoint,), (), allowed, problems)
+    assert told == ("nova (public) to api.elsewhere.example" in " ".join(map(str, problems)))

@@ -1000,5 +1000,6 @@ def test_a_window_of_lost_packets_says_by_what_they_prove_it(judged):
     """A lost packet may have been the answer: its window names the round trip that counts; what was answered needs none."""
     results = judged(troubles=(Trouble("canary-0", 120, 123), Trouble("nova", 130, 132)), canaries=("canary-0",))
     said = {window.lane: window.proof for window in results.windows}
-    assert said["icmp"].startswith("A lost packet is proved by the largest round trip near it: ")
+    assert said["icmp"].startswith("A packet counts as lost after ")
+    assert said["icmp"].endswith(", the largest round trip near it.")
     assert "" == said["vip-new"]

@@ -24,7 +24,7 @@ defaults:
   canaries: {longest_s: 2, total_s: 5}
 baseline_s: 10
 settle_s: 1
-rates: {vip-new: 2, vip-reused: 2, internal-new: 0.2, internal-reused: 0.2, deep-fresh: 0.2, backend-new: 0.2, backend-reused: 0.2, tcp: 5, udp: 2}
+rates: {vip-new: 0.4, vip-reused: 0.4, internal-new: 0.2, internal-reused: 0.2, deep: 0.2, deep-fresh: 0.2, backend-new: 0.2, backend-reused: 0.2, tcp: 5, udp: 2}
 steps:
   - {id: facts, title: Gather facts, command: [osism, apply, facts], gates: []}
 """
@@ -37,21 +37,25 @@ def quick_plan(steps=25):
     """
     return HEAD + "".join(
         f'  - {{id: quick-{number}, title: Quick {number}, command: [sleep, "0.05"], services: [{SERVICES[number % 5]}], '
-        "retag: false, gates: []}\n"
+        "focus: [], retag: false, gates: []}\n"
         for number in range(steps)
     )
 
 
 def test_steps_that_nobody_sampled_are_judged_all_the_same():
-    """Twenty-five steps of 0.05 s between samples of 2 Hz and less: PASS, exit code 0, and each of them has its cells."""
+    """Twenty-five steps of 0.05 s between samples of 0.4 Hz and less: each has its cells, and all are OK.
+
+    The run itself is not PASS: it leaves out migrations and calibration, which say nothing here.
+    """
     process, reports = small_runs.start_plan(
         "quick", quick_plan(), "--without", "migrations", "--without", "calibration"
     )
-    assert 0 == process.wait(600), (reports / "run.log").read_text()[-4000:]
+    process.wait(600)
+    log = (reports / "run.log").read_text()[-4000:]
     results = small_runs.results_of(small_runs.run_in(reports))
-    assert "pass" == results["outcome"], results["sentence"]
+    assert [] == [each for each in results["findings"] if "sampled" in each["sentence"]], log
     steps = {cell["stretch"]["name"] for cell in results["matrix"] if cell["stretch"]["kind"] == "step"}
     assert {"facts", *(f"quick-{number}" for number in range(25))} == steps
     unsampled = [cell for cell in results["matrix"] if cell["stretch"]["kind"] == "step" and not cell["samples"]]
     assert unsampled, "no step was quicker than the samples: this test proves nothing here"
-    assert {"ok"} == {cell["outcome"] for cell in unsampled}
+    assert {"ok"} == {cell["outcome"] for cell in results["matrix"] if cell["stretch"]["kind"] == "step"}, log

@@ -4,6 +4,7 @@ import select
 import socket
 import time
 
+import pytest
 from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -25,11 +26,18 @@ def ending_after(loop, wait_ns):
     loop.call_at(time.monotonic_ns() + wait_ns, loop.end)
 
 
-def test_b6_a_stall_ends_when_everything_that_waited_has_been_read():
+@pytest.fixture
+def pairs():
+    """Twenty pairs of connected sockets."""
+    made = [socket.socketpair() for _ in range(20)]
+    yield made
+    for end in (end for pair in made for end in pair):
+        end.close()
+
+
+def test_b6_a_stall_ends_when_everything_that_waited_has_been_read(pairs):
     """Twenty answers wait while the prober stands still: each is read with the stall as its excuse."""
-    loop = Loop()
-    pairs = [socket.socketpair() for _ in range(20)]
-    excused = []
+    loop, excused = Loop(), []
 
     def read(ours):
         ours.recv(10)
@@ -50,12 +58,10 @@ def test_b6_a_stall_ends_when_everything_that_waited_has_been_read():
     loop.run()
     assert len(excused) == 20
     assert all(each >= 90 * MS for each in excused)
-    (began, ended), *_ = loop.stalls
+    began, ended = max(loop.stalls, key=lambda stall: stall[1] - stall[0])  # a busy machine may make it stall besides
     assert ended - began >= 150 * MS  # its own 100 ms and the reading of what waited
-    assert loop.stalled_between(began, ended) == ended - began == loop.stalled_ns
-    for ours, theirs in pairs:
-        ours.close()
-        theirs.close()
+    assert loop.stalled_between(began, ended) == ended - began
+    assert loop.stalled_ns == sum(end - begin for begin, end in loop.stalls)
 
 
 @given(
@@ -119,7 +125,12 @@ def test_a_call_that_can_wait_wakes_nobody(monkeypatch):
     """It goes along with what wakes the process anyway, at the latest when its slack is over."""
     loop, called, sleeps = Loop(), [], []
     sleep = select.select
-    monkeypatch.setattr(select, "select", lambda *wait: (sleeps.append(wait[3]), sleep(*wait))[1])
+
+    def watched(*wait):
+        sleeps.append(time.monotonic_ns() + wait[3] * 1e9)  # when it asks to be woken
+        return sleep(*wait)
+
+    monkeypatch.setattr(select, "select", watched)
     began = time.monotonic_ns()
     loop.call_at(began + 10 * MS, lambda: called.append(time.monotonic_ns() - began), 500 * MS)
     loop.call_at(began + 40 * MS, lambda: None)
@@ -127,5 +138,8 @@ def test_a_call_that_can_wait_wakes_nobody(monkeypatch):
     loop.call_at(began + 150 * MS, loop.end)
     loop.run()
     assert called[0] >= 40 * MS
-    assert 90 * MS <= called[1] < 150 * MS
+    assert 90 * MS <= called[1]
+    assert any(
+        abs(woken - (began + 90 * MS)) < 5 * MS for woken in sleeps
+    )  # it asks for no later, whenever it is woken
     assert len(sleeps) <= 4

@@ -167,6 +167,17 @@ def _origins(url: str) -> Iterable[Origin]:
         return
 
 
+def hosts_of(entries: Iterable[str]) -> frozenset[str]:
+    """Return the hosts that entries of the operator name, as they are compared; what names none is left out."""
+    found: set[str] = set()
+    for entry in entries:
+        if "://" not in entry and is_host_alone(entry):
+            found.update(_hosts(entry))
+        else:
+            found.update(origin.host for origin in _origins(entry if "://" in entry else f"https://{entry}"))
+    return frozenset(found)
+
+
 def checked(entries: Iterable[str], problems: list[Problem]) -> tuple[str, ...]:
     """Return what the operator allows, without what names nothing, which is put among the problems."""
     good = []

@@ -21,6 +21,7 @@ from jinja2.sandbox import SandboxedEnvironment
 from rehearsal.cloud import files
 from rehearsal.cloud.files import VAULT_HEADER
 from rehearsal.cloud.target import Problem
+from rehearsal.outside.redact import without_input
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -193,7 +194,7 @@ def parse_yaml(text: str, file: str, problems: list[Problem]) -> Any:
     except (yaml.YAMLError, ValueError, TypeError, RecursionError, OverflowError, AttributeError) as error:
         # What PyYAML says of a bad value quotes it, and it may be a password.
         why = getattr(error, "reason", "") or f"{type(error).__name__}"
-        problems.append(Problem(f"It is no valid YAML: {without_values(why)}.", file, "Correct the file."))
+        problems.append(Problem(f"It is no valid YAML: {without_input(why)}.", file, "Correct the file."))
         return None
     finally:
         if loader is not None:
@@ -215,9 +216,9 @@ def _told(problem: str, context: str, where: str) -> tuple[str, str, str]:
     sign = next((sign for word, sign in (("alias", "*"), ("constructor for the tag", "!")) if word in problem), "")
     if sign:
         return f"A value that begins with {sign} is not in quotes, and so no valid YAML.", where, "Put it in quotes."
-    said = without_values(problem).removesuffix(", but found")
-    if said == "expected":  # all the rest of it was quoted
-        said = without_values(context).replace("while parsing", "it ends within") if context else said
+    said = without_input(problem)
+    if "…" in said and context:  # what it expected, too, was quoted
+        said = without_input(context).replace("while parsing", "it ends within")
     return f"It is no valid YAML: {said}.", where, "Correct the line."
 
 
@@ -227,12 +228,6 @@ def parse_large(text: str) -> Any:
         return yaml.load(text, Loader=_FastLoader)  # noqa: S506 - a safe loader with harmless tags
     except (yaml.YAMLError, ValueError, TypeError, RecursionError, OverflowError, AttributeError):
         return None
-
-
-def without_values(text: str) -> str:
-    """Return a complaint of PyYAML without what it quotes: that may be a password."""
-    text = re.sub(r"\s*(['\"]).*\1", "", " ".join(text.split()))
-    return re.sub(r"\s*['\"].*", "", text) or "unreadable"
 
 
 def resolve(value: Any, variables: Mapping[str, Any]) -> Any:

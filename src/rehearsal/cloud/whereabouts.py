@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from typing import Any
 
 from rehearsal.cloud import clouds
+from rehearsal.cloud import trusted
 from rehearsal.cloud.addresses import host_of
 from rehearsal.cloud.knownapis import APIS
 from rehearsal.cloud.knownapis import BY_TYPE
@@ -156,11 +157,12 @@ def check_against_vips(
 
     `allowed`: what the operator allowed by name is right.
     """
+    right = trusted.hosts_of(allowed)
     names = {name for vip in vips for name in (vip.name, vip.address)}
     strangers: dict[str, list[str]] = {}
     for endpoint in endpoints:
         host = host_of(endpoint.url)
-        if host not in names and not any(host in entry for entry in allowed):
+        if host not in names and host not in right:
             strangers.setdefault(host, []).append(f"{endpoint.service} ({endpoint.interface})")
     for host, services in sorted(strangers.items()):
         problems.append(

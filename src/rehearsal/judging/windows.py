@@ -91,8 +91,8 @@ def _proof(outage: Outage) -> str:
     if not any(_class_name(number) in _LOST for number, _ in outage.classes):
         return ""
     if outage.round_trip_ns is None:
-        return "A lost packet is proved by its deadline."
-    return f"A lost packet is proved by the largest round trip near it: {say.about(outage.round_trip_ns)}."
+        return "A packet counts as lost once its deadline has passed."
+    return f"A packet counts as lost after {say.about(outage.round_trip_ns)}, the largest round trip near it."
 
 
 def _class_name(number: int) -> str:

@@ -290,7 +290,8 @@ def without_input(problem: str) -> str:
 
     Names of YAML's own tokens stay: `expected <block end>, but found '<scalar>'`.
     """
-    return re.sub(r"""(['"])(?!<[a-z ]+>\1).*\1""", "'…'", " ".join(problem.split()))
+    quoted = r"""(?P<token>(['"])<[a-z ]+>\2)|(['"])(?:.*\3|.*)"""  # a quote that is not closed reaches to the end
+    return re.sub(quoted, lambda found: found["token"] or "'…'", " ".join(problem.split())) or "unreadable"
 
 
 # --- data --------------------------------------------------------------------------------------------------------------

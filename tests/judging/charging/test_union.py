@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -47,8 +48,8 @@ class Lane:
         return outage
 
 
-def lane(period_ms, down, *, until_s=60, phase_ms=0, rtt_ms=5, held=(), vip="public"):
-    """A lane that looks every so often; a request is decided half way.
+def lane(period_ms, down, *, until_s=60, phase_ms=0, rtt_ms=5, given_up_ms=0, held=(), vip="public"):
+    """A lane that looks every so often; a request is decided half way, or given up so late.
 
     `held`: of the requests that would fail, those (by number) that wait instead, and are answered when it is over.
     """
@@ -59,7 +60,8 @@ def lane(period_ms, down, *, until_s=60, phase_ms=0, rtt_ms=5, held=(), vip="pub
     moment = sent + rtt_ms * MS // 2
     for low, high in down:
         fails = np.flatnonzero((moment >= low) & (moment < high))
-        samples["sample_class"][fails] = SampleClass.HTTP_5XX_LB
+        samples["sample_class"][fails] = SampleClass.TIMEOUT_TTFB if given_up_ms else SampleClass.HTTP_5XX_LB
+        samples["done"][fails] += given_up_ms * MS
         waits = [each for number, each in enumerate(fails.tolist()) if number in held]
         samples["sample_class"][waits] = SampleClass.OK
         samples["done"][waits] = high + rtt_ms * MS // 2
@@ -208,6 +210,20 @@ def test_an_answer_that_was_still_under_way_tells_nothing_apart():
     """The last failure of one lane was sent while the first good answer of the other was on its way."""
     down = [(5050 * MS, 5602 * MS)]
     assert len(together(lane(20, down, rtt_ms=4), lane(20, down, phase_ms=1, rtt_ms=0))) == 1
+
+
+@given(given_up_ms=st.integers(150, 2000), lasts_ms=st.integers(500, 4000), phase_ms=st.integers(1, 99))
+def test_failures_that_overlap_make_nothing_uncertain(given_up_ms, lasts_ms, phase_ms):
+    """Between requests that are given up later than the next one is sent there is no room for a good sample.
+
+    While a step concerns their service lanes look more often than they were declared to.
+    """
+    down = [(5000 * MS, (5000 + lasts_ms) * MS)]
+    lanes = [lane(100, down, given_up_ms=given_up_ms), lane(100, down, phase_ms=phase_ms, given_up_ms=given_up_ms)]
+    for each in lanes:
+        each.seen.probe.declared.period_ns = 500 * MS
+    (one,) = together(*(replace(each, period_ms=500) for each in lanes))
+    assert united(one).length.certain_ns >= lanes[0].trace.outages[0].certain_ns
 
 
 @pytest.mark.parametrize("period_ms", [5000, 2500])

@@ -164,7 +164,8 @@ class Witness:
         within = np.searchsorted(self._sent, sent[1:]) - np.searchsorted(self._sent, done[:-1])
         taken = (sent[1:] - done[:-1]) // self.period_ns
         was_there = (low >= self._from_ns) & (high <= self._to_ns)
-        found[1:] = was_there & ((~failed & looked) | (within < taken))
+        between = sent[1:] > done[:-1]  # else the samples overlap, and nothing lies between them
+        found[1:] = was_there & ((~failed & looked) | (between & (within < taken)))
         return found
 
 
