@@ -10,7 +10,7 @@ import pytest
 
 from rehearsal.claims.outcomes import checks_of
 from rehearsal.own.directory import needed
-from rehearsal.own.reading import GATE
+from rehearsal.own.ownclaims import GATE
 from rehearsal.recording.journal import read_journal
 from tests.made.ownclaims import two_hosts
 from tests.made.ownclaims import write

@@ -2,7 +2,7 @@
 
 ================== ==================================================================
 ``directory``      where they lie, which files they are, and the fingerprint of those
-``reading``        before a run: which claims there are, or what is wrong with them
+``ownclaims``      before a run: which claims there are, or what is wrong with them
 ``marking``        what a test says about itself: id, gates, hosts, time limit
 ``items``          a collected test as a claim, with its marking
 ``ownsession``     the pytest plugin of a session with own claims

@@ -16,8 +16,8 @@ from rehearsal.claims.catalogue import root
 from rehearsal.own.directory import needed
 from rehearsal.own.items import marking_of
 from rehearsal.own.listing import Listing
-from rehearsal.own.reading import GATE
-from rehearsal.own.reading import LIST
+from rehearsal.own.ownclaims import GATE
+from rehearsal.own.ownclaims import LIST
 
 if TYPE_CHECKING:
     from collections.abc import Generator

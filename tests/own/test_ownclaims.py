@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from rehearsal.own import reading
+from rehearsal.own import ownclaims
 from rehearsal.own.directory import files_of
 from rehearsal.own.directory import find
 from tests.made.ownclaims import two_hosts
@@ -110,8 +110,8 @@ MISTAKES = {
 
 
 def refused(directory):
-    with pytest.raises(reading.OwnClaimsRefused) as refusal:
-        reading.read(directory, two_hosts(), {})
+    with pytest.raises(ownclaims.OwnClaimsRefused) as refusal:
+        ownclaims.read(directory, two_hosts(), {})
     assert "Traceback" not in str(refusal.value)
     return refusal.value.problems
 
@@ -119,7 +119,7 @@ def refused(directory):
 def test_a_directory_is_read_with_what_each_claim_says(tmp_path):
     """Ids, sentences, gates, hosts and time limits; a test without an id gets one from its file and name; no litter."""
     directory = write(tmp_path / "own", GOOD)
-    found = reading.read(directory, two_hosts(), {})
+    found = ownclaims.read(directory, two_hosts(), {})
     by_id = {each.check: each for each in found.claims}
     assert {"own.chrony", "own.ntp.step", "own.deep.ntp.plain", "own.ntp.TestLimits.is_five"} == set(by_id)
     assert ["own.chrony"] == [each.check for each in found.claims if each.check == "own.chrony"]  # one compute node
@@ -171,7 +171,7 @@ def test_a_directory_that_ends_its_reader_is_one_sentence(tmp_path, files, file,
 
 def test_what_hangs_on_import_is_named(tmp_path, monkeypatch):
     """Reading has a time limit of its own, because nothing else would end it."""
-    monkeypatch.setattr(reading, "READ_WITHIN_S", 25.0)
+    monkeypatch.setattr(ownclaims, "READ_WITHIN_S", 25.0)
     directory = write(tmp_path / "own", {"test_hangs.py": "import time\ntime.sleep(600)\n"})
     (problem,) = refused(directory)
     assert (str(directory / "test_hangs.py"), True) == (problem.file, "took longer than 25 s" in problem.sentence)
