@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rehearsal.figures.length import longest_first
-from rehearsal.judging.results import Loss
+from rehearsal.judging.losses import Loss
 from rehearsal.judging.stretch import Stretch
 from rehearsal.report import printed
 from rehearsal.report import texts
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
     from markupsafe import Markup
 
-    from rehearsal.judging.results import Budget
-    from rehearsal.judging.results import Migration
+    from rehearsal.figures.length import Budget
+    from rehearsal.judging.moves import Migration
     from rehearsal.judging.results import Results
-    from rehearsal.judging.results import Strip
-    from rehearsal.judging.results import Window
+    from rehearsal.judging.windows import Strip
+    from rehearsal.judging.windows import Window
     from rehearsal.report.clock import Clock
 
 _Key = tuple[Stretch, str, str, str]

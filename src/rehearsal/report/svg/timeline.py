@@ -23,11 +23,11 @@ from rehearsal.report.svg import strips
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from rehearsal.judging.results import Happening
-    from rehearsal.judging.results import Migration
+    from rehearsal.judging.course import Step
+    from rehearsal.judging.hosts.hostclocks import Happening
+    from rehearsal.judging.moves import Migration
     from rehearsal.judging.results import Results
-    from rehearsal.judging.results import Step
-    from rehearsal.judging.results import Strip
+    from rehearsal.judging.windows import Strip
     from rehearsal.report.clock import Clock
 
 WIDE = 1176
