@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
 
 import pytest
+
+from lab.faults import FAULTS
 
 ROOT = Path(__file__).parents[1]
 SRC = ROOT / "src" / "rehearsal"
@@ -51,3 +54,10 @@ def test_what_needs_the_lab_is_apart_from_what_does_not():
     marked = {path for path in (ROOT / "tests").rglob("test_*.py") if "pytest.mark.lab" in path.read_text()}
     there = {*(ROOT / "tests" / "on_lab").rglob("test_*.py")}
     assert [] == sorted(path.name for path in marked ^ there if path.name != Path(__file__).name)
+
+
+def test_the_engine_names_neither_the_lab_nor_its_faults():
+    """What turns a check red is declared where the fault is made; nothing in the engine knows that there is a lab."""
+    words = re.compile(rf"\b(?:lab|{'|'.join(map(re.escape, FAULTS))})\b", re.IGNORECASE)
+    texts = (path for path in SRC.rglob("*") if path.is_file() and path.suffix != ".pyc")
+    assert [] == [f"{path.relative_to(SRC)}: {found[0]}" for path in texts if (found := words.search(path.read_text()))]
