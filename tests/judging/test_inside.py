@@ -6,11 +6,11 @@ import itertools
 
 import pytest
 
+from rehearsal.figures.length import Length
 from rehearsal.figures.outcome import Outcome
 from rehearsal.judging import flows
 from rehearsal.judging import inside
 from rehearsal.judging.judge import judge
-from rehearsal.judging.results import Length
 from rehearsal.plan.shapes import GuestSpec
 from rehearsal.recording import events
 from rehearsal.recording.history import load

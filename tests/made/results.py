@@ -6,8 +6,9 @@ import random
 from dataclasses import replace
 from typing import Any
 
+from rehearsal.figures.length import Length
+from rehearsal.figures.length import together
 from rehearsal.figures.outcome import Outcome
-from rehearsal.figures.outcome import against_budget
 from rehearsal.judging.results import AnswerTime
 from rehearsal.judging.results import BlindCause
 from rehearsal.judging.results import Budget
@@ -20,7 +21,6 @@ from rehearsal.judging.results import Flow
 from rehearsal.judging.results import Gap
 from rehearsal.judging.results import GuestFigure
 from rehearsal.judging.results import Lane
-from rehearsal.judging.results import Length
 from rehearsal.judging.results import Load
 from rehearsal.judging.results import Loss
 from rehearsal.judging.results import Migration
@@ -533,11 +533,9 @@ def _lost(step: str, service: str, kind: str, lost: list[Window]) -> Loss:
     budget = Budget(4 * S, 15 * S, None, "default")
     if step == "nova" and kind == "down":
         budget = Budget(2 * S, 15 * S, 6, "rehearsal:20261103T101500Z,20261110T101500Z")
-    longest = max((window.length for window in lost), key=lambda one: one.point_ns)
-    total = Length(
-        *(sum(getattr(window.length, name) for window in lost) for name in ("certain_ns", "point_ns", "possible_ns"))
-    )
-    outcome = against_budget(longest.certain_ns, longest.possible_ns, budget_ns=budget.longest_ns)
+    longest = max(window.length for window in lost)
+    total = together(window.length for window in lost)
+    outcome = longest.against(budget_ns=budget.longest_ns)
     return loss(
         step,
         service,

@@ -10,8 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rehearsal.judging.charging.rules import NOTHING
-from rehearsal.judging.charging.rules import by_length
+from rehearsal.figures.length import longest
 from rehearsal.judging.charging.union import united
 from rehearsal.judging.results import Flow
 from rehearsal.recording import events
@@ -22,11 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from collections.abc import Sequence
 
+    from rehearsal.figures.length import Length
     from rehearsal.judging.charging.troubles import Group
     from rehearsal.judging.charging.troubles import Trouble
     from rehearsal.judging.observing.observation import Observation
     from rehearsal.judging.observing.observation import Seen
-    from rehearsal.judging.results import Length
     from rehearsal.recording.history import History
 
 LANES = ("icmp", "udp", "tcp")
@@ -83,10 +82,10 @@ def _flow(
         samples=sum(each.trace.samples for each in seen),
         failed=sum(each.trace.failed for each in seen),
         count=together.count,
-        longest=_longest(_lengths(still)),
+        longest=longest(_lengths(still)),
         total=together.length,
-        longest_migrating=_longest(_lengths(moving)),
-        expected_ns=expected_ns(_longest(network)) if lane == "tcp" else None,
+        longest_migrating=longest(_lengths(moving)),
+        expected_ns=expected_ns(longest(network)) if lane == "tcp" else None,
         lost_there=there,
         lost_back=back,
         lost_unknown=unknown,
@@ -122,7 +121,3 @@ def _apart(groups: Iterable[Group]) -> tuple[list[Group], list[Group]]:
 
 def _lengths(groups: Iterable[Group]) -> list[Length]:
     return [united(group.sightings).length for group in groups]
-
-
-def _longest(lengths: Iterable[Length]) -> Length:
-    return min(lengths, key=by_length, default=NOTHING)

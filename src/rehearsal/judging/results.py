@@ -10,17 +10,9 @@ from dataclasses import dataclass
 from dataclasses import field
 from typing import Any
 
+from rehearsal.figures.length import Length
 from rehearsal.figures.outcome import Outcome  # noqa: TC001 - read at run time by results_json
 from rehearsal.judging.stretch import Stretch  # noqa: TC001 - read at run time by results_json
-
-
-@dataclass(frozen=True, slots=True)
-class Length:
-    """A length with its bounds (ns): certainly at least, most likely, possibly at most (None: open, not known)."""
-
-    certain_ns: int
-    point_ns: int
-    possible_ns: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +211,11 @@ class Trial:
     floor_ns: int | None
     covered: bool  # certain <= truth <= possible, or truth <= floor
     blind: bool  # the prober could not see at some moment of it, or was gone before its end
+
+    @property
+    def length(self) -> Length:
+        """What was measured."""
+        return Length(self.certain_ns, self.point_ns, self.possible_ns)
 
     @property
     def error_ns(self) -> int | None:

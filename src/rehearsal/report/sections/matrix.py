@@ -6,16 +6,14 @@ from dataclasses import dataclass
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rehearsal.figures.length import worst_loss
+from rehearsal.figures.length import together
 from rehearsal.figures.outcome import Outcome
 from rehearsal.figures.outcome import worst
 from rehearsal.judging import stretch
-from rehearsal.judging.results import Length
+from rehearsal.judging.sums import worst_loss
 from rehearsal.report import printed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from rehearsal.judging.results import Loss
     from rehearsal.judging.results import Results
     from rehearsal.judging.results import Step
@@ -136,18 +134,6 @@ def shown(loss: Loss) -> Figure:
         budget.source.replace(",", ", ").replace(":", ": ") if budget else "",
         printed.at_most(loss.blind_ns) if loss.blind_ns else "0",
     )
-
-
-def together(lengths: Iterable[Length]) -> Length:
-    """Add lengths, bound by bound; one open length makes the sum open."""
-    certain = point = possible = 0
-    ends = True
-    for length in lengths:
-        certain += length.certain_ns
-        point += length.point_ns
-        possible += length.possible_ns or 0
-        ends = ends and length.possible_ns is not None
-    return Length(certain, point, possible if ends else None)
 
 
 def _row(
