@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from lab.faults import FAULTS
+
 ROOT = Path(__file__).parents[1]
 SRC = ROOT / "src" / "rehearsal"
 OF_PYTHON = ("__init__", "__main__")
@@ -161,3 +163,10 @@ def test_a_second_room_of_words_would_be_found(text):
 def test_a_second_order_would_be_found(text):
     """The search above is able to find one."""
     assert list(ordered_by_hand(ast.parse(text)))
+
+
+def test_the_engine_names_neither_the_lab_nor_its_faults():
+    """What turns a check red is declared where the fault is made; nothing in the engine knows that there is a lab."""
+    words = re.compile(rf"\b(?:lab|{'|'.join(map(re.escape, FAULTS))})\b", re.IGNORECASE)
+    texts = (path for path in SRC.rglob("*") if path.is_file() and path.suffix != ".pyc")
+    assert [] == [f"{path.relative_to(SRC)}: {found[0]}" for path in texts if (found := words.search(path.read_text()))]

@@ -71,6 +71,16 @@ class Length:
         return (self.is_open, self.possible_ns or 0, self.certain_ns, self.point_ns)
 
 
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What is allowed, and who says so: `contract`, `default`, `plan`, `rehearsal:<run ids>`."""
+
+    longest_ns: int
+    total_ns: int | None
+    count: int | None
+    source: str
+
+
 NOTHING = Length(0, 0, 0)
 
 

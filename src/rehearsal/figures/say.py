@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from rehearsal.figures.length import Budget
     from rehearsal.figures.length import Length
-    from rehearsal.judging.results import Budget
 
 SECOND = 1_000_000_000
 MINUTE = 60 * SECOND

@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rehearsal.figures import say
+from rehearsal.figures.length import Budget
 from rehearsal.figures.length import Length
 from rehearsal.figures.length import longest
 from rehearsal.figures.length import most_certain_ns
 from rehearsal.figures.outcome import Outcome
 from rehearsal.judging import words
-from rehearsal.judging.results import Budget
 from rehearsal.outage import OPEN_NS
 
 _FINEST_NS = 2_000_000  # no probe samples faster

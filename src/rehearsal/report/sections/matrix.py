@@ -14,9 +14,9 @@ from rehearsal.judging.sums import worst_loss
 from rehearsal.report import printed
 
 if TYPE_CHECKING:
-    from rehearsal.judging.results import Loss
+    from rehearsal.judging.course import Step
+    from rehearsal.judging.losses import Loss
     from rehearsal.judging.results import Results
-    from rehearsal.judging.results import Step
     from rehearsal.judging.stretch import Stretch
 
 
