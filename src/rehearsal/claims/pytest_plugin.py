@@ -32,6 +32,7 @@ from rehearsal.figures import expectation
 from rehearsal.figures.expectation import NotObserved
 from rehearsal.figures.outcome import Outcome
 from rehearsal.figures.outcome import worst
+from rehearsal.figures.say import exact_s
 from rehearsal.outside.redact import remember_environment
 from rehearsal.outside.terminal import shown
 from rehearsal.recording.events import CheckDone
@@ -253,9 +254,10 @@ def judge_phase(call: pytest.CallInfo[None], report: pytest.TestReport) -> tuple
         return Outcome.FAIL, shown(str(error))[:_LONGEST_DETAIL]
     doing = {"setup": "while it was prepared", "call": "while it ran", "teardown": "while it was cleaned up"}
     if late:
+        limit = exact_s(float(late[1]))
         return (
             Outcome.UNKNOWN,
-            f"not finished within its time limit of {float(late[1]):g} s: it was ended {doing[report.when or 'call']}",
+            f"not finished within its time limit of {limit}: it was ended {doing[report.when or 'call']}",
         )
     broke = shown(f"the check broke {doing[report.when or 'call']}: {type(error).__name__}: {error}")
     return Outcome.UNKNOWN, broke[:_LONGEST_DETAIL]

@@ -79,5 +79,5 @@ def needed(directory: Path) -> list[str]:
         *("-p", "rehearsal.own.ownsession"),
         *("-c", os.devnull, "--rootdir", str(directory), "--confcutdir", str(directory)),
         *("--import-mode=importlib", "-p", "no:cacheprovider"),
-        *(f"--timeout={LIMIT_S:g}", "--timeout-method=signal"),
+        *("--timeout", str(LIMIT_S), "--timeout-method=signal"),
     ]

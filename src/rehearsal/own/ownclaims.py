@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from typing import Any
 
 from rehearsal.cloud.target import Problem
+from rehearsal.figures.say import exact_s
 from rehearsal.outside.terminal import shown
 from rehearsal.own.directory import LIMIT_S
 from rehearsal.own.directory import Files
@@ -146,7 +147,7 @@ def _listed(directory: Path, folder: Path, environment: Mapping[str, str]) -> di
         json.loads(path.read_text()) if path.exists() else {"reading": "", "claims": [], "problems": []}
     )
     if code is None:
-        told = f"Reading the own claims took longer than {READ_WITHIN_S:g} s."
+        told = f"Reading the own claims took longer than {exact_s(READ_WITHIN_S)}."
         listed["problems"].append(_problem(listed, directory, told, "Wait for things inside of tests, not on import."))
     elif code not in {0, 5} and not listed["problems"]:
         lines = [line.strip() for line in shown(said).splitlines() if line.strip()]
