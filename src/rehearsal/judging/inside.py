@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from rehearsal import beacon
 from rehearsal.figures.outcome import Outcome
 from rehearsal.figures.outcome import against_budget
+from rehearsal.judging import plans
 from rehearsal.judging import words
 from rehearsal.judging.charging import budgets
 from rehearsal.judging.results import GuestFigure
@@ -324,12 +325,12 @@ class _Allowed:
     @property
     def now_ns(self) -> int | None:
         """By the plan of the last attempt (ns): None if it does not say."""
-        return budgets.guest_ns(self.history.plan, self.figure)
+        return budgets.guest_ns(plans.last(self.history), self.figure)
 
     def between(self, pair: Pair) -> list[int | None]:
         """By the plans that were followed from one report to the next (ns): two if it was edited in between."""
         moments = (pair.from_ns, pair.to_ns)
-        return list(dict.fromkeys(budgets.guest_ns(self.history.plan_at(at_ns), self.figure) for at_ns in moments))
+        return list(dict.fromkeys(budgets.guest_ns(plans.at(self.history, at_ns), self.figure) for at_ns in moments))
 
 
 def _judged(  # noqa: PLR0913 - the last three by keyword

@@ -8,6 +8,7 @@ from rehearsal.claims.migrations import moved
 from rehearsal.figures.outcome import Outcome
 from rehearsal.figures.outcome import against_budget
 from rehearsal.figures.outcome import worst
+from rehearsal.judging import plans
 from rehearsal.judging import words
 from rehearsal.judging.charging import budgets
 from rehearsal.judging.charging.troubles import is_judged
@@ -46,7 +47,7 @@ def _migration(run: MigrationRun, history: History, observation: Observation, gr
     datagrams = {seen.probe.declared.probe for seen, _ in observation.migrating(began.canary, began.migration, "udp")}
     there, back, _ = ways_of(history, datagrams, run.began_ns, run.ended_ns)
     stopped_ns = _hypervisor_downtime_ns(ended)
-    budget = budgets.migration_budget(history.plan_at(run.began_ns))
+    budget = budgets.migration_budget(plans.at(history, run.began_ns))
     claims = [*moved(run.began, run.ended), *_as_the_network_says(network, floor_ns, budget)]
     outcome = worst(claim for claim, _ in claims)
     reasons = [text for claim, text in claims if claim is outcome and text]
