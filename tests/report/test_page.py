@@ -16,18 +16,18 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from rehearsal.figures.length import Length
 from rehearsal.figures.outcome import Outcome
 from rehearsal.judging import grades
 from rehearsal.judging import summary
-from rehearsal.judging.results import AnswerTime
-from rehearsal.judging.results import Length
+from rehearsal.judging.observing.latencies import AnswerTime
 from rehearsal.judging.stretch import BETWEEN
 from rehearsal.judging.stretch import CONTROL
 from rehearsal.judging.stretch import step
+from rehearsal.report import headline
 from rehearsal.report import junit
 from rehearsal.report import render
 from rehearsal.report.clock import Clock
-from rehearsal.report.sections import headline
 from rehearsal.report.sections import matrix
 from rehearsal.report.sections import windowlist
 from tests.made import results as made

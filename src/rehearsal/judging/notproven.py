@@ -17,13 +17,13 @@ from rehearsal.judging.losses import strictness
 from rehearsal.judging.losses import vip_floor
 from rehearsal.judging.losses import vips_of
 from rehearsal.judging.observing import unobserved
-from rehearsal.judging.results import Gap
+from rehearsal.judging.rooms import Gap
 from rehearsal.recording import events
 
 if TYPE_CHECKING:
+    from rehearsal.judging.hosts.unwatched import Unwatched
+    from rehearsal.judging.losses import Loss
     from rehearsal.judging.observing.observation import Observation
-    from rehearsal.judging.results import Loss
-    from rehearsal.judging.results import Unwatched
     from rehearsal.judging.rooms import Rooms
     from rehearsal.judging.stretch import Stretch
     from rehearsal.judging.summary import Judged
@@ -69,6 +69,12 @@ def gaps(history: History, observation: Observation | None, judged: Judged) -> l
         Gap(f"What {up.canary} loses over IPv6", up.without_ipv6)
         for _, up in history.of(events.CanaryUp)
         if up.without_ipv6
+    ]
+    found += [
+        Gap(f"Check {check.partition('.')[2]}", f"not applicable: {why}")
+        for _, listed in history.of(events.ClaimsListed)
+        if listed.suite != "inflight"
+        for check, why in sorted(listed.not_applicable.items())
     ]
     found += _of_looks(history)
     found += _not_watched(history)

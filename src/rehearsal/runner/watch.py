@@ -14,16 +14,16 @@ from typing import Any
 from rehearsal.cloud.connection import CLOUD_ERRORS
 from rehearsal.cloud.connection import sentence
 from rehearsal.figures import say as lengths
+from rehearsal.lanes.declare import FRESH
+from rehearsal.lanes.declare import KEPT
 from rehearsal.lanes.load import load_of_specs
-from rehearsal.lanes.rates import MIGRATION
 from rehearsal.lanes.rates import period_ns
 from rehearsal.prober.client import Prober
 from rehearsal.prober.client import ProberError
 from rehearsal.recording.events import Note
 from rehearsal.runner import declared
-from rehearsal.runner.declared import FRESH
-from rehearsal.runner.declared import KEPT
 from rehearsal.runner.progress import say
+from rehearsal.runner.progress import still
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,6 +63,8 @@ class Watch:
         self._numbers = dict(numbers)
         self._rates = rates
         self._prober: Prober | None = None
+        self.probes: Mapping[int, ProbeSpec] = {}
+        """What is probed now, by number. Never changed, only replaced: another thread may be reading it."""
         self._canary_probes: dict[str, list[ProbeSpec]] = {}
         self._api_probes: list[ProbeSpec] = []
         self._focus: frozenset[str] = frozenset()
@@ -110,7 +112,7 @@ class Watch:
         if not spec.canary and spec.service in self._focus:
             hz = declared.focused(spec, self._rates)
         elif spec.canary in self._close and spec.canary:
-            hz = self._rates.get(f"{MIGRATION}{spec.lane}")
+            hz = declared.migrating(spec, self._rates)
         return spec.period_ns if hz is None else period_ns(hz)
 
     def _change_period(self, spec: ProbeSpec) -> None:
@@ -160,6 +162,7 @@ class Watch:
         except ProberError as error:
             self.note("error", f"Probe {spec.name} was not declared: {error}")
             return False
+        self.probes = {**self.probes, spec.probe: spec}
         return True
 
     def reach(self, canaries: Iterable[Canary]) -> None:
@@ -205,7 +208,9 @@ class Watch:
         """Retire the probes of a canary before it goes away: its silence is then no outage."""
         if self._prober is None:
             return
-        for spec in self._canary_probes.pop(canary, []):
+        gone = self._canary_probes.pop(canary, [])
+        self.probes = {number: spec for number, spec in self.probes.items() if spec not in gone}
+        for spec in gone:
             try:
                 self._prober.retire(spec.probe, reason)
             except ProberError as error:
@@ -223,7 +228,7 @@ class Watch:
         if close == before:
             return
         for spec in self._canary_probes.get(canary, []):
-            if f"{MIGRATION}{spec.lane}" in self._rates:
+            if declared.migrating(spec, self._rates) is not None:
                 self._change_period(spec)
 
     def look_after(self) -> None:
@@ -290,7 +295,7 @@ class Watch:
             self.look_after()
             if time.monotonic() - shown_s >= _QUIET_S:
                 shown_s = time.monotonic()
-                say(f"… {lengths.lasted(left_s)} to go")
+                still(f"… {lengths.lasted(left_s)} to go")
 
     def stop(self) -> None:
         """Let the prober drain and end."""

@@ -17,8 +17,8 @@ from rehearsal.recording.declarations import family_of
 
 if TYPE_CHECKING:
     from rehearsal.judging.charging.troubles import Group
-    from rehearsal.judging.results import Happening
-    from rehearsal.judging.results import Unwatched
+    from rehearsal.judging.hosts.hostclocks import Happening
+    from rehearsal.judging.hosts.unwatched import Unwatched
     from rehearsal.plan import Effects
     from rehearsal.recording.history import History
 

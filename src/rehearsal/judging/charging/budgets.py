@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rehearsal.judging.results import Budget
+from rehearsal.figures.length import Budget
 from rehearsal.plan import shapes
 
 if TYPE_CHECKING:
