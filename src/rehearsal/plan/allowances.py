@@ -9,6 +9,8 @@ from pydantic import BaseModel
 from pydantic import ConfigDict
 from pydantic import Field
 
+from rehearsal.figures import say
+
 MOST_S = 366 * 86_400.0
 LEAST_S = 0.001
 MOST_COUNT = 1_000_000
@@ -19,7 +21,7 @@ LONGEST_NAME = 300
 def _tellable(value: float) -> float:
     """Refuse what is told as zero and is not."""
     if 0 < value < LEAST_S:
-        raise ValueError(f"Input should be 0, or {LEAST_S} or more")
+        raise ValueError(f"Input should be 0, or {say.exact_s(LEAST_S)} or more")
     return value + 0.0  # no negative zero
 
 
