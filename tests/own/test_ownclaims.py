@@ -104,7 +104,7 @@ MISTAKES = {
     ("test_marks.py:19", "own.four: there is no gate 'preflght'."),
     ("test_marks.py:24", "own.five takes step, and is checked where there is no step."),
     ("test_marks.py:29", "own.six names steps or services, but is not checked after steps."),
-    ("test_marks.py:34", "own.seven: 'long' is no time limit."),
+    ("test_marks.py:34", "own.seven: its timeout_s is no number of seconds over 0."),
     ("test_marks.py:39", "own.eight is checked at no gate."),
 }
 

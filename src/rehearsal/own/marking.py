@@ -53,5 +53,5 @@ def mistakes(check: str, marking: Marking, fixtures: Collection[str]) -> list[tu
         sentence = f"{check} takes {of_a_step[0]}, and is checked where there is no step."
         found.append((sentence, 'Say gates=("step",) in its @check.'))
     if not isinstance(marking.timeout_s, int | float) or not marking.timeout_s > 0:
-        found.append((f"{check}: {marking.timeout_s!r} is no time limit.", "Write timeout_s= in seconds, more than 0."))
+        found.append((f"{check}: its timeout_s is no number of seconds over 0.", "Write for instance timeout_s=300."))
     return found
