@@ -15,6 +15,7 @@ from rehearsal.recording.journal import Journal
 from rehearsal.runner import suites
 from rehearsal.runner.attempt import run_began
 from rehearsal.runner.interrupts import Interrupted
+from rehearsal.runner.ownsuite import OwnSuite
 from rehearsal.runner.past import STOPPED
 from rehearsal.runner.past import WENT_ON
 from rehearsal.runner.progress import say
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from rehearsal.cloud import Options
     from rehearsal.cloud import Target
+    from rehearsal.own.ownclaims import OwnClaims
     from rehearsal.plan import PlanSpec
     from rehearsal.recording.rundir import RunDirectory
 
@@ -37,6 +39,7 @@ def gate_only(  # noqa: PLR0913 - one call, everything is needed
     options: Options,
     jobs: int,
     argv: Sequence[str],
+    own: OwnClaims | None = None,
 ) -> Outcome:
     """Run the suite, record it, and return the gate's outcome."""
     target.save(run.target)
@@ -44,6 +47,9 @@ def gate_only(  # noqa: PLR0913 - one call, everything is needed
     with Journal(run.runner_journal) as journal:
         journal.write(run_began(run, plan, target, mode=suite, attempt=1, argv=argv))
         journal.write(Note("info", f"Only the {suite} suite was asked for; no step was carried out."))
+        if own:
+            journal.write(own.event)
+            say(f"own claims: {own.sentence}")
         journal.write(PhaseBegan(suite))
         say(f"gate {suite}: suite {suite} begins ({run.path})")
         environment = {
@@ -56,6 +62,7 @@ def gate_only(  # noqa: PLR0913 - one call, everything is needed
             gate = suites.run_suite(
                 run, suite=suite, gate=suite, environment=environment, record=journal.write, jobs=jobs
             )
+            gate = OwnSuite(own, run, journal.write).beside(suite, gate, environment)
         except Interrupted as interrupt:
             journal.write(PhaseEnded(suite, Outcome.UNKNOWN))
             journal.write(RunEnded("interrupted", f"It was interrupted ({interrupt.name})."))

@@ -13,6 +13,7 @@ from rehearsal.recording import runfiles
 from rehearsal.recording.events import CalibrationDone
 from rehearsal.recording.events import GateDecided
 from rehearsal.recording.events import MigrationBegan
+from rehearsal.recording.events import OwnClaimsRead
 from rehearsal.recording.events import PhaseEnded
 from rehearsal.recording.events import ProbeDeclared
 from rehearsal.recording.events import RunBegan
@@ -42,6 +43,7 @@ class Past:
     calibrated: bool = False
     rates: dict[str, float] = field(default_factory=dict)
     plan: dict[str, Any] = field(default_factory=dict)  # as the last attempt recorded it
+    own: str = ""  # the directory of own claims
 
     def step_done(self, step: str) -> bool:
         """Return whether the step's command was seen to end well."""
@@ -93,6 +95,8 @@ def _note(past: Past, event: object) -> None:
             past.gates[event.gate] = event.action
         case PhaseEnded():
             past.phases[event.phase] = event.outcome
+        case OwnClaimsRead():
+            past.own = event.directory
         case CalibrationDone():
             past.calibrated = past.calibrated or event.outcome == Outcome.OK
         case MigrationBegan():

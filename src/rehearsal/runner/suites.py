@@ -5,6 +5,7 @@ pytest's exit code proves nothing here: with everything skipped it is 0. A gate 
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import signal
@@ -39,6 +40,15 @@ _GRACE_S = 20.0
 _QUIET_S = 30.0
 _MOST_SHOWN = 12
 _MOST_PLACES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """How pytest is started for something else than a built-in suite. `quiet_most_s`: it is ended if no claim ends for so long."""
+
+    argv: list[str]
+    folder: Path
+    quiet_most_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +105,7 @@ def run_suite(  # noqa: PLR0913 - all by keyword
     environment: dict[str, str],
     record: Callable[[Event], object],
     jobs: int = 0,
+    own: Start | None = None,
 ) -> Gate:
     """Run one suite for one gate and judge it. If the operator interrupts, the suite is told, and Interrupted goes on."""
     number = _next_number(run)
@@ -105,17 +116,16 @@ def run_suite(  # noqa: PLR0913 - all by keyword
         run.path / "journal" / f"{stem}.jsonl",
     )
     root = suites_root()
+    start = own or Start(
+        [
+            *(sys.executable, "-m", "pytest", str(root / "suites" / suite)),
+            *("--rootdir", str(root), "-c", str(root / "pyproject.toml"), "-p", "no:cacheprovider"),
+        ],
+        root,
+        quiet_most_s=math.inf,
+    )
     argv = [
-        sys.executable,
-        "-m",
-        "pytest",
-        str(root / "suites" / suite),
-        "--rootdir",
-        str(root),
-        "-c",
-        str(root / "pyproject.toml"),
-        "-p",
-        "no:cacheprovider",
+        *start.argv,
         "-p",
         "no:hypothesispytest",  # a checkout has it for its own tests; its import takes longer than all others together
         f"--html={page}",
@@ -124,7 +134,7 @@ def run_suite(  # noqa: PLR0913 - all by keyword
         "--no-header",
         *(["-n", str(jobs), "--dist", "loadgroup"] if jobs else []),
     ]
-    own = {
+    settings = {
         "REHEARSE_RUN_DIR": str(run.path),
         "REHEARSE_JOURNAL": str(own_journal),
         "REHEARSE_GATE": gate,
@@ -140,11 +150,11 @@ def run_suite(  # noqa: PLR0913 - all by keyword
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            cwd=root,
-            env={**os.environ, **own},
+            cwd=start.folder if start.folder.is_dir() else root,
+            env={**os.environ, **settings},
         )
         try:
-            _wait(process, suite, gate, own_journal)
+            hung = _wait(process, suite, gate, own_journal, start.quiet_most_s)
         except Interrupted:
             _stop(process)
             raise
@@ -152,7 +162,7 @@ def run_suite(  # noqa: PLR0913 - all by keyword
             record(SuiteEnded(suite, gate, process.poll()))
     checks = read_checks(own_journal)
     outcome = worst(Outcome(check.outcome) for check in checks)
-    trouble = trouble_of(suite, process.poll(), passed=outcome is Outcome.OK) or damage_of(own_journal)
+    trouble = hung or trouble_of(suite, process.poll(), passed=outcome is Outcome.OK) or damage_of(own_journal)
     return Gate(gate, worst([outcome, *([Outcome.UNKNOWN] if trouble else [])]), checks, log, trouble)
 
 
@@ -165,13 +175,23 @@ def _next_number(run: RunDirectory) -> int:
     return max(used, default=0) + 1
 
 
-def _wait(process: subprocess.Popen[bytes], suite: str, gate: str, own_journal: Path) -> None:
-    began = last = time.monotonic()
+def _wait(  # what is waited for, and how it is told
+    process: subprocess.Popen[bytes], suite: str, gate: str, own_journal: Path, quiet_most_s: float
+) -> str:
+    """Wait for the end of a suite; return why it was ended if it was (nothing was recorded for too long), else nothing."""
+    began = last = moved = time.monotonic()
+    size_bytes = 0
     while process.poll() is None:
         time.sleep(0.1)
+        if own_journal.exists() and own_journal.stat().st_size != size_bytes:
+            size_bytes, moved = own_journal.stat().st_size, time.monotonic()
+        if time.monotonic() - moved > quiet_most_s:
+            _stop(process)
+            return f"no claim of suite {suite} ended for {lengths.exact_s(quiet_most_s)}, and it was ended"
         if time.monotonic() - last > _QUIET_S:
             last = time.monotonic()
             still(f"{suite} at {gate}: {len(read_checks(own_journal))} claims after {lengths.lasted(last - began)}")
+    return ""
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
@@ -213,6 +233,8 @@ def tell(gate: Gate) -> None:
         where = f" ({', '.join(places[:_MOST_PLACES])}{more})" if places else ""
         say(f"  {Outcome(checks[0].outcome).shown}  {claim.rstrip('.')}{where}")
         say(f"        {reason}")
+        if checks[0].remedy:
+            say(f"        remedy: {checks[0].remedy}")
     if len(groups) > _MOST_SHOWN:
         say(f"  … and {len(groups) - _MOST_SHOWN} more claims")
     if groups:
