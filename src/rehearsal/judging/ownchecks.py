@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from rehearsal.judging.course import Check
     from rehearsal.recording.history import History
 
+_FILES_MOST = 40  # named in the provenance; the journal has all of them
+
 
 def gaps(history: History, checks: Iterable[Check]) -> list[Gap]:
     """Return each own claim that was never checked, and each that a gate of the whole run passed over.
@@ -38,7 +40,8 @@ def provenance(history: History) -> dict[str, str]:
     last = next(iter(reversed(_read(history))), None)
     if last is None:
         return {}
-    files = "; ".join(f"{file['name']} {file['sha256']}" for file in last.files)
+    files = "; ".join(f"{file['name']} {file['sha256']}" for file in last.files[:_FILES_MOST])
+    files += f"; and {len(last.files) - _FILES_MOST} more" if len(last.files) > _FILES_MOST else ""
     return {"own claims": f"{last.directory}, SHA-256 {last.sha256}: {files}"}
 
 
