@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -51,3 +52,14 @@ def test_what_needs_the_lab_is_apart_from_what_does_not():
     marked = {path for path in (ROOT / "tests").rglob("test_*.py") if "pytest.mark.lab" in path.read_text()}
     there = {*(ROOT / "tests" / "on_lab").rglob("test_*.py")}
     assert [] == sorted(path.name for path in marked ^ there if path.name != Path(__file__).name)
+
+
+def test_recordings_have_one_reader():
+    """Only `recording.history` opens journals for reading, in the engine and in the suites; all others ask it."""
+    readers = [
+        path.relative_to(ROOT).as_posix()
+        for base in (SRC, ROOT / "fixtures", ROOT / "suites")
+        for path in base.rglob("*.py")
+        if re.search(r"\bjournal\.read\(|recording\.journal import read\b", path.read_text())
+    ]
+    assert ["src/rehearsal/recording/history.py"] == readers
