@@ -54,7 +54,7 @@ from tests.prober.farside import certificates
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from rehearsal.judging.results import Loss
+    from rehearsal.judging.losses import Loss
 
 WEB = ("refuse", "reset", "503", "blackhole", "hold", "slow", "flap", "queue-503", "deep-503")
 KINDS = {"web": WEB, "echo": ("refuse", "reset", "blackhole", "hold", "flap"), "hosts": ("drop", "flap", "queue-drop")}

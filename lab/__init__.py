@@ -16,7 +16,8 @@ Rooms, in the order in which `rehearse-lab up` enters them:
     manager     the OSISM manager: Redis, Celery workers, `osism`, the configuration repository
     plays       what the manager's run scripts do for `osism apply -a ACTION SERVICE`
     faults      real faults, made on the nodes and mended again
+    proofs      which fault turns which check of the suites red
     guest       the guest image
 
-Nothing here is imported by the engine, and nothing in the engine knows that the lab exists.
+Nothing here is imported by the engine, and nothing in the engine knows that the lab exists. Only `proofs` reads the engine.
 """

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from lab.faults import FAULTS
+
 ROOT = Path(__file__).parents[1]
 SRC = ROOT / "src" / "rehearsal"
 OF_PYTHON = ("__init__", "__main__")
@@ -63,3 +65,10 @@ def test_recordings_have_one_reader():
         if re.search(r"\bjournal\.read\(|recording\.journal import read\b", path.read_text())
     ]
     assert ["src/rehearsal/recording/history.py"] == readers
+
+
+def test_the_engine_names_neither_the_lab_nor_its_faults():
+    """What turns a check red is declared where the fault is made; nothing in the engine knows that there is a lab."""
+    words = re.compile(rf"\b(?:lab|{'|'.join(map(re.escape, FAULTS))})\b", re.IGNORECASE)
+    texts = (path for path in SRC.rglob("*") if path.is_file() and path.suffix != ".pyc")
+    assert [] == [f"{path.relative_to(SRC)}: {found[0]}" for path in texts if (found := words.search(path.read_text()))]

@@ -1,16 +1,19 @@
 """Real faults, made on the nodes of the lab and taken back: ``rehearse-lab break FAULT`` and ``mend FAULT``.
 
 Every fault is the real thing on the real node (a container stopped by Docker, packets dropped by the
-kernel, a QEMU process stopped by a signal), and every docstring says which check it is meant to turn
-red. A check that no fault has ever turned red proves nothing.
+kernel, a QEMU process stopped by a signal), and every one declares which checks it turns red. A check
+that no fault has ever turned red proves nothing.
 
 ================ ======================================================================
-``table``        the faults by name, their arguments, and the command line
+``table``        faults register themselves here, with what they turn red
+``proofs``       each check of the suites with the faults that turn it red: docs/checks.md
+``breaking``     the command line
 ``ground``       what faults stand on: commands on nodes, notes of what is broken, instants
 ``containers``   a container on an old tag, stopped, unhealthy; libvirtd dead; a leftover override
 ``network``      a port of the VIP that swallows packets
 ``backend``      a service behind the VIP that answers 503
 ``guest``        a guest whose processor stands still
+``leftbehind``   what an operator or a colleague leaves behind: a shell script each
 ================ ======================================================================
 
 With ``--for SECONDS`` a fault mends itself. Faults whose length matters print, as JSON, the instants
@@ -20,7 +23,13 @@ compared with the truth.
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
+
+from lab.faults.breaking import main
 from lab.faults.table import FAULTS
-from lab.faults.table import main
+
+for _module in sorted(each.name for each in pkgutil.iter_modules(__path__, f"{__name__}.")):
+    importlib.import_module(_module)
 
 __all__ = ["FAULTS", "main"]

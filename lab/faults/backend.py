@@ -8,6 +8,9 @@ from typing import Any
 from lab import layout
 from lab.faults.ground import FaultError
 from lab.faults.ground import Ground
+from lab.faults.table import Red
+from lab.faults.table import fault
+from lab.faults.table import mends
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -96,13 +99,17 @@ print(json.dumps(answer))
 """
 
 
+@fault(
+    "backend-503",
+    arguments={"service": "placement_api"},
+    exact=True,
+    reds=[Red("preflight.api-answers", of="placement")],
+)
 def maintenance(ground: Ground, given: Mapping[str, str], seconds: float | None = None) -> dict[str, Any]:
     """A service answers 503 to every request although its container is well and HAProxy keeps it in the pool.
 
     ``service`` is a listener (``placement_api``, ``keystone`` …). The answer comes from the back end, not
     from HAProxy: the difference is what a probe must see.
-
-    Turns red: ``preflight.api-answers`` with the service named; during a run ``inflight.downtime``.
     """
     port = _port(given["service"])
     if ground.noted("backend-503", given["service"]):
@@ -117,6 +124,7 @@ def maintenance(ground: Ground, given: Mapping[str, str], seconds: float | None 
     return {"service": given["service"], "backend": f"{address}:{port}", **answer}
 
 
+@mends("backend-503")
 def maintenance_mended(ground: Ground, given: Mapping[str, str]) -> dict[str, Any] | str:
     """Let the service answer for itself again."""
     port = _port(given["service"])

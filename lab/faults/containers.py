@@ -15,6 +15,9 @@ from lab import layout
 from lab import releases
 from lab.faults.ground import FaultError
 from lab.faults.ground import Ground
+from lab.faults.table import Red
+from lab.faults.table import fault
+from lab.faults.table import mends
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,17 +28,24 @@ _NOTICED_WITHIN_S = 180.0
 _COMPUTE_LOG = "/var/log/kolla/nova/nova-compute.log"
 _PROBES = "/var/lib/kolla/bin"
 IMAGES_FILE = "opt/configuration/environments/kolla/images.yml"
+_ONE_CONTAINER = {"container": "keystone_fernet", "host": ""}
 
 
+def _reds(*checks: str) -> list[Red]:
+    return [Red(check, "lab-control-0", _ONE_CONTAINER["container"]) for check in checks]
+
+
+@fault(
+    "container-old-tag",
+    arguments=_ONE_CONTAINER,
+    reds=_reds("preflight.container-tag", "inflight.step-replaced"),
+)
 def old_tag(ground: Ground, given: Mapping[str, str]) -> str:
     """One container runs with the tag of an older release, as after an upgrade that left it out.
 
     On a cloud that was upgraded this is the older release's image, with the configuration that belongs
     to it. Before the upgrade there is no older release: then the same image gets a tag with an earlier
     date of build.
-
-    Turns red: ``preflight.container-tag`` (also ``.container-image`` and ``.container-release`` after
-    an upgrade), ``inflight.step-replaced``; naming host and container.
     """
     container = _catalogued(given["container"])
     host = ground.host(given["host"], container.name)
@@ -58,6 +68,7 @@ def old_tag(ground: Ground, given: Mapping[str, str]) -> str:
     return f"{container.name} on {host}: {seen.image} -> {reference}"
 
 
+@mends("container-old-tag")
 def old_tag_mended(ground: Ground, given: Mapping[str, str]) -> str:
     """Recreate the container with the image that it had."""
     container = _catalogued(given["container"])
@@ -73,13 +84,11 @@ def old_tag_mended(ground: Ground, given: Mapping[str, str]) -> str:
     return f"{container.name} on {host}: back on {noted['image']}"
 
 
+@fault("tag-override", arguments=_ONE_CONTAINER, reds=[Red("preflight.tag-override", of="osism")])
 def override(ground: Ground, given: Mapping[str, str]) -> str:
     """A hot-fix left behind in ``environments/kolla/images.yml`` pins a container to the image it has now.
 
     The next upgrade leaves that container where it is.
-
-    Turns red: ``preflight.tag-override``; after the upgrade of its service ``inflight.step-replaced``
-    and ``preflight.container-tag``, naming host and container.
     """
     container = _catalogued(given["container"])
     host = ground.host(given["host"], container.name) if given["host"] else container.nodes[0]
@@ -92,6 +101,7 @@ def override(ground: Ground, given: Mapping[str, str]) -> str:
     return f"{path.name} pins {container.name} to {image}"
 
 
+@mends("tag-override")
 def override_mended(ground: Ground, given: Mapping[str, str]) -> str:
     """Remove the override; the container changes with the next upgrade, not now."""
     container = _catalogued(given["container"])
@@ -103,13 +113,9 @@ def override_mended(ground: Ground, given: Mapping[str, str]) -> str:
     return f"{path.name} no longer pins {container.name}"
 
 
+@fault("container-stopped", arguments=_ONE_CONTAINER, reds=_reds("preflight.container-running"))
 def stopped(ground: Ground, given: Mapping[str, str]) -> str:
-    """A container is stopped, as by an operator who forgot to start it.
-
-    Turns red: ``preflight.container-running``, naming host and container. (What else hangs on the
-    container goes with it: choose one whose loss nobody notices, such as ``cron`` or ``keystone_fernet``,
-    to see this check alone.)
-    """
+    """A container is stopped, as by an operator who forgot to start it."""
     host = ground.host(given["host"], given["container"])
     ground.container(host, given["container"])
     ground.note("container-stopped", f"{given['container']}.{host}", {})
@@ -117,6 +123,7 @@ def stopped(ground: Ground, given: Mapping[str, str]) -> str:
     return f"{given['container']} on {host}: stopped"
 
 
+@mends("container-stopped")
 def stopped_mended(ground: Ground, given: Mapping[str, str]) -> str:
     """Start the container and wait until it is well."""
     host = ground.host(given["host"], given["container"])
@@ -126,13 +133,16 @@ def stopped_mended(ground: Ground, given: Mapping[str, str]) -> str:
     return f"{given['container']} on {host}: started"
 
 
+@fault(
+    "container-unhealthy",
+    arguments=_ONE_CONTAINER,
+    reds=_reds("preflight.container-health", "inflight.step-healthy"),
+)
 def unhealthy(ground: Ground, given: Mapping[str, str]) -> str:
     """A container's health check fails although the service works: Docker calls it unhealthy.
 
     The program that the check runs is replaced inside this one container; Docker then sees three
     failures in a row, which takes half a minute and more.
-
-    Turns red: ``preflight.container-health``, ``inflight.step-healthy``; naming host and container.
     """
     container, host = given["container"], ground.host(given["host"], given["container"])
     program = _health_program(ground, host, container)
@@ -146,6 +156,7 @@ def unhealthy(ground: Ground, given: Mapping[str, str]) -> str:
     return f"{container} on {host}: unhealthy"
 
 
+@mends("container-unhealthy")
 def unhealthy_mended(ground: Ground, given: Mapping[str, str]) -> str:
     """Put the health check's program back and wait until Docker calls the container healthy."""
     container, host = given["container"], ground.host(given["host"], given["container"])
@@ -160,12 +171,16 @@ def unhealthy_mended(ground: Ground, given: Mapping[str, str]) -> str:
     return f"{container} on {host}: healthy"
 
 
+@fault(
+    "libvirtd-dead",
+    arguments={"host": "lab-compute-1"},
+    reds=[
+        Red("preflight.container-running", "lab-compute-1", "nova_libvirt"),
+        Red("postflight.migration", "lab-compute-0", "nova"),
+    ],
+)
 def libvirtd_dead(ground: Ground, given: Mapping[str, str]) -> str:
-    """Libvirtd of a compute node is killed and stays away; the guests live on.
-
-    Turns red: ``preflight.container-running`` with that host; a migration to it fails:
-    ``postflight.migration``.
-    """
+    """Libvirtd of a compute node is killed and stays away; the guests live on."""
     host = given["host"]
     ground.container(host, "nova_libvirt")
     ground.note("libvirtd-dead", host, {"connections": _connections_to_libvirtd(ground, host)})
@@ -175,6 +190,7 @@ def libvirtd_dead(ground: Ground, given: Mapping[str, str]) -> str:
     return f"nova_libvirt on {host}: killed; {guests} guests live on"
 
 
+@mends("libvirtd-dead")
 def libvirtd_dead_mended(ground: Ground, given: Mapping[str, str]) -> str:
     """Start libvirtd again; it finds its guests, and nova-compute, which withdrew when it noticed, is back in service."""
     host = given["host"]

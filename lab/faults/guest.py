@@ -10,6 +10,9 @@ from typing import Any
 from lab import layout
 from lab.faults.ground import FaultError
 from lab.faults.ground import Ground
+from lab.faults.table import Red
+from lab.faults.table import fault
+from lab.faults.table import mends
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,13 +77,12 @@ def _parse(node: str, text: str) -> Guest:
     )
 
 
+@fault("guest-paused", arguments={"server": None}, exact=True, reds=[Red("inflight.canary-reachable", of="canary")])
 def paused(ground: Ground, given: Mapping[str, str], seconds: float | None = None) -> dict[str, Any]:
     """A guest's QEMU is stopped by signal: no packet is answered, no clock ticks, nothing says so.
 
     ``server`` is the server's id or name, or libvirt's name of the domain. With ``--for`` the length is
     exact to a millisecond, and the printed instants bound it.
-
-    Turns red: ``inflight.canary-reachable`` of that canary, with bounds that contain the truth.
     """
     guest = _find(ground, given["server"])
     if ground.noted("guest-paused", guest.server):
@@ -93,6 +95,7 @@ def paused(ground: Ground, given: Mapping[str, str], seconds: float | None = Non
     return {"server": guest.server, "name": guest.name, "host": guest.node, **answer}
 
 
+@mends("guest-paused")
 def paused_mended(ground: Ground, given: Mapping[str, str]) -> dict[str, Any] | str:
     """Let the guest go on."""
     guest = _find(ground, given["server"])

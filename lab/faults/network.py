@@ -8,6 +8,9 @@ from typing import Any
 from lab import layout
 from lab.faults.ground import FaultError
 from lab.faults.ground import Ground
+from lab.faults.table import Red
+from lab.faults.table import fault
+from lab.faults.table import mends
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,15 +44,18 @@ print(json.dumps(answer))
 """
 
 
+@fault(
+    "vip-port-blackhole",
+    arguments={"service": "placement_api", "vip": "both"},
+    exact=True,
+    reds=[Red("preflight.api-answers", of="placement"), Red("inflight.downtime", of="placement")],
+)
 def blackhole(ground: Ground, given: Mapping[str, str], seconds: float | None = None) -> dict[str, Any]:
     """Packets to one port of the VIP are dropped: connections hang, nothing is refused.
 
     ``service`` is a listener (``keystone``, ``nova_api`` …) or a port, ``vip`` is ``internal``,
     ``external`` or ``both``. With ``--for`` the length is exact to a few milliseconds, and the printed
     instants bound it.
-
-    Turns red: ``inflight.downtime`` of that service, with bounds that contain the truth; at rest
-    ``preflight.api-answers``.
     """
     port, addresses = _port(given["service"]), _addresses(given["vip"])
     key = f"{port}.{given['vip']}"
@@ -63,6 +69,7 @@ def blackhole(ground: Ground, given: Mapping[str, str], seconds: float | None = 
     return {"port": port, "addresses": addresses, **answer}
 
 
+@mends("vip-port-blackhole")
 def blackhole_mended(ground: Ground, given: Mapping[str, str]) -> dict[str, Any] | str:
     """Let packets through again."""
     port, addresses = _port(given["service"]), _addresses(given["vip"])

@@ -1,185 +1,132 @@
-"""The faults by name, their arguments, and the command line of ``rehearse-lab break`` and ``mend``."""
+"""The table of faults: each registers itself beside the code that makes it, with what it turns red.
+
+Modules of this package are all read when the package is: a new one needs no entry anywhere.
+"""
 
 from __future__ import annotations
 
-import argparse
 import inspect
-import json
-import subprocess
-import sys
-import time
-from collections.abc import Callable
-from collections.abc import Mapping
-from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import field
+from typing import TYPE_CHECKING
 from typing import Any
-from typing import NoReturn
+from typing import NamedTuple
 
-from lab import deploy
-from lab import kolla
-from lab import nodes
-from lab.faults import backend
-from lab.faults import containers
-from lab.faults import guest
-from lab.faults import network
 from lab.faults.ground import FaultError
-from lab.faults.ground import Ground
 
-USAGE = 64
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from collections.abc import Mapping
+    from collections.abc import Sequence
 
-Deed = Callable[[Ground, Mapping[str, str]], Any]
+    from lab.faults.ground import Ground
+
+    Deed = Callable[[Ground, Mapping[str, str]], Any]
+
+
+class Red(NamedTuple):
+    """What a fault made with its usual arguments turns red: a check, and where (empty if the check names no such thing).
+
+    `of` is a container, else a service.
+    """
+
+    check: str
+    host: str = ""
+    of: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One fault. A default of None means that the argument must be given."""
+    """One fault. An argument's default of None means that it must be given. `exact`: given a length, it mends itself on the node.
 
+    `settles_s`: how long the cloud itself needs until it can know; `ask`: a command on the manager that must be given
+    before it can, after each quarter of that time.
+    """
+
+    name: str
     break_: Callable[..., Any]
-    mend: Deed
-    arguments: Mapping[str, str | None]
-    #: It mends itself on the node, with exact timing, when it is given a length.
+    text: str
+    reds: tuple[Red, ...]
+    arguments: Mapping[str, str | None] = field(default_factory=dict)
     exact: bool = False
+    settles_s: float = 0.0
+    ask: str = ""
 
     @property
-    def text(self) -> str:
-        """What it is and which check it turns red."""
-        return inspect.getdoc(self.break_) or ""
+    def mend(self) -> Deed:
+        """What takes it back."""
+        return _MENDS[self.name]
+
+    @property
+    def checks(self) -> tuple[str, ...]:
+        """The checks that it turns red, in the order in which they are declared."""
+        return tuple(dict.fromkeys(red.check for red in self.reds))
+
+    def red(self, check: str) -> Red:
+        """Where it turns this check red; for checks that it turns red in one place."""
+        (found,) = (red for red in self.reds if red.check == check)
+        return found
 
 
-FAULTS: Mapping[str, Fault] = {
-    "container-old-tag": Fault(
-        containers.old_tag, containers.old_tag_mended, {"container": "keystone_fernet", "host": ""}
-    ),
-    "tag-override": Fault(
-        containers.override, containers.override_mended, {"container": "keystone_fernet", "host": ""}
-    ),
-    "container-stopped": Fault(
-        containers.stopped, containers.stopped_mended, {"container": "keystone_fernet", "host": ""}
-    ),
-    "container-unhealthy": Fault(
-        containers.unhealthy, containers.unhealthy_mended, {"container": "keystone_fernet", "host": ""}
-    ),
-    "libvirtd-dead": Fault(containers.libvirtd_dead, containers.libvirtd_dead_mended, {"host": "lab-compute-1"}),
-    "vip-port-blackhole": Fault(
-        network.blackhole, network.blackhole_mended, {"service": "placement_api", "vip": "both"}, exact=True
-    ),
-    "backend-503": Fault(backend.maintenance, backend.maintenance_mended, {"service": "placement_api"}, exact=True),
-    "guest-paused": Fault(guest.paused, guest.paused_mended, {"server": None}, exact=True),
-}
+FAULTS: dict[str, Fault] = {}
+_MENDS: dict[str, Deed] = {}
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        print(f"rehearse-lab: {message}", file=sys.stderr)
-        raise SystemExit(USAGE)
+def fault(
+    name: str, *, reds: Sequence[Red], arguments: Mapping[str, str | None] | None = None, exact: bool = False
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register the function that makes a fault; its docstring says what the fault is."""
+
+    def register(break_: Callable[..., Any]) -> Callable[..., Any]:
+        text = inspect.getdoc(break_) or ""
+        _add(Fault(name, break_, text, tuple(reds), arguments or {}, exact))
+        return break_
+
+    return register
 
 
-def main(words: Sequence[str], ground: Ground | None = None) -> int:
-    """``break NAME [ARGUMENT | name=value …] [--for SECONDS]`` or ``mend NAME [ARGUMENT …]``; the exit code."""
-    parser = _Parser(prog="rehearse-lab", add_help=False)
-    parser.add_argument("action", choices=["break", "mend"])
-    parser.add_argument("fault", nargs="?")
-    parser.add_argument("arguments", nargs="*")
-    parser.add_argument("--for", dest="seconds", type=float, default=None, metavar="SECONDS")
-    options = parser.parse_intermixed_args(list(words))
-    ground = ground or Ground()
-    if options.fault is None:
-        print(listing(ground))
-        return 0
-    if options.fault not in FAULTS:
-        print(f"rehearse-lab: no fault {options.fault}; there are {', '.join(FAULTS)}", file=sys.stderr)
-        return USAGE
-    fault = FAULTS[options.fault]
-    try:
-        given = bind(options.fault, fault, options.arguments)
-        if options.action == "mend":
-            _tell(options.fault, fault.mend(ground, given))
-        elif options.seconds is None:
-            _tell(options.fault, fault.break_(ground, given))
-        elif fault.exact:
-            _tell(options.fault, fault.break_(ground, given, options.seconds))
-        else:
-            _for_a_while(options.fault, fault, ground, given, options.seconds)
-    except (
-        FaultError,
-        deploy.DeployError,
-        kolla.PullError,
-        kolla.RecreateError,
-        kolla.NotHealthyError,
-        nodes.NodeError,
-    ) as error:
-        print(f"rehearse-lab: {error}", file=sys.stderr)
-        return 1
-    except subprocess.CalledProcessError as error:
-        lines = (error.stderr or error.stdout or "").strip().splitlines()
-        print(f"rehearse-lab: {' '.join(error.cmd)[:200]}: {lines[-1] if lines else error.returncode}", file=sys.stderr)
-        return 1
-    return 0
+def mends(name: str) -> Callable[[Deed], Deed]:
+    """Register the function that takes this fault back."""
+
+    def register(mend: Deed) -> Deed:
+        _MENDS[name] = mend
+        return mend
+
+    return register
 
 
-def _for_a_while(name: str, fault: Fault, ground: Ground, given: Mapping[str, str], seconds: float) -> None:
-    begin_ns = time.monotonic_ns()
-    _tell(name, fault.break_(ground, given))
-    began_ns = time.monotonic_ns()
-    try:
-        time.sleep(max(0.0, seconds - (time.monotonic_ns() - began_ns) / 1e9))
-    finally:
-        end_ns = time.monotonic_ns()
-        _tell(name, fault.mend(ground, given))
-        ended_ns = time.monotonic_ns()
-    _tell(
-        name,
-        {
-            "begin": {"before_ns": begin_ns, "after_ns": began_ns},
-            "end": {"before_ns": end_ns, "after_ns": ended_ns},
-        },
-    )
+def script(  # noqa: PLR0913 -- keyword arguments with defaults
+    name: str,
+    text: str,
+    node: str,
+    *,
+    break_: str,
+    mend: str,
+    reds: Sequence[Red],
+    settles_s: float = 0.0,
+    ask: str = "",
+) -> None:
+    """Register a fault without arguments that is a shell script on one node, and its end another."""
+
+    def make(ground: Ground, _given: Mapping[str, str]) -> str:
+        if ground.noted(name, node) is not None:
+            raise FaultError(f"{name} is made already; mend it first")
+        ground.note(name, node, {})
+        ground.run(node, ["sh", "-ec", break_], timeout_s=120)
+        return f"made on {node}"
+
+    def unmake(ground: Ground, _given: Mapping[str, str]) -> str:
+        if ground.noted(name, node) is None:
+            return "it is not made"
+        ground.run(node, ["sh", "-ec", mend], timeout_s=120)
+        ground.forget(name, node)
+        return f"mended on {node}"
+
+    _MENDS[name] = unmake
+    _add(Fault(name, make, text, tuple(reds), settles_s=settles_s, ask=ask))
 
 
-def bind(name: str, fault: Fault, words: Sequence[str]) -> dict[str, str]:
-    """Arguments by name from positional words and ``name=value``.
-
-    Raises:
-        FaultError: too many, unknown, or one is missing.
-
-    """
-    given: dict[str, str] = {}
-    free = [word for word in words if word.partition("=")[0] not in fault.arguments or "=" not in word]
-    for word in words:
-        key, separator, value = word.partition("=")
-        if separator and key in fault.arguments:
-            given[key] = value
-    open_names = [key for key in fault.arguments if key not in given]
-    if len(free) > len(open_names):
-        raise FaultError(f"{name} takes {', '.join(fault.arguments)}; {free[len(open_names)]!r} is too much")
-    given |= dict(zip(open_names, free, strict=False))
-    for key, default in fault.arguments.items():
-        if key not in given:
-            if default is None:
-                raise FaultError(f"{name} needs {key}, as in: rehearse-lab break {name} {key}=…")
-            given[key] = default
-    return given
-
-
-def listing(ground: Ground) -> str:
-    """Every fault with its arguments and what it is, and what is broken now."""
-    lines = []
-    for name, fault in FAULTS.items():
-        arguments = " ".join(
-            f"[{key}={value}]" if value is not None else f"{key}=…" for key, value in fault.arguments.items()
-        )
-        lines += [
-            f"{name} {arguments} [--for SECONDS]",
-            *(f"    {line}".rstrip() for line in fault.text.splitlines()),
-            "",
-        ]
-    broken = ground.notes()
-    lines.append("Broken now: " + (", ".join(f"{note['fault']} {note['key']}" for note in broken) or "nothing"))
-    return "\n".join(lines)
-
-
-def _tell(name: str, said: Any) -> None:
-    if isinstance(said, str):
-        print(f"{name}: {said}", flush=True)
-    else:
-        print(json.dumps({"fault": name, **said}), flush=True)
+def _add(made: Fault) -> None:
+    if made.name in FAULTS:
+        raise ValueError(f"two faults are called {made.name}")
+    FAULTS[made.name] = made

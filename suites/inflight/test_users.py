@@ -13,7 +13,7 @@ from rehearsal.figures.expectation import expect
 
 if TYPE_CHECKING:
     from fixtures.recorded import KnownCanary
-    from rehearsal.judging.results import Loss
+    from rehearsal.judging.losses import Loss
     from rehearsal.plan import StepSpec
 
 

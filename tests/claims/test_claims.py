@@ -24,6 +24,8 @@ from rehearsal.cloud import expected
 from rehearsal.cloud import sameness
 from rehearsal.cloud.expected import ExpectedContainer
 from rehearsal.figures.expectation import NotObserved
+from rehearsal.figures.length import Budget
+from rehearsal.figures.length import Length
 from rehearsal.figures.outcome import Outcome
 from rehearsal.hosts.view import ContainerView
 from rehearsal.hosts.view import DiskView
@@ -32,9 +34,7 @@ from rehearsal.hosts.view import ImageView
 from rehearsal.hosts.view import LibvirtView
 from rehearsal.hosts.view import PeerView
 from rehearsal.hosts.view import ProxyView
-from rehearsal.judging.results import Budget
-from rehearsal.judging.results import Length
-from rehearsal.judging.results import Loss
+from rehearsal.judging.losses import Loss
 from rehearsal.judging.stretch import BETWEEN
 from rehearsal.judging.stretch import CONTROL
 from rehearsal.judging.stretch import step as step_of

@@ -24,8 +24,6 @@ from rehearsal.judging.sums import joined
 from rehearsal.judging.sums import summed
 from rehearsal.recording import events
 from rehearsal.recording.history import load
-from rehearsal.report.resultsjson import from_json
-from rehearsal.report.resultsjson import to_json
 from tests.made import results as made
 from tests.made.synthetic import Scenario
 from tests.made.synthetic import Trouble
@@ -118,10 +116,6 @@ def test_a_calibration_is_read_back_and_its_seal_is_tried(results):
     good, broken = results.calibrations
     assert (good.outcome, good.seal_fits, good.trials[0].possible_ns) == (Outcome.OK, True, 6)
     assert (broken.outcome, broken.seal_fits) == (Outcome.UNKNOWN, False)
-
-
-def test_everything_comes_back_from_results_json(results):
-    assert from_json(to_json(results)) == results
 
 
 def test_blindness_is_summed_by_cause():

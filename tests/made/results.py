@@ -6,34 +6,34 @@ import random
 from dataclasses import replace
 from typing import Any
 
+from rehearsal.figures.length import Budget
+from rehearsal.figures.length import Length
 from rehearsal.figures.outcome import Outcome
 from rehearsal.figures.outcome import against_budget
-from rehearsal.judging.results import AnswerTime
-from rehearsal.judging.results import BlindCause
-from rehearsal.judging.results import Budget
-from rehearsal.judging.results import Calibration
-from rehearsal.judging.results import Canary
-from rehearsal.judging.results import Check
-from rehearsal.judging.results import Difference
-from rehearsal.judging.results import Finding
-from rehearsal.judging.results import Flow
-from rehearsal.judging.results import Gap
-from rehearsal.judging.results import GuestFigure
-from rehearsal.judging.results import Lane
-from rehearsal.judging.results import Length
-from rehearsal.judging.results import Load
-from rehearsal.judging.results import Loss
-from rehearsal.judging.results import Migration
-from rehearsal.judging.results import MoreWindows
-from rehearsal.judging.results import Quality
+from rehearsal.judging.course import Check
+from rehearsal.judging.course import Step
+from rehearsal.judging.differences import Difference
+from rehearsal.judging.flows import Flow
+from rehearsal.judging.inside import GuestFigure
+from rehearsal.judging.instruments import BlindCause
+from rehearsal.judging.instruments import Calibration
+from rehearsal.judging.instruments import Lane
+from rehearsal.judging.instruments import Load
+from rehearsal.judging.instruments import Trial
+from rehearsal.judging.losses import Loss
+from rehearsal.judging.moves import Canary
+from rehearsal.judging.moves import Migration
+from rehearsal.judging.observing.latencies import AnswerTime
+from rehearsal.judging.quality import Quality
 from rehearsal.judging.results import Results
-from rehearsal.judging.results import Step
-from rehearsal.judging.results import Strip
-from rehearsal.judging.results import Trial
-from rehearsal.judging.results import Window
+from rehearsal.judging.rooms import Finding
+from rehearsal.judging.rooms import Gap
 from rehearsal.judging.stretch import BETWEEN
 from rehearsal.judging.stretch import Stretch
 from rehearsal.judging.stretch import step as step_of
+from rehearsal.judging.sums import MoreWindows
+from rehearsal.judging.windows import Strip
+from rehearsal.judging.windows import Window
 
 S = 1_000_000_000
 T0 = 50_000 * S

@@ -8,8 +8,9 @@ import subprocess
 import pytest
 
 from lab import layout
+from lab.faults import FAULTS
+from lab.faults import breaking
 from lab.faults import guest
-from lab.faults import table
 from lab.faults.ground import FaultError
 from lab.faults.ground import Ground
 
@@ -40,10 +41,14 @@ def ground(tmp_path, answers=None):
     return Ground(layout.State(tmp_path), Nodes(answers or {}))
 
 
-def test_every_fault_says_which_check_it_turns_red():
-    """The text of each fault names at least one check."""
-    for name, fault in table.FAULTS.items():
-        assert "Turns red: ``" in fault.text, name
+def test_every_fault_says_which_check_it_turns_red(tmp_path):
+    """Each fault has a text, an end, and at least one check, and the list shows all of it."""
+    listed = breaking.listing(ground(tmp_path))
+    for name, fault in FAULTS.items():
+        assert fault.text, name
+        assert fault.mend, name
+        assert f"Turns red: {', '.join(fault.checks)}" in listed
+        assert fault.checks, name
 
 
 @pytest.mark.parametrize(
@@ -58,7 +63,7 @@ def test_every_fault_says_which_check_it_turns_red():
 )
 def test_arguments_come_by_place_or_by_name(words, given):
     """Words fill the arguments in order; name=value fills its own; defaults fill the rest."""
-    assert given == table.bind("vip-port-blackhole", table.FAULTS["vip-port-blackhole"], words)
+    assert given == breaking.bind(FAULTS["vip-port-blackhole"], words)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +76,7 @@ def test_arguments_come_by_place_or_by_name(words, given):
 def test_wrong_arguments_are_one_sentence(fault, words, message):
     """A missing or superfluous argument is refused with a sentence."""
     with pytest.raises(FaultError, match=message):
-        table.bind(fault, table.FAULTS[fault], words)
+        breaking.bind(FAULTS[fault], words)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +95,7 @@ def test_wrong_arguments_are_one_sentence(fault, words, message):
 def test_a_fault_that_cannot_be_made_says_why(tmp_path, capsys, words, code, message):
     """Each impossible request ends with its exit code and one sentence, without a traceback."""
     answers = {"container inspect": (1, ""), "/run/libvirt/qemu": (0, f"{DOMAIN}\0")}
-    assert code == table.main(words, ground(tmp_path, answers))
+    assert code == breaking.main(words, ground(tmp_path, answers))
     assert message in capsys.readouterr().err
 
 
@@ -106,27 +111,27 @@ def test_a_fault_is_made_once_and_mended_once(tmp_path, capsys):
     """A second break of the same thing is refused, mending forgets it, mending again says that there is nothing."""
     instants = json.dumps({"begin": {"before_ns": 1, "after_ns": 2}})
     here = ground(tmp_path, {"/usr/bin/python3": (0, instants)})
-    assert 0 == table.main(["break", "vip-port-blackhole", "keystone"], here)
+    assert 0 == breaking.main(["break", "vip-port-blackhole", "keystone"], here)
     assert {
         "fault": "vip-port-blackhole",
         "port": 5000,
         "begin": {"before_ns": 1, "after_ns": 2},
     }.items() <= json.loads(capsys.readouterr().out).items()
-    assert 1 == table.main(["break", "vip-port-blackhole", "keystone"], here)
+    assert 1 == breaking.main(["break", "vip-port-blackhole", "keystone"], here)
     assert "already" in capsys.readouterr().err
-    assert "Broken now: vip-port-blackhole 5000.both" in table.listing(here)
-    assert 0 == table.main(["mend", "vip-port-blackhole", "keystone"], here)
+    assert "Broken now: vip-port-blackhole 5000.both" in breaking.listing(here)
+    assert 0 == breaking.main(["mend", "vip-port-blackhole", "keystone"], here)
     capsys.readouterr()
-    assert 0 == table.main(["mend", "vip-port-blackhole", "keystone"], here)
+    assert 0 == breaking.main(["mend", "vip-port-blackhole", "keystone"], here)
     assert "no black hole" in capsys.readouterr().out
-    assert "Broken now: nothing" in table.listing(here)
+    assert "Broken now: nothing" in breaking.listing(here)
 
 
 def test_a_fault_with_a_length_leaves_no_note(tmp_path, capsys):
     """``--for`` mends itself: afterwards nothing is broken, and both ends have their instants."""
     both = json.dumps({"begin": {"before_ns": 1, "after_ns": 2}, "end": {"before_ns": 3, "after_ns": 4}})
     here = ground(tmp_path, {"/usr/bin/python3": (0, both), "/run/libvirt/qemu": (0, f"{DOMAIN}\0")})
-    assert 0 == table.main(["break", "guest-paused", "t0", "--for", "3.0"], here)
+    assert 0 == breaking.main(["break", "guest-paused", "t0", "--for", "3.0"], here)
     assert {"before_ns": 3, "after_ns": 4} == json.loads(capsys.readouterr().out)["end"]
     assert [] == here.notes()
     assert "lab-compute-0 /usr/bin/python3 - for 3.0 4711" in here.run.seen
@@ -135,6 +140,29 @@ def test_a_fault_with_a_length_leaves_no_note(tmp_path, capsys):
 def test_a_fault_that_fails_on_the_node_says_so(tmp_path, capsys):
     """When the program on the node fails, its last line is the message and the exit code is 1."""
     here = ground(tmp_path, {"/usr/bin/python3": (1, "Traceback\nPermissionError: no")})
-    assert 1 == table.main(["break", "backend-503", "keystone"], here)
+    assert 1 == breaking.main(["break", "backend-503", "keystone"], here)
     assert "lab-control-0: PermissionError: no" in capsys.readouterr().err
     assert [] == here.notes()
+
+
+def test_a_script_is_made_once_and_mended_once(tmp_path, capsys):
+    """Its shell script runs on its node, its end only if it was made; made twice it is refused."""
+    here = ground(tmp_path)
+    assert 0 == breaking.main(["mend", "disk-full"], here)
+    assert "it is not made" in capsys.readouterr().out
+    assert 0 == breaking.main(["break", "disk-full"], here)
+    assert 1 == breaking.main(["break", "disk-full"], here)
+    assert "made already" in capsys.readouterr().err
+    assert 0 == breaking.main(["mend", "disk-full"], here)
+    assert [
+        "lab-compute-0 sh -ec mount -t tmpfs -o size=64m full /var/log",
+        "lab-compute-0 sh -ec umount /var/log",
+    ] == here.run.seen
+
+
+def test_a_script_that_fails_half_way_can_be_mended(tmp_path, capsys):
+    """What a script did before it failed is taken back by its end."""
+    here = ground(tmp_path, {"mount -t": (1, "mount: no")})
+    assert 1 == breaking.main(["break", "disk-full"], here)
+    assert "mount: no" in capsys.readouterr().err
+    assert ["disk-full"] == [note["fault"] for note in here.notes()]

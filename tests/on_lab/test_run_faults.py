@@ -12,28 +12,17 @@ import time
 
 import pytest
 
+from lab.faults import FAULTS
 from tests.on_lab.lab_nodes import lab
 from tests.on_lab.lab_nodes import on
 from tests.on_lab.lab_nodes import sh
 from tests.on_lab.lab_nodes import suite
 from tests.on_lab.lab_nodes import told
-from tests.on_lab.made_faults import FAULTS
 from tests.on_lab.small_runs import clean
 from tests.on_lab.small_runs import facts_of
 from tests.on_lab.small_runs import rehearse
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
-
-SEEN = {
-    "container-old-tag": {"inflight.step-replaced"},
-    "container-unhealthy": {"inflight.step-healthy"},
-    "image-missing": {"inflight.pulled-image"},
-    "guest-paused": {"inflight.canary-reachable"},
-    "network-renamed": {"postflight.nothing-lost"},
-    "libvirtd-dead": {"postflight.migration"},
-    "container-restarted": {"inflight.others-untouched"},
-}
-"""Which fault turns which check red in the tests of this file."""
 
 
 def by_hand(run, name, step=""):
@@ -68,66 +57,51 @@ def only(quiet_run):
     What earlier tests of this file restarted stays red as a bystander of the run; it is not this fault's.
     """
 
-    def check(name, step, break_, mend, red):
+    def check(fault, check, step="", *given, host=""):
+        red = FAULTS[fault].red(check)
+        name = check.partition(".")[0]
         already = told(by_hand(quiet_run, name, step)[0])
         try:
-            break_()
+            lab("break", fault, *given)
             records, output = by_hand(quiet_run, name, step)
         finally:
-            mend()
-        assert {red} == told(records) - already, output
+            lab("mend", fault, *given)
+        assert {red._replace(host=host or red.host)} == told(records) - already, output
         again, output = by_hand(quiet_run, name, step)
         assert set() == told(again) - already, output
 
     return check
 
 
+@pytest.mark.reddens("container-old-tag", "inflight.step-replaced")
 def test_a_container_on_another_image_was_not_replaced(only):
     """A container that a step should have replaced and that has an old tag is named."""
-    only(
-        "inflight", "wait",
-        lambda: lab("break", "container-old-tag"), lambda: lab("mend", "container-old-tag"),
-        ("inflight.step-replaced", "lab-control-0", "keystone_fernet"),
-    )  # fmt: skip
+    only("container-old-tag", "inflight.step-replaced", "wait")
 
 
+@pytest.mark.reddens("container-unhealthy", "inflight.step-healthy")
 def test_a_sick_container_of_the_step_is_named(only):
     """A container of the step whose health check fails is named."""
-    only(
-        "inflight", "wait",
-        lambda: lab("break", "container-unhealthy"), lambda: lab("mend", "container-unhealthy"),
-        ("inflight.step-healthy", "lab-control-0", "keystone_fernet"),
-    )  # fmt: skip
+    only("container-unhealthy", "inflight.step-healthy", "wait")
 
 
+@pytest.mark.reddens("image-missing", "inflight.pulled-image")
 def test_a_missing_image_after_a_pull_is_named(only):
     """An image that a pull should have brought and that is not on the host is named with the host."""
-    fault = FAULTS["image-missing"]
-    only(
-        "inflight", "pull",
-        lambda: sh(fault.node, fault.break_), lambda: sh(fault.node, fault.mend),
-        ("inflight.pulled-image", "lab-compute-0", "cron"),
-    )  # fmt: skip
+    only("image-missing", "inflight.pulled-image", "pull")
 
 
+@pytest.mark.reddens("guest-paused", "inflight.canary-reachable")
 def test_a_silent_canary_is_named(only, quiet_run):
     """A canary whose processor stands still does not answer."""
     canary = facts_of(quiet_run, "canary-up")[0]
-    only(
-        "inflight", "wait",
-        lambda: lab("break", "guest-paused", canary.server_id), lambda: lab("mend", "guest-paused", canary.server_id),
-        ("inflight.canary-reachable", canary.canary, "canary"),
-    )  # fmt: skip
+    only("guest-paused", "inflight.canary-reachable", "wait", canary.server_id, host=canary.canary)
 
 
+@pytest.mark.reddens("network-renamed", "postflight.nothing-lost")
 def test_a_lost_network_is_named(only):
     """What was in the cloud before and is not as it was is named with its kind."""
-    only(
-        "postflight", "",
-        lambda: on("lab-manager", "openstack", "--os-cloud", "admin", "network", "set", "--name", "renamed", "public"),
-        lambda: on("lab-manager", "openstack", "--os-cloud", "admin", "network", "set", "--name", "public", "renamed"),
-        ("postflight.nothing-lost", "", "neutron"),
-    )  # fmt: skip
+    only("network-renamed", "postflight.nothing-lost")
 
 
 MIGRATE = """
@@ -158,6 +132,7 @@ def enabled_again(host):
         time.sleep(3)
 
 
+@pytest.mark.reddens("libvirtd-dead", "postflight.migration")
 def test_a_failed_migration_is_named(quiet_run):
     """A migration to a node whose libvirtd is dead did not succeed, and is named with the node it stayed on."""
     run = quiet_run.parent / "with-migration"
@@ -170,16 +145,18 @@ def test_a_failed_migration_is_named(quiet_run):
         lab("mend", "libvirtd-dead", "lab-compute-1")
     enabled_again("lab-compute-1")
     records, output = by_hand(run, "postflight")
-    assert {("postflight.migration", "lab-compute-0", "nova")} == told(records), output
+    assert {FAULTS["libvirtd-dead"].red("postflight.migration")} == told(records), output
     (run / "journal" / "by-hand.jsonl").unlink()
     on("lab-manager", sys.executable, "-c", MIGRATE, str(run), "lab-compute-0", "lab-compute-1", timeout_s=200)
     again, output = by_hand(run, "postflight")
     assert set() == told(again), output
 
 
+@pytest.mark.reddens("container-restarted", "inflight.others-untouched")
 def test_a_restarted_bystander_is_named(quiet_run):
     """A container that a step does not own and that was started anew is named. What was restarted stays restarted."""
     already = told(by_hand(quiet_run, "inflight", "wait")[0])
-    sh("lab-compute-0", "docker restart -t 1 cron")
+    lab("break", "container-restarted")
     records, output = by_hand(quiet_run, "inflight", "wait")
-    assert {("inflight.others-untouched", "lab-compute-0", "cron")} == told(records) - already, output
+    lab("mend", "container-restarted")
+    assert {FAULTS["container-restarted"].red("inflight.others-untouched")} == told(records) - already, output

@@ -7,23 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from lab.faults import FAULTS
 from tests.on_lab import small_runs
 from tests.on_lab.lab_nodes import lab
 from tests.on_lab.lab_nodes import sh
 from tests.on_lab.lab_nodes import told
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
-
-SEEN = {
-    "vip-port-blackhole": {"inflight.downtime"},
-    "service-frozen": {"inflight.slow-answers"},
-}
-"""Which fault turns which check red in the tests of this file."""
-
-FREEZE_GLANCE = (
-    "docker kill -s STOP glance_api; pids=$(docker top glance_api -eo pid | tail -n +2); kill -STOP $pids; "
-    "sleep 14; kill -CONT $pids; docker kill -s CONT glance_api"
-)
 
 
 def made(*words):
@@ -33,6 +23,8 @@ def made(*words):
     return end["before_ns"] - begin["after_ns"], end["after_ns"] - begin["before_ns"]
 
 
+@pytest.mark.reddens("vip-port-blackhole", "inflight.downtime")
+@pytest.mark.reddens("service-frozen", "inflight.slow-answers")
 def test_known_faults_lie_within_what_was_measured():
     """A hole of 2.0 s is downtime of its service, a pause of 3.0 s silence of its guest, a frozen service slowness; no more."""
     truth = {}
@@ -43,12 +35,13 @@ def test_known_faults_lie_within_what_was_measured():
         with ThreadPoolExecutor() as pool:
             hole = pool.submit(made, "vip-port-blackhole", "placement_api", "--for", "2.0")
             pause = pool.submit(made, "guest-paused", canary.server_id, "--for", "3.0")
-            pool.submit(sh, "lab-control-0", FREEZE_GLANCE)
+            pool.submit(lab, "break", "service-frozen", "--for", "14")
         truth.update(placement=hole.result(), canaries=pause.result(), canary=canary.canary)
 
     run, records, log = small_runs.rehearse("truth", 30, "--keep-going", "--without", "migrations", meanwhile=meanwhile)
     at_step = [each for each in records if each.gate == "step:wait"]
-    assert {("inflight.downtime", "", "placement"), ("inflight.slow-answers", "", "glance")} == told(at_step), log
+    down, slow = FAULTS["vip-port-blackhole"], FAULTS["service-frozen"]
+    assert {down.red("inflight.downtime"), slow.red("inflight.slow-answers")} == told(at_step), log
 
     results = small_runs.results_of(run)
     assert results["outcome"] == "fail"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
 import sys
@@ -49,7 +50,8 @@ def test_nothing_harmful_reaches_a_terminal(text: str) -> None:
     """Whatever is shown, said or kept in a log of a step is made of characters that only show themselves."""
     shown, said = io.StringIO(), io.StringIO()
     show(text, stream=shown)
-    say(text, prefix="step", stream=said)
+    with contextlib.redirect_stdout(said):
+        say(text, prefix="step")
     kept: list[str] = []
     output = Output(kept.append)
     output.feed(text.encode("utf-8", "surrogatepass"))
@@ -62,7 +64,8 @@ def test_nothing_harmful_reaches_a_terminal(text: str) -> None:
 def test_every_line_that_is_said_begins_with_the_time_and_whose_it_is(text: str) -> None:
     """A step cannot print a line that looks like one of the runner's."""
     said = io.StringIO()
-    say(text, prefix="step", stream=said)
+    with contextlib.redirect_stdout(said):
+        say(text, prefix="step")
     assert all(re.match(r"\d\d:\d\d:\d\d step \| ", line) for line in said.getvalue().split("\n")[:-1])
 
 
@@ -81,7 +84,8 @@ def test_a_terminal_that_lacks_the_characters_ends_nothing() -> None:
     """An old locale is no reason for an error."""
     raw = io.BytesIO()
     stream = io.TextIOWrapper(raw, encoding="ascii")
-    say("── é", stream=stream)
+    with contextlib.redirect_stdout(stream):
+        say("── é")
     assert b"\\xe9" in raw.getvalue()
     stream.detach()
 

@@ -16,11 +16,11 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from rehearsal.figures.length import Length
 from rehearsal.figures.outcome import Outcome
 from rehearsal.judging import grades
 from rehearsal.judging import summary
-from rehearsal.judging.results import AnswerTime
-from rehearsal.judging.results import Length
+from rehearsal.judging.observing.latencies import AnswerTime
 from rehearsal.judging.stretch import BETWEEN
 from rehearsal.judging.stretch import CONTROL
 from rehearsal.judging.stretch import step

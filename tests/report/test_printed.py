@@ -11,8 +11,8 @@ from hypothesis import example
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rehearsal.judging.results import Budget
-from rehearsal.judging.results import Length
+from rehearsal.figures.length import Budget
+from rehearsal.figures.length import Length
 from rehearsal.report import printed
 
 S = 1_000_000_000

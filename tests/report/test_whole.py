@@ -12,7 +12,7 @@ from rehearsal.figures.outcome import Outcome
 from rehearsal.judging.judge import judge
 from rehearsal.recording.history import load
 from rehearsal.report import write
-from rehearsal.report.resultsjson import from_json
+from rehearsal.report.resultsjson import to_json
 from rehearsal.report.sections import matrix
 from tests.made.synthetic import Scenario
 from tests.made.synthetic import ScriptedStep
@@ -40,9 +40,9 @@ def test_three_files_are_written_and_nothing_else(written):
     assert not list(run_dir.glob(".*"))
 
 
-def test_results_come_back_from_their_file(written):
+def test_results_are_written_as_they_are(written):
     run_dir, results, _ = written
-    assert from_json((run_dir / "results.json").read_text(encoding="utf-8")) == results
+    assert to_json(results) == (run_dir / "results.json").read_text(encoding="utf-8")
 
 
 def test_page_junit_and_results_give_the_same_verdict(written):

@@ -18,9 +18,9 @@ from tests.sealed.world import SLOW
 from tests.sealed.world import USER_LANES
 
 if TYPE_CHECKING:
-    from rehearsal.judging.results import Loss
+    from rehearsal.judging.losses import Loss
     from rehearsal.judging.results import Results
-    from rehearsal.judging.results import Window
+    from rehearsal.judging.windows import Window
     from tests.sealed.world import Taken
     from tests.sealed.world import World
 

@@ -29,7 +29,7 @@ from rehearsal import outage
 from rehearsal.calibration.known import FAULTS
 from rehearsal.figures import say as lengths
 from rehearsal.figures.outcome import Outcome
-from rehearsal.judging.results import Trial
+from rehearsal.judging.instruments import Trial
 from rehearsal.lanes.spec import SECOND_NS
 from rehearsal.lanes.spec import ProbeSpec
 from rehearsal.prober.client import Prober

@@ -19,7 +19,7 @@ from rehearsal.canaries.hearing import listen
 from rehearsal.cloud.connection import CLOUD_ERRORS
 from rehearsal.cloud.connection import sentence
 from rehearsal.figures import say
-from rehearsal.judging.results import Length
+from rehearsal.figures.length import Length
 from rehearsal.recording.events import MigrationBegan
 from rehearsal.recording.events import MigrationEnded
 

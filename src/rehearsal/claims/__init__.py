@@ -12,7 +12,7 @@
 ``comparisons``   before and after; canaries
 ``images``        images that are needed later
 ``pytest_plugin`` writes one record for every claim of a suite; ``outcomes`` reads what became of each
-``catalogue``     each claim's id, its sentence, and the fault that must turn it red
+``catalogue``     each claim's id, its sentence, its suite, and what it needs
 ================= ==================================================================
 
 None of the claims opens a connection. Facts that do not suffice raise `NotObserved`.

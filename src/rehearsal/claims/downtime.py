@@ -12,9 +12,9 @@ from rehearsal.figures.outcome import Outcome
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from rehearsal.judging.results import Budget
-    from rehearsal.judging.results import Length
-    from rehearsal.judging.results import Loss
+    from rehearsal.figures.length import Budget
+    from rehearsal.figures.length import Length
+    from rehearsal.judging.losses import Loss
 
 _WORDS = {"down": "down", "degraded": "slow"}
 

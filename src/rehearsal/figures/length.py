@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from rehearsal.judging.results import Length
-    from rehearsal.judging.results import Loss
-    from rehearsal.judging.results import Window
+    from rehearsal.judging.losses import Loss
+    from rehearsal.judging.windows import Window
+
+
+@dataclass(frozen=True, slots=True)
+class Length:
+    """A length with its bounds (ns): certainly at least, most likely, possibly at most (None: open, not known)."""
+
+    certain_ns: int
+    point_ns: int
+    possible_ns: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What is allowed, and who says so: `contract`, `default`, `plan`, `rehearsal:<run ids>`."""
+
+    longest_ns: int
+    total_ns: int | None
+    count: int | None
+    source: str
 
 
 def weight(length: Length) -> tuple[bool, int, int]:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rehearsal.judging.results import Budget
-    from rehearsal.judging.results import Length
+    from rehearsal.figures.length import Budget
+    from rehearsal.figures.length import Length
 
 SECOND = 1_000_000_000
 MINUTE = 60 * SECOND

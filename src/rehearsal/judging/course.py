@@ -7,6 +7,7 @@ it went the last time.
 from __future__ import annotations
 
 import shlex
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from typing import Any
 
@@ -16,14 +17,48 @@ from rehearsal.figures.outcome import Outcome
 from rehearsal.figures.outcome import worst
 from rehearsal.judging import plans
 from rehearsal.judging import words
-from rehearsal.judging.results import Check
-from rehearsal.judging.results import Step
 from rehearsal.recording import events
 
 if TYPE_CHECKING:
     from rehearsal.recording.history import History
     from rehearsal.recording.history import StepRun
     from rehearsal.recording.history import SuiteRun
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step as it went. `outcome`: of its command and its gate; `rc` None: not seen."""
+
+    id: str
+    title: str
+    services: list[str]
+    began_ns: int | None
+    ended_ns: int | None
+    rc: int | None
+    attempts: int
+    outcome: Outcome
+    note: str
+    log: str
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A claim and what became of it."""
+
+    id: str
+    node_id: str
+    suite: str
+    gate: str
+    outcome: Outcome
+    claim: str
+    expected: str
+    observed: str
+    repeat: str
+    host: str
+    container: str
+    service: str
+    duration_s: float
 
 
 def checks(history: History) -> list[Check]:

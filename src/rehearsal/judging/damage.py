@@ -14,7 +14,7 @@ import numpy as np
 
 from rehearsal.figures.outcome import Outcome
 from rehearsal.judging import words
-from rehearsal.judging.results import Finding
+from rehearsal.judging.rooms import Finding
 from rehearsal.recording import closing
 from rehearsal.recording import events
 from rehearsal.recording.chain import Flaw

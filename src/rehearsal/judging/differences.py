@@ -5,6 +5,7 @@ A difference is expected if a step of the plan makes it. What a step should have
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from typing import Any
 
@@ -13,7 +14,6 @@ from rehearsal.cloud.expected import RELEASE_LABEL
 from rehearsal.cloud.expected import is_kollas
 from rehearsal.cloud.expected import stem
 from rehearsal.judging import plans
-from rehearsal.judging.results import Difference
 from rehearsal.recording import events
 
 if TYPE_CHECKING:
@@ -31,6 +31,18 @@ _SINGULAR = {
     "hypervisors": "hypervisor",
 }
 _SHOWN = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Something that is not as it was: `kind` server|port|volume|agent|service|container|image, `change` lost|new|changed."""
+
+    kind: str
+    name: str
+    change: str
+    before: str
+    after: str
+    expected: bool
 
 
 def differences(history: History) -> list[Difference]:

@@ -15,16 +15,16 @@ from rehearsal.judging.charging import budgets
 from rehearsal.judging.differences import strange
 from rehearsal.judging.differences import unchanged
 from rehearsal.judging.observing import unobserved
-from rehearsal.judging.results import Finding
 from rehearsal.judging.rooms import LOG
+from rehearsal.judging.rooms import Finding
 from rehearsal.judging.stretch import CONTROL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rehearsal.judging.results import Canary
-    from rehearsal.judging.results import GuestFigure
-    from rehearsal.judging.results import Loss
+    from rehearsal.judging.inside import GuestFigure
+    from rehearsal.judging.losses import Loss
+    from rehearsal.judging.moves import Canary
     from rehearsal.judging.rooms import Rooms
     from rehearsal.judging.summary import Judged
     from rehearsal.recording.history import History

@@ -7,13 +7,13 @@ blames the network for it.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rehearsal.judging.charging.rules import NOTHING
 from rehearsal.judging.charging.rules import by_length
 from rehearsal.judging.charging.union import united
-from rehearsal.judging.results import Flow
 from rehearsal.recording import events
 from rehearsal.recording.declarations import V4
 from rehearsal.recording.declarations import V6
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from collections.abc import Sequence
 
+    from rehearsal.figures.length import Length
     from rehearsal.judging.charging.troubles import Group
     from rehearsal.judging.charging.troubles import Trouble
     from rehearsal.judging.observing.observation import Observation
     from rehearsal.judging.observing.observation import Seen
-    from rehearsal.judging.results import Length
     from rehearsal.recording.history import History
 
 LANES = ("icmp", "udp", "tcp")
@@ -34,6 +34,28 @@ SHOWN = {V4: "", V6: " v6"}
 """What the name of a lane ends in, by the family of its packets: each has rows of its own."""
 AMPLIFIED, AT_LEAST_NS = 2.2, 200_000_000
 """An established echo over a black hole stalled for 1.05 to 2.2 times as long (measured), the timer's least step on top."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """The gaps that one lane to a canary saw: outside of its migrations, and the longest in one of them.
+
+    `expected_ns`: how long an established connection may stall for what the network did (tcp; None: not known). Of the
+    datagrams that were lost between two that came back: how many there, back, and on a way that nobody counted.
+    """
+
+    canary: str
+    lane: str  # icmp | udp | tcp, and the same with ` v6`
+    samples: int
+    failed: int
+    count: int
+    longest: Length
+    total: Length
+    longest_migrating: Length
+    expected_ns: int | None = None
+    lost_there: int = 0
+    lost_back: int = 0
+    lost_unknown: int = 0
 
 
 def flows(history: History, observation: Observation, groups: Iterable[Group]) -> list[Flow]:

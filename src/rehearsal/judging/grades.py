@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from collections.abc import Sequence
 
-    from rehearsal.judging.results import Loss
+    from rehearsal.judging.losses import Loss
 
 
 CLEAN_LEAST = 300

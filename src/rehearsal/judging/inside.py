@@ -14,12 +14,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rehearsal import beacon
+from rehearsal.figures.length import Length
 from rehearsal.figures.outcome import Outcome
 from rehearsal.figures.outcome import against_budget
 from rehearsal.judging import words
 from rehearsal.judging.charging import budgets
-from rehearsal.judging.results import GuestFigure
-from rehearsal.judging.results import Length
 from rehearsal.outside import bounded
 from rehearsal.recording import events
 
@@ -32,6 +31,27 @@ if TYPE_CHECKING:
 
 _MS = 1_000_000
 NOTHING = Length(0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class GuestFigure:
+    """What a canary noticed from inside: the worst of it, and between which two of its reports (ns) that was.
+
+    `figure`: boot, file, pause (of its heartbeat), clock (stood still in a migration), stall (of a write), writes,
+    metadata, dns, `peer NAME`. `length` None: not a matter of time. `during`: the migrations, else the steps, in between.
+    `budget_ns` None: shown, not judged; pauses, stalls and the clock are judged in migrations only.
+    """
+
+    canary: str
+    figure: str
+    outcome: Outcome
+    reason: str
+    length: Length | None = None
+    count: int = 0
+    from_ns: int | None = None
+    to_ns: int | None = None
+    during: str = ""
+    budget_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

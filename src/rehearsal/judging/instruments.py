@@ -5,17 +5,13 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections import defaultdict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rehearsal.figures.outcome import Outcome
 from rehearsal.judging.losses import lane_floor
-from rehearsal.judging.results import BlindCause
-from rehearsal.judging.results import Calibration
-from rehearsal.judging.results import Lane
-from rehearsal.judging.results import Load
-from rehearsal.judging.results import Trial
 from rehearsal.lanes.load import load_of
 from rehearsal.outage import LAG_BIN_NS
 from rehearsal.outage import measure
@@ -31,6 +27,89 @@ if TYPE_CHECKING:
     from rehearsal.recording.history import History
 
 # --- lanes ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """All probes of one lane at one VIP: what they could see together. Lateness is how long after its time a sample was sent.
+
+    `floor_ns`: the worst of its probes in the worst step (`floor_step`), None if nobody knows; `blind_ns`: of the
+    probe that was blind longest. `proving_nothing` samples were taken while blind or ended by the prober's own fault.
+    """
+
+    lane: str
+    vip: str  # public | internal | ""
+    probes: list[str]
+    period_ns: tuple[int, int]  # shortest and longest
+    samples: int
+    failed: int
+    slow: int
+    proving_nothing: int
+    floor_ns: int | None
+    floor_step: str
+    gap_max_ns: int
+    blind_ns: int
+    late_p50_ns: int | None
+    late_p99_ns: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What probing cost those who were probed, a second: as declared (the most at any time), and as it was (on average).
+
+    `samples_per_s` is the most of requests and packets together: not their sum, unless both are at their most at once.
+    A packet is an echo request to a guest (ICMP, TCP, UDP); what goes to the prober's own controls costs nobody.
+    """
+
+    requests_per_s: float = 0.0
+    connections_per_s: float = 0.0  # of the requests, those over a connection of their own
+    packets_per_s: float = 0.0
+    samples_per_s: float = 0.0
+    sent_requests_per_s: float = 0.0
+    sent_packets_per_s: float = 0.0
+    watched_ns: int = 0  # how long there was a prober
+
+
+@dataclass(frozen=True, slots=True)
+class BlindCause:
+    """Why the whole prober could not see, how often and how long."""
+
+    why: str
+    count: int
+    total_ns: int
+    longest_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A known fault and what was measured of it. `seen` False: no window, so only the floor speaks about it."""
+
+    kind: str
+    true_ns: int
+    seen: bool
+    certain_ns: int
+    point_ns: int
+    possible_ns: int | None
+    floor_ns: int | None
+    covered: bool  # certain <= truth <= possible, or truth <= floor
+    blind: bool  # the prober could not see at some moment of it, or was gone before its end
+
+    @property
+    def error_ns(self) -> int | None:
+        """How far the point estimate is from the truth; None if there is none."""
+        return self.point_ns - self.true_ns if self.seen and not self.blind else None
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Known outages, measured before anything that was not known. `seal_fits`: the lengths are those that were sealed."""
+
+    at_ns: int
+    outcome: Outcome
+    sentence: str
+    seal: str
+    seal_fits: bool
+    trials: list[Trial]
 
 
 def lanes(observation: Observation) -> list[Lane]:

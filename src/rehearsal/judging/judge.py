@@ -39,9 +39,9 @@ from rehearsal.recording import events
 
 if TYPE_CHECKING:
     from rehearsal.judging.charging.troubles import Group
-    from rehearsal.judging.results import Check
-    from rehearsal.judging.results import Finding
-    from rehearsal.judging.results import Loss
+    from rehearsal.judging.course import Check
+    from rehearsal.judging.losses import Loss
+    from rehearsal.judging.rooms import Finding
     from rehearsal.recording.history import History
 
 ANSWER_TIMES = "how long answers took"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections import defaultdict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rehearsal.figures.outcome import Outcome
@@ -26,7 +27,6 @@ from rehearsal.judging.charging.union import ALIKE
 from rehearsal.judging.charging.union import extent
 from rehearsal.judging.charging.union import united
 from rehearsal.judging.observing.observation import uncovered_ns
-from rehearsal.judging.results import Loss
 from rehearsal.judging.stretch import BETWEEN
 from rehearsal.judging.stretch import CONTROL
 from rehearsal.judging.stretch import Stretch
@@ -40,14 +40,43 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from collections.abc import Sequence
 
+    from rehearsal.figures.length import Budget
+    from rehearsal.figures.length import Length
     from rehearsal.judging.charging.troubles import Group
     from rehearsal.judging.charging.troubles import Incident
     from rehearsal.judging.observing.observation import Observation
     from rehearsal.judging.observing.observation import Piece
     from rehearsal.judging.observing.observation import Seen
-    from rehearsal.judging.results import Budget
-    from rehearsal.judging.results import Length
     from rehearsal.recording.history import History
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """What the users of one service lost during one step: a cell of the matrix step x service.
+
+    Before the first step is the control, which is not judged. Service `canaries`: the canary that lost most; its
+    migrations are judged apart.
+    """
+
+    stretch: Stretch
+    service: str
+    kind: str  # down | degraded
+    count: int
+    longest: Length
+    total: Length
+    samples: int
+    failed: int
+    floor_ns: int | None  # the longest outage that could have passed unseen; None: never sampled
+    blind_ns: int
+    budget: Budget | None
+    outcome: Outcome
+    reason: str  # one sentence
+    left_ns: int = 0  # how long what began before it may have gone on in it unseen
+
+    @property
+    def step(self) -> str:
+        """The step's id; empty if no step was running."""
+        return self.stretch.step
 
 
 def matrix(history: History, observation: Observation, groups: list[Group], *, only: str | None = None) -> list[Loss]:

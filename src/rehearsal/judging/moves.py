@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rehearsal.claims.migrations import moved
+from rehearsal.figures.length import Length
 from rehearsal.figures.outcome import Outcome
 from rehearsal.figures.outcome import against_budget
 from rehearsal.figures.outcome import worst
@@ -13,10 +15,6 @@ from rehearsal.judging.charging import budgets
 from rehearsal.judging.charging.troubles import is_judged
 from rehearsal.judging.charging.union import united
 from rehearsal.judging.flows import ways_of
-from rehearsal.judging.results import Canary
-from rehearsal.judging.results import Length
-from rehearsal.judging.results import Loss
-from rehearsal.judging.results import Migration
 from rehearsal.judging.stretch import migration
 from rehearsal.outage import OPEN_NS
 from rehearsal.outside import bounded
@@ -26,11 +24,57 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from rehearsal.claims.migrations import Claim
+    from rehearsal.figures.length import Budget
     from rehearsal.judging.charging.troubles import Group
+    from rehearsal.judging.losses import Loss
     from rehearsal.judging.observing.observation import Observation
-    from rehearsal.judging.results import Budget
     from rehearsal.recording.history import History
     from rehearsal.recording.history import MigrationRun
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """A live migration of a canary. `outcome` ok needs: completed, host changed, ACTIVE, same boot id, window closed."""
+
+    id: str
+    canary: str
+    occasion: str
+    source: str
+    target: str
+    began_ns: int
+    ended_ns: int | None
+    status: str
+    total_s: float | None
+    network: Length | None
+    tcp: Length | None
+    floor_ns: int | None
+    outcome: Outcome
+    reason: str
+    stood_still: Length | None = None  # the guest's own clock, during the migration
+    hypervisor_downtime_ns: int | None = None  # as libvirt itself says
+    network_excess_ns: int | None = (
+        None  # how much longer the network was away, most likely; less than 0: for less long
+    )
+    udp: Length | None = None
+    lost_there: int = 0  # datagrams, on the way to the guest
+    lost_back: int = 0
+    budget: Budget | None = None  # what its network gap is judged against
+
+
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """A canary's life in this run."""
+
+    name: str
+    server_id: str
+    address: str
+    host: str
+    boot_ids: list[str]
+    longest: Length | None  # outside migrations, network
+    total: Length | None
+    outcome: Outcome
+    reason: str
+    address_v6: str = ""
 
 
 def migrations(history: History, observation: Observation, groups: list[Group]) -> list[Migration]:

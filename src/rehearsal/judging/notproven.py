@@ -17,13 +17,13 @@ from rehearsal.judging.losses import strictness
 from rehearsal.judging.losses import vip_floor
 from rehearsal.judging.losses import vips_of
 from rehearsal.judging.observing import unobserved
-from rehearsal.judging.results import Gap
+from rehearsal.judging.rooms import Gap
 from rehearsal.recording import events
 
 if TYPE_CHECKING:
+    from rehearsal.judging.hosts.unwatched import Unwatched
+    from rehearsal.judging.losses import Loss
     from rehearsal.judging.observing.observation import Observation
-    from rehearsal.judging.results import Loss
-    from rehearsal.judging.results import Unwatched
     from rehearsal.judging.rooms import Rooms
     from rehearsal.judging.stretch import Stretch
     from rehearsal.judging.summary import Judged

@@ -21,9 +21,9 @@ from rehearsal.outage import merged
 from rehearsal.outage.runs import RECENT_NS
 
 if TYPE_CHECKING:
+    from rehearsal.judging.losses import Loss
     from rehearsal.judging.observing.observation import Observation
     from rehearsal.judging.observing.observation import Seen
-    from rehearsal.judging.results import Loss
     from rehearsal.recording.history import History
 
 _STRIDES = (1, 4)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +14,6 @@ from rehearsal.judging import trust
 from rehearsal.judging import words
 from rehearsal.judging.losses import blind_share
 from rehearsal.judging.observing.observation import absences
-from rehearsal.judging.results import Quality
 from rehearsal.recording import events
 
 if TYPE_CHECKING:
@@ -21,6 +22,31 @@ if TYPE_CHECKING:
     from rehearsal.recording.history import ProberRun
 
 _BLIND_MOST = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """How far the measurement itself can be trusted."""
+
+    samples: int
+    probes: int
+    dropped: int
+    lag_p99_ns: int | None
+    lag_max_ns: int | None
+    blind: list[tuple[int, int, str]]
+    blind_share: float
+    load_per_s: float
+    steal_ns: int
+    run_delay_ns: int
+    prober_stopped: bool
+    remarks: list[str] = field(default_factory=list)
+    lag_p50_ns: int | None = None
+    cpu_ns: int = 0  # used by the prober's processes
+    socket_drops: int = 0  # answers that the kernel dropped because the prober was too slow
+    late_replies: int = 0  # came after their sample had been given up
+    duplicates: int = 0
+    load: instruments.Load = field(default_factory=instruments.Load)
+    blind_causes: list[instruments.BlindCause] = field(default_factory=list)
 
 
 def quality(history: History, observation: Observation) -> Quality:

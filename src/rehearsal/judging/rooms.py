@@ -19,11 +19,30 @@ from rehearsal.recording.runfiles import RunFileRefused
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from rehearsal.figures.outcome import Outcome
+
 _T = TypeVar("_T")
 _U = TypeVar("_U")
 _LONGEST = 300
 LOG = "logs/judge-error.log"
 """Where the tracebacks are kept, below the run directory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One sentence that explains the verdict, with where it comes from (`step:nova`, `check:...`, `prober`)."""
+
+    outcome: Outcome
+    subject: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Something that was not proven, and why."""
+
+    what: str
+    why: str
 
 
 @dataclass(frozen=True, slots=True)

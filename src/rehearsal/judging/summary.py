@@ -13,15 +13,15 @@ from rehearsal.judging import words
 from rehearsal.judging.stretch import CONTROL
 
 if TYPE_CHECKING:
-    from rehearsal.judging.results import Canary
-    from rehearsal.judging.results import Check
-    from rehearsal.judging.results import Difference
-    from rehearsal.judging.results import Finding
-    from rehearsal.judging.results import GuestFigure
-    from rehearsal.judging.results import Loss
-    from rehearsal.judging.results import Migration
-    from rehearsal.judging.results import Quality
-    from rehearsal.judging.results import Step
+    from rehearsal.judging.course import Check
+    from rehearsal.judging.course import Step
+    from rehearsal.judging.differences import Difference
+    from rehearsal.judging.inside import GuestFigure
+    from rehearsal.judging.losses import Loss
+    from rehearsal.judging.moves import Canary
+    from rehearsal.judging.moves import Migration
+    from rehearsal.judging.quality import Quality
+    from rehearsal.judging.rooms import Finding
     from rehearsal.judging.rooms import Rooms
 
 

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rehearsal.judging.results import Length
-from rehearsal.judging.results import MoreWindows
+from rehearsal.figures.length import Length
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from rehearsal.judging.results import Window
+    from rehearsal.judging.windows import Window
+
+
+@dataclass(frozen=True, slots=True)
+class MoreWindows:
+    """Windows of one lane that are too many to be listed: how many, and what they are together (added up)."""
+
+    lane: str
+    kind: str
+    count: int
+    failed: int
+    longest_ns: int  # the possible length of the longest of them
+    total: Length
 
 
 def summed(rest: Iterable[Window]) -> list[MoreWindows]:

@@ -10,7 +10,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from rehearsal.figures.outcome import Outcome
-from rehearsal.judging.results import Finding
+from rehearsal.judging.rooms import Finding
 from rehearsal.recording import events
 
 if TYPE_CHECKING:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from dataclasses import dataclass
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from rehearsal.figures import say
+from rehearsal.figures.length import Length
 from rehearsal.judging.causes.candidates import Candidates
 from rehearsal.judging.charging.union import united
 from rehearsal.judging.losses import lane_floor
 from rehearsal.judging.observing.observation import life_of
-from rehearsal.judging.results import Length
-from rehearsal.judging.results import Strip
-from rehearsal.judging.results import Window
 from rehearsal.judging.sums import summed
 from rehearsal.outage import measure
 from rehearsal.outage import merged
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from rehearsal.judging.charging.troubles import Trouble
     from rehearsal.judging.observing.observation import Observation
     from rehearsal.judging.observing.observation import Seen
-    from rehearsal.judging.results import MoreWindows
+    from rehearsal.judging.stretch import Stretch
+    from rehearsal.judging.sums import MoreWindows
     from rehearsal.outage import Outage
     from rehearsal.recording.history import History
 
@@ -39,6 +40,64 @@ _LOST = frozenset(each.name for each in SampleClass if each.proof_is_sent)
 _RUNS_MOST = 240
 _BLIND_SHOWN_NS = 100_000_000
 _ORDER = ("good", "blind", "slow", "bad")  # what comes later covers what came before
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A downtime (`kind` down) or slow-answer (`kind` degraded) window of one probe, with its four instants.
+
+    A flapping window (`outages` > 1) has three lengths: `length` is what its outages lasted together, `span` reaches
+    from the first onset to the last end, and `good_within` counts the good samples in between.
+    """
+
+    probe: int
+    probe_name: str
+    lane: str
+    service: str
+    canary: str
+    kind: str
+    last_good_ns: int | None
+    first_bad_ns: int
+    last_bad_ns: int
+    first_good_ns: int | None
+    length: Length
+    outages: int  # more than 1: flapping
+    failed: int  # samples
+    classes: dict[str, int]
+    stretch: Stretch  # what it is charged to
+    attribution: str  # step | pre-existing | ambiguous | between | migration
+    causes: list[str] = field(default_factory=list)
+    span: Length | None = None
+    good_within: int = 0
+    explained: str = ""  # explained | ambiguous | step | unattributed | not watched; "" in older files
+    excluded: list[str] = field(default_factory=list)  # what was near, and why it is no cause
+    unseen: list[str] = field(default_factory=list)  # what could have told and was not watched when it began
+    proof: str = ""  # from when on a lost packet proves that it was down: a sentence; empty if none was lost
+
+    @property
+    def step(self) -> str:
+        """The id of the step it is charged to; empty if none."""
+        return self.stretch.step
+
+
+@dataclass(frozen=True, slots=True)
+class Strip:
+    """One probe as a row of the timeline: runs of equal state, (from_ns, to_ns, state), state good|slow|bad|blind."""
+
+    probe: int
+    name: str
+    lane: str
+    service: str
+    canary: str
+    period_ns: int
+    samples: int
+    failed: int
+    slow: int
+    floor_ns: int | None
+    runs: list[tuple[int, int, str]]
+    latency: list[tuple[int, int, int]]  # per minute: (from_ns, median ns, p99 ns)
+    gap_max_ns: int = 0  # the largest real distance between two samples, however short its period is meant to be
+    blind_ns: int = 0  # late ticks and ticks that never came, together
 
 
 def windows(groups: Iterable[Group], history: History, world: World) -> tuple[list[Window], list[MoreWindows]]:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from collections.abc import Iterable
 
-    from rehearsal.judging.results import Check
-    from rehearsal.judging.results import Migration
+    from rehearsal.judging.course import Check
+    from rehearsal.judging.moves import Migration
     from rehearsal.judging.results import Results
 
 

@@ -15,8 +15,8 @@ from rehearsal.figures.say import count
 from rehearsal.figures.say import rounded
 
 if TYPE_CHECKING:
-    from rehearsal.judging.results import Budget
-    from rehearsal.judging.results import Length
+    from rehearsal.figures.length import Budget
+    from rehearsal.figures.length import Length
 
 __all__ = ["HOUR", "MINUS", "MINUTE", "SECOND", "Shown", "count", "rounded"]
 

@@ -17,7 +17,8 @@
 ``watch``          the prober and its probes
 ``guests``         canaries: up, migrated, removed
 ``interrupts``     Ctrl-C and SIGTERM
-``progress``       what is printed; ``output``: what other programs print, in whole lines
+``progress``       what is printed, line by line, and the live block below; ``output``: what others print, in whole lines
+``overview``       how the run stands, for that block; ``failing``: which probes fail now
 ``lock``           who is at work on a run
 ``plansecrets``    secrets of a plan, until the run is finished
 ================== ==================================================================

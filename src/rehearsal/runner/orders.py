@@ -11,6 +11,7 @@ from rehearsal.canaries.model import Wish
 from rehearsal.cloud.options import Options
 from rehearsal.lanes.rates import rates_of
 from rehearsal.outside.terminal import shown
+from rehearsal.runner.progress import paused
 
 if TYPE_CHECKING:
     from rehearsal.cloud.target import Target
@@ -101,6 +102,7 @@ def ask(question: str) -> str:
     if not sys.stdin.isatty():
         raise NotConfirmed("There is no terminal to ask on. Confirm with --yes.")
     try:
-        return input(shown(question)).strip()
+        with paused():
+            return input(shown(question)).strip()
     except EOFError:
         return ""

@@ -34,6 +34,8 @@ from rehearsal.runner.guests import Guests
 from rehearsal.runner.interrupts import Interrupted
 from rehearsal.runner.orders import NotConfirmed
 from rehearsal.runner.orders import chosen_steps
+from rehearsal.runner.overview import Overview
+from rehearsal.runner.progress import live
 from rehearsal.runner.progress import say
 from rehearsal.runner.snapshots import Facts
 from rehearsal.runner.walk import Walk
@@ -63,10 +65,16 @@ class Course:
         self.guests.number = self.attempt.past.migration_count
         self.facts = Facts(self.attempt, self.ssh)
         self.witness = Witness(run.witness_journal, self.attempt.note)
-        self.attempt.listeners.append(self.witness.heard)
+        chosen = chosen_steps(plan, orders)
+        self.overview = Overview(plan, chosen, lambda: self.watch.probes, run.path / "samples" / "prober.smp")
+        self.attempt.listeners += [self.witness.heard, self.overview.heard]
 
     def go(self) -> Stopped | None:
         """Carry out the run. Returns why it stopped early, or None if it came to its end. Everything is recorded."""
+        with live(self.overview.lines):
+            return self._go()
+
+    def _go(self) -> Stopped | None:
         stopped: Stopped | None = None
         again = (self.attempt.resume_command,)
         _log_libraries(self.attempt.run)

@@ -23,6 +23,7 @@ from rehearsal.runner import plansecrets
 from rehearsal.runner import stepshell
 from rehearsal.runner.interrupts import Interrupted
 from rehearsal.runner.progress import say
+from rehearsal.runner.progress import still
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -205,4 +206,4 @@ class _Tail:
             say(text, prefix=self._step)
         elif now - self._last > _QUIET_S:
             self._last = now
-            say(f"… still running after {lengths.lasted(now - self._began)}", prefix=self._step)
+            still(f"… still running after {lengths.lasted(now - self._began)}", prefix=self._step)

@@ -26,6 +26,7 @@ from rehearsal.recording.events import SuiteEnded
 from rehearsal.runner.interrupts import Interrupted
 from rehearsal.runner.output import cleaned_into
 from rehearsal.runner.progress import say
+from rehearsal.runner.progress import still
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -169,7 +170,7 @@ def _wait(process: subprocess.Popen[bytes], suite: str, gate: str, claims: Calla
         time.sleep(0.1)
         if time.monotonic() - last > _QUIET_S:
             last = time.monotonic()
-            say(f"{suite} at {gate}: {len(claims())} claims after {lengths.lasted(last - began)}")
+            still(f"{suite} at {gate}: {len(claims())} claims after {lengths.lasted(last - began)}")
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

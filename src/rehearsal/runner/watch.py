@@ -24,6 +24,7 @@ from rehearsal.runner import declared
 from rehearsal.runner.declared import FRESH
 from rehearsal.runner.declared import KEPT
 from rehearsal.runner.progress import say
+from rehearsal.runner.progress import still
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,6 +64,8 @@ class Watch:
         self._numbers = dict(numbers)
         self._rates = rates
         self._prober: Prober | None = None
+        self.probes: Mapping[int, ProbeSpec] = {}
+        """What is probed now, by number. Never changed, only replaced: another thread may be reading it."""
         self._canary_probes: dict[str, list[ProbeSpec]] = {}
         self._api_probes: list[ProbeSpec] = []
         self._focus: frozenset[str] = frozenset()
@@ -160,6 +163,7 @@ class Watch:
         except ProberError as error:
             self.note("error", f"Probe {spec.name} was not declared: {error}")
             return False
+        self.probes = {**self.probes, spec.probe: spec}
         return True
 
     def reach(self, canaries: Iterable[Canary]) -> None:
@@ -205,7 +209,9 @@ class Watch:
         """Retire the probes of a canary before it goes away: its silence is then no outage."""
         if self._prober is None:
             return
-        for spec in self._canary_probes.pop(canary, []):
+        gone = self._canary_probes.pop(canary, [])
+        self.probes = {number: spec for number, spec in self.probes.items() if spec not in gone}
+        for spec in gone:
             try:
                 self._prober.retire(spec.probe, reason)
             except ProberError as error:
@@ -290,7 +296,7 @@ class Watch:
             self.look_after()
             if time.monotonic() - shown_s >= _QUIET_S:
                 shown_s = time.monotonic()
-                say(f"… {lengths.lasted(left_s)} to go")
+                still(f"… {lengths.lasted(left_s)} to go")
 
     def stop(self) -> None:
         """Let the prober drain and end."""

@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rehearsal.judging.results import Budget
+from rehearsal.figures.length import Budget
 from rehearsal.report.clock import Clock
 from rehearsal.report.page import render
 from rehearsal.report.printed import allowed

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from rehearsal.judging.results import Happening
-from rehearsal.judging.results import Unwatched
+from rehearsal.judging.hosts.hostclocks import Happening
+from rehearsal.judging.hosts.unwatched import Unwatched
 from rehearsal.report.svg import marks
 from rehearsal.report.svg.elements import Scale
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from rehearsal.judging.causes.reach import World
     from rehearsal.judging.charging.troubles import Group
-    from rehearsal.judging.results import Happening
+    from rehearsal.judging.hosts.hostclocks import Happening
     from rehearsal.recording.history import History
 
 MARGIN_NS = 250_000_000

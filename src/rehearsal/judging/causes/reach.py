@@ -17,8 +17,8 @@ from rehearsal.recording.declarations import family_of
 
 if TYPE_CHECKING:
     from rehearsal.judging.charging.troubles import Group
-    from rehearsal.judging.results import Happening
-    from rehearsal.judging.results import Unwatched
+    from rehearsal.judging.hosts.hostclocks import Happening
+    from rehearsal.judging.hosts.unwatched import Unwatched
     from rehearsal.recording.history import History
 
 OWN, OWN_OTHER, PROXY, BALANCER, SHARED, SYMPTOM = 0, 10, 20, 30, 40, 50

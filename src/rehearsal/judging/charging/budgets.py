@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rehearsal.judging.results import Budget
+from rehearsal.figures.length import Budget
 
 CANARIES = "canaries"
 _SECOND_NS = 1_000_000_000

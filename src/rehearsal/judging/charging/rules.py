@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rehearsal.figures.length import Budget
+from rehearsal.figures.length import Length
 from rehearsal.figures.outcome import Outcome
 from rehearsal.figures.outcome import against_budget
 from rehearsal.judging import words
-from rehearsal.judging.results import Budget
-from rehearsal.judging.results import Length
 from rehearsal.outage import OPEN_NS
 
 NOTHING = Length(0, 0, 0)

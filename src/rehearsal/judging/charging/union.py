@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rehearsal.judging.results import Length
+from rehearsal.figures.length import Length
 from rehearsal.outage import OPEN_NS
 from rehearsal.outage import clipped
 from rehearsal.outage import measure

@@ -17,7 +17,7 @@ from rehearsal.judging.hosts.traffic import of_proxies
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from rehearsal.judging.results import Happening
+    from rehearsal.judging.hosts.hostclocks import Happening
     from rehearsal.recording.history import History
 
 _MOST = 5_000

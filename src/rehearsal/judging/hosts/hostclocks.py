@@ -26,6 +26,29 @@ AROUND_NS = 300_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
+class Happening:
+    """Something that happened on a host, from `from_ns` to `to_ns` (None: its end was not seen), each ± `error_ns`.
+
+    `kind`: container (`subject` its name), proxy (HAProxy's `backend/server`, BACKEND for all servers together; `what` is its
+    state), vip (an address), port (a canary's port in OVN; `host` is where it is bound), gateway (of the
+    canaries' router, likewise), chassis.
+    `what` of a container: restarted, started (when it had stopped is not known), stopped, ran (a task), paused, unhealthy,
+    signalled. `ready_ns`: when Docker first called it healthy after it started.
+    """
+
+    kind: str
+    host: str
+    subject: str
+    what: str
+    from_ns: int
+    to_ns: int | None
+    error_ns: int = 0
+    ready_ns: int | None = None
+    service: str = ""  # of the plan, that it belongs to by its name
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Moment:
     """When something happened on a host, on the prober's clock: `at_ns` ± `error_ns`."""
 

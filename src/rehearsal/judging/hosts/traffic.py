@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from dataclasses import field
 from typing import TYPE_CHECKING
 
+from rehearsal.judging.hosts.hostclocks import Happening
 from rehearsal.judging.hosts.hostclocks import HostClocks
 from rehearsal.judging.hosts.hostclocks import Moment
-from rehearsal.judging.results import Happening
 from rehearsal.recording import events
 
 if TYPE_CHECKING:

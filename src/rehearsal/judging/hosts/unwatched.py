@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from dataclasses import field
 from typing import TYPE_CHECKING
 
-from rehearsal.judging.results import Unwatched
 from rehearsal.recording import events
 
 if TYPE_CHECKING:
@@ -27,6 +26,17 @@ _TOLD = (
     events.WitnessEnded,
 )
 NOT_YET = "the connection was not there yet"
+
+
+@dataclass(frozen=True, slots=True)
+class Unwatched:
+    """Nobody watched this part of a host (`host`: all of it; docker, haproxy, ovn, vip) in this time: anything may have happened."""
+
+    host: str
+    part: str
+    from_ns: int
+    to_ns: int
+    why: str
 
 
 def unwatched(history: History) -> list[Unwatched]:

@@ -11,8 +11,8 @@ from rehearsal.figures.outcome import Outcome
 from rehearsal.judging import words
 from rehearsal.judging.causes.reach import short
 from rehearsal.judging.charging import budgets
-from rehearsal.judging.results import Finding
-from rehearsal.judging.results import Gap
+from rehearsal.judging.rooms import Finding
+from rehearsal.judging.rooms import Gap
 from rehearsal.recording import events
 
 if TYPE_CHECKING:

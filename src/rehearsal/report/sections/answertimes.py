@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rehearsal.report import printed
 
 if TYPE_CHECKING:
-    from rehearsal.judging.results import AnswerTime
+    from rehearsal.judging.observing.latencies import AnswerTime
     from rehearsal.judging.results import Results
 
 STRETCHES = ("before", "during", "after")

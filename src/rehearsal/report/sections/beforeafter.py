@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from rehearsal.judging.results import Difference
+    from rehearsal.judging.differences import Difference
 
 ODD_MOST = 400
 _NAMES_MOST = 16

@@ -11,7 +11,7 @@ from rehearsal.figures.outcome import Outcome
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from rehearsal.judging.results import Check
+    from rehearsal.judging.course import Check
 
 OPEN_MOST = 300  # failures shown in full; the rest is listed in one line each
 _NAMES_MOST = 12

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rehearsal.judging.results import Lane
+from rehearsal.judging.instruments import Lane
 from rehearsal.report import printed
 from rehearsal.report.sections.headline import clean_sentence
 
 if TYPE_CHECKING:
     from rehearsal.judging.results import Results
-    from rehearsal.judging.results import Strip
+    from rehearsal.judging.windows import Strip
 
 _MEASURES = {
     "vip-new": "APIs at the virtual address, a new connection (TCP, TLS) for every request",

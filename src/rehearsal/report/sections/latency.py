@@ -10,7 +10,7 @@ from rehearsal.report import printed
 from rehearsal.report.svg import elements
 
 if TYPE_CHECKING:
-    from rehearsal.judging.results import Strip
+    from rehearsal.judging.windows import Strip
 
 _WIDE = 150
 _HIGH = 22

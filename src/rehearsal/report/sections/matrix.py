@@ -6,19 +6,19 @@ from dataclasses import dataclass
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from rehearsal.figures.length import Length
 from rehearsal.figures.length import worst_loss
 from rehearsal.figures.outcome import Outcome
 from rehearsal.figures.outcome import worst
 from rehearsal.judging import stretch
-from rehearsal.judging.results import Length
 from rehearsal.report import printed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from rehearsal.judging.results import Loss
+    from rehearsal.judging.course import Step
+    from rehearsal.judging.losses import Loss
     from rehearsal.judging.results import Results
-    from rehearsal.judging.results import Step
     from rehearsal.judging.stretch import Stretch
 
 

@@ -10,10 +10,10 @@ from rehearsal.judging.sums import joined
 from rehearsal.judging.sums import summed
 
 if TYPE_CHECKING:
-    from rehearsal.judging.results import MoreWindows
     from rehearsal.judging.results import Results
-    from rehearsal.judging.results import Window
     from rehearsal.judging.stretch import Stretch
+    from rehearsal.judging.sums import MoreWindows
+    from rehearsal.judging.windows import Window
 
 LANE_MOST = 10  # of each lane and kind, beside the longest of each cell
 MOST = 160

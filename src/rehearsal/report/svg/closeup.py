@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rehearsal.figures.length import longest_first
-from rehearsal.judging.results import Loss
+from rehearsal.judging.losses import Loss
 from rehearsal.judging.stretch import Stretch
 from rehearsal.report import printed
 from rehearsal.report import texts
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
     from markupsafe import Markup
 
-    from rehearsal.judging.results import Budget
-    from rehearsal.judging.results import Migration
+    from rehearsal.figures.length import Budget
+    from rehearsal.judging.moves import Migration
     from rehearsal.judging.results import Results
-    from rehearsal.judging.results import Strip
-    from rehearsal.judging.results import Window
+    from rehearsal.judging.windows import Strip
+    from rehearsal.judging.windows import Window
     from rehearsal.report.clock import Clock
 
 _Key = tuple[Stretch, str, str, str]
@@ -154,26 +154,26 @@ def _drawing(window: Window, rows: list[Strip], budget: Budget | None, results: 
             parts.append(
                 elements.box(left, top, scale.x(to_ns) - left, bottom - top, "blindband", f"prober blind: {why}")
             )
-    parts.append(elements.text(_LEFT - 8, bottom + 13, "after onset", "lab", "end"))
+    parts.append(elements.text(_LEFT - 8, bottom + 13, "after onset", "label", "end"))
     label = f"{window.probe_name} around {clock.at(window.first_bad_ns, 3)}"
     return elements.drawing(WIDE, bottom + 18, label, parts, "cu")
 
 
 def _budget_bar(window: Window, allowed_ns: int, budget: Budget | None, scale: elements.Scale) -> list[Markup]:
     if budget is None:
-        return [elements.text(_LEFT, 11, "no budget set", "lab")]
+        return [elements.text(_LEFT, 11, "no budget set", "label")]
     if allowed_ns == 0:
-        return [elements.text(_LEFT, 11, "budget: no failed sample", "lab")]
+        return [elements.text(_LEFT, 11, "budget: no failed sample", "label")]
     word = f"budget {printed.exactly(allowed_ns)}"
     if window.first_bad_ns + allowed_ns > scale.to_ns:
-        return [elements.text(_LEFT, 11, f"{word}: reaches beyond this picture", "lab")]
+        return [elements.text(_LEFT, 11, f"{word}: reaches beyond this picture", "label")]
     left, right = scale.x(window.first_bad_ns), scale.x(window.first_bad_ns + allowed_ns)
     before = right + 6 + texts.width(word, 10.5) > _RIGHT
     return [
         elements.line(left, 7.5, right, 7.5, "budget"),
         elements.line(left, 3, left, 12, "budget"),
         elements.line(right, 3, right, 12, "budget"),
-        elements.text(left - 6 if before else right + 6, 11, word, "lab", "end" if before else "start"),
+        elements.text(left - 6 if before else right + 6, 11, word, "label", "end" if before else "start"),
     ]
 
 

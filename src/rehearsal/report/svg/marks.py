@@ -12,8 +12,8 @@ from rehearsal.report.svg import elements
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from rehearsal.judging.results import Happening
-    from rehearsal.judging.results import Unwatched
+    from rehearsal.judging.hosts.hostclocks import Happening
+    from rehearsal.judging.hosts.unwatched import Unwatched
     from rehearsal.report.svg.elements import Scale
 
 KINDS = {"container": "containers", "proxy": "HAProxy", "port": "port in OVN"}

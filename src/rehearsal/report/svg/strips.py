@@ -11,8 +11,8 @@ from rehearsal.report.svg import elements
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from rehearsal.judging.results import Strip
-    from rehearsal.judging.results import Window
+    from rehearsal.judging.windows import Strip
+    from rehearsal.judging.windows import Window
     from rehearsal.report.svg.elements import Scale
 
 _LEAST = {"good": 0.0, "slow": 1.5, "bad": 1.8, "blind": 0.8}  # an outage of 0.2 s in six hours must not vanish

@@ -23,11 +23,11 @@ from rehearsal.report.svg import strips
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from rehearsal.judging.results import Happening
-    from rehearsal.judging.results import Migration
+    from rehearsal.judging.course import Step
+    from rehearsal.judging.hosts.hostclocks import Happening
+    from rehearsal.judging.moves import Migration
     from rehearsal.judging.results import Results
-    from rehearsal.judging.results import Step
-    from rehearsal.judging.results import Strip
+    from rehearsal.judging.windows import Strip
     from rehearsal.report.clock import Clock
 
 WIDE = 1176
@@ -116,10 +116,10 @@ def _head(results: Results, clock: Clock, scale: elements.Scale) -> tuple[Markup
         *_phases(results, scale, 20),
         *_flagged(labels, steps_y),
         *(_step_bar(number, step, results, scale, steps_y) for number, step in begun),
-        elements.text(LEFT - 10, steps_y + 12, "steps", "lab", "end"),
+        elements.text(LEFT - 10, steps_y + 12, "steps", "label", "end"),
     ]
     if lanes:
-        parts.append(elements.text(LEFT - 10, moves_y + 12, "live migrations", "lab", "end"))
+        parts.append(elements.text(LEFT - 10, moves_y + 12, "live migrations", "label", "end"))
     for place, lane in enumerate(lanes):
         parts += [_migration_bar(one, results, scale, moves_y + place * lane_high, lane_high) for one in lane]
     label = "Phases, steps and live migrations over time"
@@ -127,7 +127,7 @@ def _head(results: Results, clock: Clock, scale: elements.Scale) -> tuple[Markup
 
 
 def _phases(results: Results, scale: elements.Scale, y: float) -> Iterable[Markup]:
-    yield elements.text(LEFT - 10, y + 12, "phases", "lab", "end")
+    yield elements.text(LEFT - 10, y + 12, "phases", "label", "end")
     for name, began_ns, ended_ns in results.phases:
         left, right = scale.x(began_ns), scale.x(results.ended_ns if ended_ns is None else ended_ns)
         open_end = ", end not recorded" if ended_ns is None else ""
@@ -280,7 +280,7 @@ def _tally(row: Strip) -> str:
 
 def _foot(results: Results, clock: Clock, scale: elements.Scale) -> tuple[Markup, float]:
     parts = [*_grid(results, clock, scale, 0, 4), *_times(results, clock, scale, 15)]
-    parts.append(elements.text(LEFT - 10, 15, f"UTC, {clock.day(results.began_ns)}".rstrip(", "), "lab", "end"))
+    parts.append(elements.text(LEFT - 10, 15, f"UTC, {clock.day(results.began_ns)}".rstrip(", "), "label", "end"))
     return elements.drawing(WIDE, 20, "Time axis", parts, "tl"), 20
 
 
