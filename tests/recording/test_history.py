@@ -17,8 +17,8 @@ from rehearsal.recording.history import load
 from rehearsal.recording.history import silences
 from rehearsal.recording.journal import Journal
 from rehearsal.recording.sampleclass import SampleClass
-from rehearsal.recording.stream import UNDECLARED
-from rehearsal.recording.stream import samples
+from rehearsal.recording.samplestream import UNDECLARED
+from rehearsal.recording.samplestream import samples
 from tests.made import wrong_rules
 from tests.made.synthetic import Scenario
 from tests.made.synthetic import ScriptedMigration

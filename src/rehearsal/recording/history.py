@@ -1,7 +1,7 @@
 """The one reader of a recording: journals as facts in order of time, and what became of what they say was begun.
 
 Reads only; nothing is judged here. Whoever asks what was recorded asks here, of a run that is over or still going: all
-of it (`load`), or the journals that hold the answer (`read`). The samples are a stream of their own (`stream`).
+of it (`load`), or the journals that hold the answer (`read`). The samples are a stream of their own (`samplestream`).
 Invariant: whatever a crash can leave behind can be loaded, and what is missing shows as None, never as a guess.
 """
 

@@ -18,7 +18,7 @@ from rehearsal.prober.client import ProberError
 from rehearsal.prober.web.webprocess import CONTROL_PROBE
 from rehearsal.recording import events
 from rehearsal.recording import history
-from rehearsal.recording import stream
+from rehearsal.recording import samplestream
 from rehearsal.recording.journal import Journal
 from rehearsal.recording.journal import read
 from rehearsal.recording.sampleclass import CountsAs
@@ -237,7 +237,7 @@ def test_a_killed_prober_and_the_next_one_are_one_recording(tmp_path, prober, fa
 
 def findings_of_damage(run_dir):
     found = history.load(run_dir)
-    for _ in stream.samples(found):
+    for _ in samplestream.samples(found):
         pass
     return damage.findings(found)
 

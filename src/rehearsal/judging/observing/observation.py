@@ -22,8 +22,8 @@ from rehearsal.outage import measure
 from rehearsal.outage import merged
 from rehearsal.recording import events
 from rehearsal.recording.history import silences
-from rehearsal.recording.stream import UNDECLARED
-from rehearsal.recording.stream import samples
+from rehearsal.recording.samplestream import UNDECLARED
+from rehearsal.recording.samplestream import samples
 
 if TYPE_CHECKING:
     from collections.abc import Callable
