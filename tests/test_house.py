@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from lab.faults import FAULTS
+from rehearsal.report.sections import in_order
 
 ROOT = Path(__file__).parents[1]
 SRC = ROOT / "src" / "rehearsal"
@@ -72,3 +73,10 @@ def test_the_engine_names_neither_the_lab_nor_its_faults():
     words = re.compile(rf"\b(?:lab|{'|'.join(map(re.escape, FAULTS))})\b", re.IGNORECASE)
     texts = (path for path in SRC.rglob("*") if path.is_file() and path.suffix != ".pyc")
     assert [] == [f"{path.relative_to(SRC)}: {found[0]}" for path in texts if (found := words.search(path.read_text()))]
+
+
+def test_a_section_of_the_page_is_a_module_and_a_template_of_its_name():
+    """Every module in report/sections declares a section that follows one on the page; nothing else lists them."""
+    modules = {path.stem for path in (SRC / "report" / "sections").glob("*.py")} - {*OF_PYTHON}
+    templates = {path.stem for path in (SRC / "report" / "templates" / "sections").iterdir()}
+    assert modules == templates == {module for module, _ in in_order()}

@@ -20,7 +20,6 @@ from rehearsal.figures.outcome import Outcome
 from rehearsal.judging import words
 from rehearsal.judging.losses import Loss
 from rehearsal.judging.stretch import step
-from rehearsal.report import junit
 from rehearsal.report import printed
 from rehearsal.report import render
 from rehearsal.report.sections import matrix
@@ -111,7 +110,7 @@ def test_a_loss_has_one_text_in_the_suite_in_junit_and_on_the_page(longest, tota
     lost, _, missing = claim.observed.removeprefix("down 2 times").partition(";")
     assert digits(lost) == on_the_page
     assert digits(missing) == digits(cell.floor)
-    (case,) = junit._cells(dataclasses.replace(made.empty(), matrix=[loss]))
+    (case,) = matrix.SECTION.cases(dataclasses.replace(made.empty(), matrix=[loss]))
     told, missing, *_ = case.detail.replace("[", "").replace("]", "").split(";")
     assert digits(missing) == digits(cell.floor)
     assert digits(told) == [

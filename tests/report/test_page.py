@@ -24,10 +24,10 @@ from rehearsal.judging.observing.latencies import AnswerTime
 from rehearsal.judging.stretch import BETWEEN
 from rehearsal.judging.stretch import CONTROL
 from rehearsal.judging.stretch import step
+from rehearsal.report import headline
 from rehearsal.report import junit
 from rehearsal.report import render
 from rehearsal.report.clock import Clock
-from rehearsal.report.sections import headline
 from rehearsal.report.sections import matrix
 from rehearsal.report.sections import windowlist
 from tests.made import results as made

@@ -18,6 +18,7 @@ from importlib import resources
 from typing import TYPE_CHECKING
 from typing import Any
 
+from rehearsal.lanes import table
 from rehearsal.outside import bounded
 
 if TYPE_CHECKING:
@@ -61,12 +62,12 @@ class BeaconSettings:
     kind: str = "auto"
 
     def at_rates(self, rates: Mapping[str, float]) -> BeaconSettings:
-        """Return the same with the periods of these rates (Hz, by `guest-` lane)."""
+        """Return the same with the periods of these rates (Hz, by name)."""
         return replace(
             self,
-            beat_ms=round(1000 / rates["guest-beat"]),
-            write_ms=round(1000 / rates["guest-write"]),
-            peer_ms=round(1000 / rates["guest-peer"]),
+            beat_ms=round(1000 / rates[table.GUEST_BEAT.name]),
+            write_ms=round(1000 / rates[table.GUEST_WRITE.name]),
+            peer_ms=round(1000 / rates[table.GUEST_PEER.name]),
         )
 
 

@@ -30,6 +30,7 @@ from rehearsal.calibration.known import FAULTS
 from rehearsal.figures import say as lengths
 from rehearsal.figures.outcome import Outcome
 from rehearsal.judging.instruments import Trial
+from rehearsal.lanes import table
 from rehearsal.lanes.spec import SECOND_NS
 from rehearsal.lanes.spec import ProbeSpec
 from rehearsal.prober.client import Prober
@@ -286,7 +287,7 @@ def known_spec(number: int, service: KnownProcess) -> ProbeSpec:
     return ProbeSpec(
         probe=number,
         name=f"known service {number}",
-        lane="vip-new",
+        lane=table.VIP_NEW.name,
         service="calibration",
         target=f"http://127.0.0.1:{service.http_port}/",
         period_ns=PERIOD_NS,

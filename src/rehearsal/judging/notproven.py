@@ -70,6 +70,12 @@ def gaps(history: History, observation: Observation | None, judged: Judged) -> l
         for _, up in history.of(events.CanaryUp)
         if up.without_ipv6
     ]
+    found += [
+        Gap(f"Check {check.partition('.')[2]}", f"not applicable: {why}")
+        for _, listed in history.of(events.ClaimsListed)
+        if listed.suite != "inflight"
+        for check, why in sorted(listed.not_applicable.items())
+    ]
     found += _of_looks(history)
     found += _not_watched(history)
     if judged.quality.blind_share > 0:

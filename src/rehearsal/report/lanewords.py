@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rehearsal.judging.instruments import Lane
 from rehearsal.report import printed
-from rehearsal.report.sections.headline import clean_sentence
+from rehearsal.report.headline import clean_sentence
 
 if TYPE_CHECKING:
     from rehearsal.judging.results import Results
