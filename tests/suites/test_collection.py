@@ -128,7 +128,7 @@ def not_applicable(run, suite):
     """What the suite's record says of checks that make no claim."""
     (listed,) = [
         record.event
-        for record in read_journal(run / "journal" / f"suite-01-{suite}.jsonl")
+        for record in read(run / "journal" / f"suite-01-{suite}.jsonl").records
         if isinstance(record.event, events.ClaimsListed)
     ]
     return listed.not_applicable
