@@ -33,6 +33,7 @@ def watch(tmp_path, monkeypatch):
         name="nova public new",
         service="nova",
         lane="vip-new",
+        rate="vip-new",
         vip="public",
         interface="public",
         period_ns=200_000_000,
