@@ -322,7 +322,7 @@ def test_two_attempts_are_one_chain(tmp_path):
     run_dir = write_run(tmp_path, Scenario(**SMALL, prober_pause=(50.0, 60.0)))
     damaging.close(run_dir)
     assert "damaged" not in told(judged(run_dir))
-    began = next(record.event for record in read(run_dir / "journal" / "runner.jsonl").records)
+    began = next(record.event for record in read(run_dir, "journal/runner.jsonl").records)
     with Journal(run_dir / "journal" / "runner.jsonl", clock=lambda: (at_ns(171), 0)) as journal:
         journal.write(events.RunBegan(**{**vars_of(began), "attempt": 2}))
         journal.write(events.RunEnded("finished"))
