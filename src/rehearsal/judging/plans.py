@@ -90,8 +90,3 @@ def dropped(history: History) -> list[tuple[str, int]]:
         gone = (step for step in budgets.steps_of(before.plan) if step not in kept)
         found.update({step: after.attempt for step in gone if step not in ran and step not in last})
     return list(found.items())
-
-
-def spec_at(history: History, step: str, at_ns: int) -> dict[str, Any]:
-    """Return what the plan of a moment says of a step; empty if it does not know it."""
-    return budgets.steps_of(history.plan_at(at_ns)).get(step, {})
