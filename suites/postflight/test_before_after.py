@@ -12,18 +12,19 @@ from rehearsal.figures.expectation import expect
 
 if TYPE_CHECKING:
     from fixtures.cloud import Cloud
+    from rehearsal.plan import Effects
     from rehearsal.recording.history import History
     from rehearsal.recording.history import MigrationRun
 
 
 @pytest.mark.check("postflight.nothing-lost")
 @pytest.mark.parametrize("kind", comparisons.KINDS)
-def test_nothing_lost(kind: str, cloud: Cloud, recorded: History) -> None:
+def test_nothing_lost(kind: str, cloud: Cloud, recorded: History, effects: Effects) -> None:
     """Every server, port, volume, network, router, address, agent and service from before is there, in the same state.
 
     What rehearsals made themselves does not count; what is new does not matter.
     """
-    expect(comparisons.nothing_lost(kind, cloud_before(recorded), cloud.facts()))
+    expect(comparisons.nothing_lost(kind, cloud_before(recorded), cloud.facts(), effects))
 
 
 @pytest.mark.check("postflight.migration", service="nova")
