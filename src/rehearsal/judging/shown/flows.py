@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from rehearsal.judging.charging.rules import NOTHING
 from rehearsal.judging.charging.rules import by_length
 from rehearsal.judging.charging.union import united
+from rehearsal.judging.rooms import Room
 from rehearsal.recording import events
 from rehearsal.recording.declarations import V4
 from rehearsal.recording.declarations import V6
@@ -148,3 +149,8 @@ def _lengths(groups: Iterable[Group]) -> list[Length]:
 
 def _longest(lengths: Iterable[Length]) -> Length:
     return min(lengths, key=by_length, default=NOTHING)
+
+
+ROOM = Room(
+    "flows", "what each lane to a canary saw", lambda given: flows(given.history, given.observation, given.groups)
+)
