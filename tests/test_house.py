@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import re
 from collections import Counter
@@ -58,6 +59,114 @@ def test_what_needs_the_lab_is_apart_from_what_does_not():
     marked = {path for path in (ROOT / "tests").rglob("test_*.py") if "pytest.mark.lab" in path.read_text()}
     there = {*(ROOT / "tests" / "on_lab").rglob("test_*.py")}
     assert [] == sorted(path.name for path in marked ^ there if path.name != Path(__file__).name)
+
+
+# --- a length has one room
+
+
+UNIT = re.compile(r"[ \u00a0]?(s|ms|µs|min|h|seconds|minutes)\b")
+LENGTH_NAME = re.compile(r"(?<!per)_(s|ms|ns)", re.IGNORECASE)
+IN_TEMPLATES = re.compile(r"\{\{[^}]*(/ *1e\d|\| *round|format\([^)]*(?<!per)_(s|ns)\b)[^}]*\}\}")
+FOR_MACHINES = {
+    "timeout {LOOK_TIMEOUT_S} ": "a command",
+    "--timeout={step.timeout_s}": "a command",
+    " {sent_ns} ": "a packet of the beacon's protocol",
+    "{case.time_s:.3f}": "JUnit's schema wants seconds",
+    "{sum(case.time_s for case in cases):.3f}": "JUnit's schema wants seconds",
+}
+"""What is no text for people: in an f-string, a length's own figures may stand only there."""
+BOUNDS = {"certain_ns", "point_ns", "possible_ns"}
+
+
+def code(*rooms):
+    """Yield the modules of these folders with their syntax trees; what travels to hosts and guests has no imports of ours."""
+    for room in rooms:
+        for path in sorted((ROOT / room).rglob("*.py")):
+            if "on_host" not in path.parts and path.name not in {"in_guest.py", "observe_host.py"}:
+                yield path.relative_to(ROOT).as_posix(), ast.parse(path.read_text())
+
+
+def worded(tree):
+    """Yield every f-string that spells a length by itself: a number before a unit of time, or a value named as a length."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.JoinedStr) or any(each in ast.unparse(node) for each in FOR_MACHINES):
+            continue
+        for value, after in zip(node.values, [*node.values[1:], None], strict=True):
+            if not isinstance(value, ast.FormattedValue) or isinstance(value.value, ast.Call):
+                continue
+            unit = isinstance(after, ast.Constant) and UNIT.match(str(after.value))
+            number = value.format_spec is not None or re.search(r"\d|//", ast.unparse(value.value))
+            if (unit and number) or LENGTH_NAME.fullmatch(_ending(value.value)):
+                yield f"{node.lineno}: {ast.unparse(node)}"
+
+
+def _ending(value):
+    """What the name of a value ends in: `_s` of `probe.timeout_s`, also of `timeout_s / 1000`."""
+    if isinstance(value, ast.BinOp):
+        return _ending(value.left) or _ending(value.right)
+    name = value.attr if isinstance(value, ast.Attribute) else value.id if isinstance(value, ast.Name) else ""
+    found = LENGTH_NAME.search(name[-3:]) if not name.lower().endswith("per_s") else None
+    return found[0] if found and name.endswith(found[0]) else ""
+
+
+def ordered_by_hand(tree):
+    """Yield every call that orders or adds lengths by one of their bounds."""
+    for node in ast.walk(tree):
+        called = node.func if isinstance(node, ast.Call) else None
+        name = called.id if isinstance(called, ast.Name) else called.attr if isinstance(called, ast.Attribute) else ""
+        if name in {"min", "max", "sorted", "sort", "sum"}:
+            inside = [each for part in (*node.args, *node.keywords) for each in ast.walk(part)]
+            if any(isinstance(each, ast.Attribute) and each.attr in BOUNDS for each in inside):
+                yield f"{node.lineno}: {ast.unparse(node)}"
+
+
+def test_no_length_is_worded_outside_its_room():
+    """Every length in a text, also one that is set in code or by a plan, comes through `say`."""
+    found = [
+        f"{path}:{text}"
+        for path, tree in code("src", "suites", "fixtures")
+        if not path.endswith("figures/say.py")
+        for text in worded(tree)
+    ]
+    assert [] == found
+
+
+def test_no_template_words_a_length():
+    """Templates print lengths through filters, and do no arithmetic on them."""
+    templates = SRC / "report" / "templates"
+    found = {path.name: IN_TEMPLATES.findall(path.read_text()) for path in templates.rglob("*.html")}
+    assert {} == {name: texts for name, texts in found.items() if texts}
+
+
+def test_no_length_is_ordered_or_added_outside_its_room():
+    """Which of two lengths is longer, and how much they are together, is decided once."""
+    found = [
+        f"{path}:{text}"
+        for path, tree in code("src", "suites", "fixtures")
+        if "/figures/" not in path
+        for text in ordered_by_hand(tree)
+    ]
+    assert [] == found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'f"{x / 1e9:.2f} s"', 'f"{ns // 10**6} ms"', 'f"{took_s:g}\u00a0s"', 'f"{LOOK_TIMEOUT_S} later"', 'f"{a.took_ns / 5}"',
+    ],
+)  # fmt: skip
+def test_a_second_room_of_words_would_be_found(text):
+    """The search above is able to find one."""
+    assert list(worded(ast.parse(text)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["max(windows, key=lambda window: window.length.point_ns)", "sum(one.total.certain_ns for one in found)"],
+)
+def test_a_second_order_would_be_found(text):
+    """The search above is able to find one."""
+    assert list(ordered_by_hand(ast.parse(text)))
 
 
 def test_the_engine_names_neither_the_lab_nor_its_faults():

@@ -18,6 +18,7 @@ from importlib import resources
 from typing import TYPE_CHECKING
 from typing import Any
 
+from rehearsal.figures import say
 from rehearsal.lanes import table
 from rehearsal.outside import bounded
 
@@ -137,7 +138,9 @@ def hear(address: str, port: int = FACTS_PORT, *, timeout_s: float = 5.0) -> Hea
                     break
                 answer += part
     except TimeoutError:
-        raise BeaconSilentError(f"the beacon at {address}:{port} did not answer within {timeout_s:g} s") from None
+        raise BeaconSilentError(
+            f"the beacon at {address}:{port} did not answer within {say.exact_s(timeout_s)}"
+        ) from None
     except OSError as error:
         raise BeaconSilentError(
             f"the beacon at {address}:{port} cannot be reached: {error.strerror or error}"

@@ -193,7 +193,7 @@ class KnownProcess:
     def _hear(self) -> dict[str, Any]:
         stdout = self._process.stdout
         if stdout is None or not select.select([stdout], [], [], _ANSWER_S)[0]:
-            raise CalibrationError(f"the known service did not answer within {_ANSWER_S:.0f} s")
+            raise CalibrationError(f"the known service did not answer within {lengths.exact_s(_ANSWER_S)}")
         line = stdout.readline()
         if not line:
             raise CalibrationError(f"the known service ended with code {self._process.wait()}")

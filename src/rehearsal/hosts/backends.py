@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from rehearsal.cloud import balancer
 from rehearsal.cloud.addresses import address_of
+from rehearsal.figures import say
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -81,7 +82,7 @@ def _sections(target: Target, ssh: Ssh) -> tuple[tuple[Section, ...], str]:
         try:
             done = ssh.run(host, _READ, _LOOK_S)
         except subprocess.TimeoutExpired:
-            reasons.append(f"{host.name} did not answer within {_LOOK_S:.0f} s")
+            reasons.append(f"{host.name} did not answer within {say.exact_s(_LOOK_S)}")
             continue
         except OSError as error:
             reasons.append(f"ssh cannot be started: {error}")

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rehearsal.figures.length import weight
-from rehearsal.figures.length import worst_loss
+from rehearsal.figures.length import NOTHING
+from rehearsal.figures.length import longest
 from rehearsal.figures.outcome import Outcome
 from rehearsal.figures.outcome import worst
 from rehearsal.judging.stretch import CONTROL
+from rehearsal.judging.sums import worst_loss
 from rehearsal.report import printed
 from rehearsal.report.sections import matrix
 
@@ -169,11 +170,8 @@ def _migrations(results: Results) -> Fact:
     gaps = [one.network for one in results.migrations if one.network]
     detail = "no network gap was measured"
     if gaps:
-        longest = max(gaps, key=weight)
-        shown = printed.bounded(longest)
-        detail = (
-            f"longest network gap {shown}" if longest.point_ns or longest.possible_ns != 0 else "no network gap seen"
-        )
+        gap = longest(gaps)
+        detail = "no network gap seen" if gap == NOTHING else f"longest network gap {printed.bounded(gap)}"
     return Fact("Live migrations passed", f"{passed} of {total}", detail, _three(failed, passed < total))
 
 

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rehearsal.judging.charging.rules import NOTHING
-from rehearsal.judging.charging.rules import by_length
+from rehearsal.figures.length import longest
 from rehearsal.judging.charging.union import united
 from rehearsal.judging.rooms import Room
 from rehearsal.recording import events
@@ -106,10 +105,10 @@ def _flow(
         samples=sum(each.trace.samples for each in seen),
         failed=sum(each.trace.failed for each in seen),
         count=together.count,
-        longest=_longest(_lengths(still)),
+        longest=longest(_lengths(still)),
         total=together.length,
-        longest_migrating=_longest(_lengths(moving)),
-        expected_ns=expected_ns(_longest(network)) if lane == "tcp" else None,
+        longest_migrating=longest(_lengths(moving)),
+        expected_ns=expected_ns(longest(network)) if lane == "tcp" else None,
         lost_there=there,
         lost_back=back,
         lost_unknown=unknown,
@@ -145,10 +144,6 @@ def _apart(groups: Iterable[Group]) -> tuple[list[Group], list[Group]]:
 
 def _lengths(groups: Iterable[Group]) -> list[Length]:
     return [united(group.sightings).length for group in groups]
-
-
-def _longest(lengths: Iterable[Length]) -> Length:
-    return min(lengths, key=by_length, default=NOTHING)
 
 
 ROOM = Room(

@@ -7,17 +7,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rehearsal.figures import say
-from rehearsal.figures.length import Length
-from rehearsal.figures.length import worst_loss
+from rehearsal.figures.length import together
 from rehearsal.figures.outcome import Outcome
 from rehearsal.figures.outcome import worst
 from rehearsal.judging import stretch
+from rehearsal.judging.sums import worst_loss
 from rehearsal.report import printed
 from rehearsal.report.section import Case
 from rehearsal.report.section import Section
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from collections.abc import Iterator
 
     from rehearsal.judging.course import Step
@@ -140,18 +139,6 @@ def shown(loss: Loss) -> Figure:
         budget.source.replace(",", ", ").replace(":", ": ") if budget else "",
         printed.at_most(loss.blind_ns) if loss.blind_ns else "0",
     )
-
-
-def together(lengths: Iterable[Length]) -> Length:
-    """Add lengths, bound by bound; one open length makes the sum open."""
-    certain = point = possible = 0
-    ends = True
-    for length in lengths:
-        certain += length.certain_ns
-        point += length.point_ns
-        possible += length.possible_ns or 0
-        ends = ends and length.possible_ns is not None
-    return Length(certain, point, possible if ends else None)
 
 
 def _row(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rehearsal.figures.length import longest_first
 from rehearsal.judging.sums import joined
+from rehearsal.judging.sums import longest_first
 from rehearsal.judging.sums import summed
 from rehearsal.report import printed
 from rehearsal.report.section import Section
