@@ -10,11 +10,14 @@ import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rehearsal.judging import plans
 from rehearsal.judging.charging import budgets
 from rehearsal.judging.stretch import BETWEEN
 from rehearsal.judging.stretch import CONTROL
 from rehearsal.judging.stretch import migration
 from rehearsal.judging.stretch import step
+from rehearsal.lanes import table
+from rehearsal.lanes.table import Place
 from rehearsal.outage import FloorFold
 from rehearsal.outage import ProbeFold
 from rehearsal.outage import StreamFold
@@ -37,8 +40,6 @@ if TYPE_CHECKING:
     from rehearsal.recording.history import History
     from rehearsal.recording.history import Probe
 
-SHALLOW_LANES = ("vip-new", "vip-reused")
-USER_LANES = (*SHALLOW_LANES, "deep", "write")
 _SLACK_NS = 5_000_000_000
 _LATENCY_BINS = 400
 _MINUTE_NS = 60_000_000_000
@@ -97,10 +98,9 @@ class Observation:
 
     def of_service(self, service: str) -> list[Seen]:
         """Return the probes that see a service as its users do; for canaries, the network's."""
-        if service == budgets.CANARIES:
-            network = [seen for seen in self.seen if seen.probe.reaches_canary and seen.probe.lane == "icmp"]
-            return network or [seen for seen in self.seen if seen.probe.reaches_canary]
-        return [seen for seen in self.seen if seen.probe.service == service and seen.probe.lane in USER_LANES]
+        own = [seen for seen in self.seen if seen.probe.service == service]
+        of_users = [seen for seen in own if table.of(seen.probe.lane).is_of_users]
+        return of_users or own if service == budgets.CANARIES else of_users
 
     def migrating(self, canary: str, name: str, lane: str) -> list[tuple[Seen, Tally]]:
         """Return what a lane to a canary saw during a migration."""
@@ -170,7 +170,7 @@ def _together(history: History) -> dict[tuple[str, str, int], list[Probe]]:
     """Return the shallow lanes by service, VIP and process of the prober."""
     found: dict[tuple[str, str, int], list[Probe]] = {}
     for probe in history.probes:
-        if probe.lane in SHALLOW_LANES and not probe.reaches_canary:
+        if table.of(probe.lane).is_shallow:
             found.setdefault((probe.service, probe.declared.vip, probe.prober_run), []).append(probe)
     return found
 
@@ -227,7 +227,7 @@ def pieces_of(history: History) -> tuple[Piece, ...]:
     steps: list[Piece] = []
     for run in history.steps:
         if run.ended_ns is not None:
-            end_ns = run.ended_ns + budgets.settle_ns(history.plan_at(run.began_ns))
+            end_ns = run.ended_ns + budgets.settle_ns(plans.at(history, run.began_ns))
         else:  # killed in the middle: nobody knows when it ended
             end_ns = min((moment for moment in restarts if moment > run.began_ns), default=history.ended_ns)
         steps.append(Piece(run.began_ns, max(run.began_ns, min(end_ns, history.ended_ns)), step(run.step)))
@@ -295,7 +295,7 @@ def _own_word(history: History) -> list[tuple[int, int, str]]:
 
 
 def _is_off_path(probe: Probe) -> bool:
-    if probe.lane != "control":
+    if table.of(probe.lane).place is not Place.PROBER:
         return False
     target = probe.declared.address or probe.declared.target.partition("://")[2] or probe.declared.target
     return not target.startswith(_LOOPBACK)
