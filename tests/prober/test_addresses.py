@@ -9,6 +9,7 @@ import json
 import socket
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -16,7 +17,7 @@ from rehearsal.lanes import declare
 from rehearsal.lanes.rates import rates_of
 from rehearsal.prober.client import ProberError
 from rehearsal.recording import events
-from rehearsal.recording.journal import read_journal
+from rehearsal.recording.journal import read
 from rehearsal.recording.sampleclass import SampleClass
 from rehearsal.recording.samples import samples_by_probe
 
@@ -46,7 +47,7 @@ def test_an_address_is_allowed_later(tmp_path, prober, echo):
         running.declare(other)
     running.period(tcp.probe, 100_000_000)
     running.stop()
-    told = [record.event for record in read_journal(tmp_path / "journal" / "prober.jsonl")]
+    told = [record.event for record in read(tmp_path / "journal" / "prober.jsonl").records]
     assert [("127.0.0.1", "canary c0")] == [(e.address, e.why) for e in told if isinstance(e, events.AddressAllowed)]
     assert [tcp.name] == [e.name for e in told if isinstance(e, events.ProbeDeclared) and e.lane != "control"]
 
@@ -105,12 +106,11 @@ def test_ipv6_is_asked_like_ipv4(tmp_path, prober):
     threading.Thread(target=echoing, args=(listener,), daemon=True).start()
     with Server(("::1", 0), Nova) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        where = {"service": "nova", "url": f"http://[::1]:{server.server_port}", "address": "::1"}
+        where = declare.Where("nova", f"http://[::1]:{server.server_port}", "::1")
         numbers = itertools.count(1)
-        specs = declare.endpoint_probes(numbers, vip="public v6", **where)
-        specs += declare.backend_probes(
-            numbers, server="control-0", rates=rates_of({"backend-new": 10, "backend-reused": 10}), **where
-        )
+        specs = declare.shallow_probes(numbers, replace(where, vip="public v6"))
+        fast = rates_of({"backend-new": 10, "backend-reused": 10})
+        specs += declare.shallow_probes(numbers, replace(where, server="control-0"), fast)
         specs += declare.canary_probes(numbers, canary="c0", address="::1", beacon_port=listener.getsockname()[1])
         running = prober(allowed=["::1/128"])
         for spec in specs:
