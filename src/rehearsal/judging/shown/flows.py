@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from rehearsal.figures.length import longest
 from rehearsal.judging.charging.union import united
+from rehearsal.judging.rooms import Room
 from rehearsal.lanes import table
 from rehearsal.lanes.table import Place
 from rehearsal.recording import events
@@ -45,7 +46,7 @@ class Flow:
     """
 
     canary: str
-    lane: str  # icmp | udp | tcp, and the same with ` v6`
+    lane: str  # one of those that reach a guest; over IPv6 with ` v6` behind it
     samples: int
     failed: int
     count: int
@@ -146,3 +147,8 @@ def _apart(groups: Iterable[Group]) -> tuple[list[Group], list[Group]]:
 
 def _lengths(groups: Iterable[Group]) -> list[Length]:
     return [united(group.sightings).length for group in groups]
+
+
+ROOM = Room(
+    "flows", "what each lane to a canary saw", lambda given: flows(given.history, given.observation, given.groups)
+)
