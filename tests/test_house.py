@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import re
 from collections import Counter
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from lab.faults import FAULTS
+from rehearsal.judging.results import Results
+from rehearsal.judging.rooms import declared_in
 from rehearsal.lanes import table
 from rehearsal.lanes.rates import rates_of
 from rehearsal.report.sections import in_order
@@ -32,6 +35,17 @@ def test_no_two_modules_have_one_name(base):
     """A name says one thing, wherever it is imported."""
     names = Counter(path.stem for path in base.rglob("*.py") if path.stem not in OF_PYTHON)
     assert [] == [name for name, times in names.items() if times > 1]
+
+
+def test_recordings_have_one_reader():
+    """Only `recording.history` opens journals for reading, in the engine and in the suites; all others ask it."""
+    readers = [
+        path.relative_to(ROOT).as_posix()
+        for base in (SRC, ROOT / "fixtures", ROOT / "suites")
+        for path in base.rglob("*.py")
+        if re.search(r"\bjournal\.read\(|recording\.journal import read\b", path.read_text())
+    ]
+    assert ["src/rehearsal/recording/history.py"] == readers
 
 
 def test_every_room_says_what_it_is_for():
@@ -180,6 +194,12 @@ def test_a_section_of_the_page_is_a_module_and_a_template_of_its_name():
     modules = {path.stem for path in (SRC / "report" / "sections").glob("*.py")} - {*OF_PYTHON}
     templates = {path.stem for path in (SRC / "report" / "templates" / "sections").iterdir()}
     assert modules == templates == {module for module, _ in in_order()}
+
+
+def test_a_figure_that_only_the_report_reads_registers_itself():
+    """Every module in judging/shown declares a room; none has the key of another, or of what the verdict is drawn from."""
+    keys = [room.key for room in declared_in("rehearsal.judging.shown", "ROOM").values()]
+    assert len(keys) == len({*keys} - {field.name for field in dataclasses.fields(Results)})
 
 
 def literals(node):
