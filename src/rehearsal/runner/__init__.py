@@ -12,7 +12,6 @@
 ``stepshell``      the small process around a command that outlives the runner
 ``suites``         one suite: pytest in a process of its own, judged by its claims
 ``ownsuite``       an operator's own claims, beside a suite or alone after a step
-``gateonly``       one suite alone, recorded like a run
 ``selftest``       the calibration, before anything is decided with the prober
 ``declared``       the probes that a target and canaries call for, and their load
 ``watch``          the prober and its probes
