@@ -22,11 +22,14 @@ from rehearsal.outage.runs import RunFinder
 from rehearsal.outage.spans import clipped
 from rehearsal.outage.spans import measure
 from rehearsal.outage.spans import merged
+from rehearsal.outage.timing import Answered
 from rehearsal.outage.timing import Latencies
 from rehearsal.outage.timing import Lateness
+from rehearsal.outage.timing import Periods
 from rehearsal.outage.trace import OPEN_NS
 from rehearsal.outage.trace import Tally
 from rehearsal.outage.trace import Trace
+from rehearsal.recording.samples import FOLLOW_UP
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -129,7 +132,8 @@ class ProbeFold:
         self._slow = RunFinder(SLOW_ROLES)
         self._tallies = [Tally(from_ns, to_ns) for from_ns, to_ns in stretches]
         self._gaps = [Gaps(begin_ns, self._tallies, kind) for kind in (DOWN_FLOOR, SLOW_FLOOR)]
-        self._lateness = Lateness(periods)
+        self._lateness = Lateness(Periods(periods))
+        self._answered = Answered(Periods(periods))
         self._latencies = Latencies(begin_ns if origin_ns is None else origin_ns, bin_ns)
         self._counts = np.zeros(5, np.int64)
         self._first: int | None = None
@@ -174,6 +178,7 @@ class ProbeFold:
             lags=self._lateness.lags,
             lag_max_ns=self._lateness.lag_max_ns,
             stragglers=self._waiting.stragglers,
+            answered=self._answered.runs(),
         )
 
     def _derive(self, samples: Samples, settled_ns: int) -> None:
@@ -186,7 +191,10 @@ class ProbeFold:
         self._slow.add(codes, sent, done, classes)
         for gaps in self._gaps:
             gaps.add(codes, sent, done, settled_ns)
-        self._lateness.add(np.ascontiguousarray(samples["due"]), sent, samples["flags"])
+        due = np.ascontiguousarray(samples["due"])
+        self._lateness.add(due, sent, samples["flags"])
+        scheduled = ((codes == GOOD) | (codes == SLOW)) & ((samples["flags"] & FOLLOW_UP) == 0)
+        self._answered.add(due[scheduled], done[scheduled])
         answered = (codes == GOOD) | (codes == SLOW) | (codes == GOOD_ONLY)
         if answered.all():
             self._latencies.add(sent, done - sent)

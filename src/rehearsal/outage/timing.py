@@ -19,14 +19,74 @@ if TYPE_CHECKING:
 
 _LAG_BINS = 20_000
 _SPANS_MOST = 10_000  # then they are united
+_RUN_MOST = 64  # samples of one `Answered` run: the slowest answer of a run counts for all of it
+
+
+class Periods:
+    """How often (ns) a probe was due: rows of (from, period), the first for all that was before it."""
+
+    def __init__(self, periods: Sequence[tuple[int, int]]) -> None:
+        self._from = np.array([moment for moment, _ in periods], np.int64)
+        self._period = np.array([period for _, period in periods], np.int64)
+        self.change = len(periods) > 1
+
+    def at(self, due: Int64s) -> Int64s:
+        """Return the period at each of some moments."""
+        found: Int64s = self._period[np.maximum(np.searchsorted(self._from, due, side="right") - 1, 0)]
+        return found
+
+
+class Answered:
+    """When samples were sent that were answered: runs, in each of which every sample that was due came and was answered.
+
+    A run is (first due, how many, period, longest time from due to done), ns. It tells exactly which samples lay between
+    two moments, where a rate could only tell how many can be expected there.
+    """
+
+    def __init__(self, periods: Periods) -> None:
+        self._periods = periods
+        self._closed: list[Int64s] = []
+        self._open: Int64s | None = None  # the last run, which may go on
+
+    def add(self, due: Int64s, done: Int64s) -> None:
+        """Take the answered samples of a segment, ordered by `due`."""
+        if len(due) == 0:
+            return
+        period = self._periods.at(due)
+        place = np.arange(len(due))
+        follows = np.concatenate([[False], np.diff(due) == period[1:]])
+        within = place - np.maximum.accumulate(np.where(follows, 0, place))
+        begins = np.flatnonzero(within % _RUN_MOST == 0)
+        most = np.maximum.reduceat(done - due, begins)
+        count = np.diff(np.append(begins, len(due)))
+        runs = np.stack([due[begins], count, period[begins], most])
+        if self._open is not None:
+            runs = _joined(self._open, runs)
+        self._closed.append(runs[:, :-1])
+        self._open = runs[:, -1:]
+
+    def runs(self) -> Int64s:
+        """Return all runs, in order: an array of four rows."""
+        if self._open is None:
+            return np.empty((4, 0), np.int64)
+        return np.concatenate([*self._closed, self._open], axis=1)
+
+
+def _joined(run: Int64s, runs: Int64s) -> Int64s:
+    """Put a run before others; it is one with the first if that goes on with it."""
+    first, count, period, most = run[:, 0].tolist()
+    due, more, its_period, its_most = runs[:, 0].tolist()
+    if due == first + count * period and period == its_period and count + more <= _RUN_MOST:
+        head = np.array([[first], [count + more], [period], [max(most, its_most)]], np.int64)
+        return np.concatenate([head, runs[:, 1:]], axis=1)
+    return np.concatenate([run, runs], axis=1)
 
 
 class Lateness:
     """When the probe itself was late or did not fire, and how late it was."""
 
-    def __init__(self, periods: Sequence[tuple[int, int]]) -> None:
-        self._from = np.array([moment for moment, _ in periods], np.int64)
-        self._period = np.array([period for _, period in periods], np.int64)
+    def __init__(self, periods: Periods) -> None:
+        self._periods = periods
         self._last_due: int | None = None
         self.blind: list[tuple[int, int]] = []
         self.lags = np.zeros(_LAG_BINS + 1, np.int64)
@@ -43,11 +103,7 @@ class Lateness:
         self.lag_max_ns = max(self.lag_max_ns, int(lag.max()))
         counts = np.bincount(np.minimum(lag // LAG_BIN_NS, _LAG_BINS))
         self.lags[: len(counts)] += counts
-        period: Int64s | int
-        if len(self._from) == 1:
-            period = int(self._period[0])
-        else:
-            period = self._period[np.maximum(np.searchsorted(self._from, due, side="right") - 1, 0)]
+        period = self._periods.at(due)
         late = lag > period
         if late.any():
             self.blind += zip(due[late].tolist(), sent[late].tolist(), strict=True)
@@ -55,10 +111,9 @@ class Lateness:
         previous[1:] = due[:-1]
         previous[0] = due[0] if self._last_due is None else self._last_due
         missing = due - previous > 2 * period
-        if len(self._from) > 1 and missing.any():
+        if self._periods.change and missing.any():
             # Around a change of period the longer of the two periods is the rule.
-            before = self._period[np.maximum(np.searchsorted(self._from, previous, side="right") - 1, 0)]
-            missing &= due - previous > 2 * np.maximum(before, period)
+            missing &= due - previous > 2 * np.maximum(self._periods.at(previous), period)
         if missing.any():
             first = previous + period
             self.blind += zip(first[missing].tolist(), sent[missing].tolist(), strict=True)

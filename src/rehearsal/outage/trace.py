@@ -25,6 +25,10 @@ def _none() -> Int64s:
     return np.empty((3, 0), np.int64)
 
 
+def _no_runs() -> Int64s:
+    return np.empty((4, 0), np.int64)
+
+
 @dataclass(frozen=True, slots=True)
 class Outage:
     """A maximal run of failed (`down`) or slow (`degraded`) samples of one probe, with its four instants (ns).
@@ -134,3 +138,5 @@ class Trace:
     lags: Int64s  # how many samples were sent late by n x LAG_BIN_NS
     lag_max_ns: int
     stragglers: int  # samples that came too late to be put in their place: not used
+    answered: Int64s = field(default_factory=_no_runs, compare=False, repr=False)
+    """Runs of answered samples: rows of the first due (ns), how many, period (ns), longest time from due to done (ns)."""

@@ -124,14 +124,7 @@ class Witness:
         failures = np.concatenate([np.empty((3, 0), np.int64), *(each.failures for each in self.outages)], axis=1)
         self._sent = failures[0]
         self._answered = np.maximum.accumulate(failures[1])
-        answer_ns = max((p99 for _, _, p99 in seen.trace.latency), default=0)
-        self._well = _Well(self._good_spans(seen.trace.degraded), self._good_pairs(), self.period_ns + answer_ns)
-
-    def _good_spans(self, slow: Iterable[Outage]) -> list[Span]:
-        """Return when all that this lane sent was answered promptly."""
-        troubled = merged(extent(outage) for outage in itertools.chain(self.outages, slow))
-        edges = [self._from_ns, *itertools.chain.from_iterable(troubled), self._to_ns]
-        return [(low, high) for low, high in zip(edges[::2], edges[1::2], strict=True) if low < high]
+        self._well = _Well(seen.trace.answered, self._good_pairs())
 
     def _good_pairs(self) -> list[Span]:
         """Return when good samples on the edges of outages were sent, and by when they were answered."""
@@ -151,8 +144,8 @@ class Witness:
     def was_well(self, sent: Int64s, done: Int64s) -> np.ndarray:
         """Tell before which of a lane's failed samples, since the one before it, one of this lane was probably good.
 
-        It was if none of this lane's failed from the one to the other, in which time it looked at least once, or if
-        fewer failed between them than it took samples there.
+        It was if one was answered between them, if none of this lane's failed from the one to the other, in which time it
+        looked at least once, or if fewer failed between them than it took samples there.
         """
         found = np.zeros(len(sent), np.bool_)
         low, high = sent[:-1], done[1:]
@@ -166,20 +159,16 @@ class Witness:
         was_there = (low >= self._from_ns) & (high <= self._to_ns)
         between = sent[1:] > done[:-1]  # else the samples overlap, and nothing lies between them
         found[1:] = was_there & ((~failed & looked) | (between & (within < taken)))
+        found |= self._well.between(done[:-1], sent[1:])
         return found
 
 
 class _Well:
-    """When good samples were sent and answered: known pairs, and spans in which every sample was good.
+    """When good samples were sent and answered: runs of them (`Trace.answered`), and known pairs of the two moments."""
 
-    `enough_ns`: so much of such a span holds a sample with its answer.
-    """
-
-    def __init__(self, spans: Sequence[Span], pairs: Iterable[Span], enough_ns: int) -> None:
-        self._enough_ns = enough_ns
-        self._span_from = np.array([low for low, _ in spans], np.int64)
-        self._span_to = np.array([high for _, high in spans], np.int64)
-        heads = ((low, low + enough_ns) for low, high in spans if low + enough_ns <= high)
+    def __init__(self, runs: Int64s, pairs: Iterable[Span]) -> None:
+        self._due, self._count, self._period, self._most = runs
+        heads = zip(self._due.tolist(), (self._due + self._most).tolist(), strict=True)
         known = sorted([*pairs, *heads])
         self._sent = np.array([low for low, _ in known], np.int64)
         done = np.array([high for _, high in known], np.int64)
@@ -189,10 +178,13 @@ class _Well:
         """Tell for each span of time whether a good sample was sent and answered in it; never before the first."""
         found = np.zeros(len(low) + 1, np.bool_)
         found[1:] = self._least_done[np.searchsorted(self._sent, low)] <= high
-        if len(self._span_from):
-            place = np.maximum(np.searchsorted(self._span_from, low, side="right") - 1, 0)
-            until = np.minimum(self._span_to[place], high)
-            found[1:] |= (self._span_from[place] <= low) & (low + self._enough_ns <= until)
+        if len(self._due):
+            place = np.maximum(np.searchsorted(self._due, low, side="right") - 1, 0)
+            number = np.maximum(
+                -((self._due[place] - low) // self._period[place]), 0
+            )  # of the run's first one from then on
+            done = self._due[place] + number * self._period[place] + self._most[place]
+            found[1:] |= (number < self._count[place]) & (self._due[place] <= low) & (done <= high)
         return found
 
 
