@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import errno
 import fcntl
 import json
 import os
@@ -24,10 +25,16 @@ import struct
 import subprocess
 import sys
 import time
+import traceback
+from typing import TYPE_CHECKING
 from typing import Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 RIGS = {"web": 4, "echo": 4, "hosts": 8}
 HOST = "10.73.0.{}"
+PORTS = range(20_000, 30_000)  # below those that the kernel gives to clients: a service comes back to its own port
 _ATTACH, _DETACH = 26, 27
 _BODY = json.dumps({"responder": "failing"}).encode()
 _GOOD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(_BODY), _BODY)
@@ -49,11 +56,19 @@ class Web:
         self._held = 0
 
     async def listen(self) -> None:
-        """Begin, or begin again at the same port."""
-        self._server = await asyncio.start_server(
-            self._serve, "127.0.0.1", self.port, ssl=self.tls, backlog=512, reuse_address=True
-        )
-        self.port = self._server.sockets[0].getsockname()[1]
+        """Begin at the first free port, or again at the same one."""
+        for port in [self.port] if self.port else PORTS:
+            try:
+                self._server = await asyncio.start_server(
+                    self._serve, "127.0.0.1", port, ssl=self.tls, backlog=512, reuse_address=True
+                )
+            except OSError as error:
+                if self.port or error.errno != errno.EADDRINUSE:
+                    raise
+            else:
+                self.port = port
+                return
+        raise OSError(errno.EADDRINUSE, "no port is free")
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self.fault == "reset":
@@ -101,12 +116,13 @@ class Web:
     @staticmethod
     def _reset(writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
-            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            for sock in _sockets_of([writer]):
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         writer.transport.abort()
 
     def _sockets(self) -> list[Any]:
         listening = list(self._server.sockets) if self._server is not None else []
-        return [*listening, *(writer.get_extra_info("socket") for writer in self._clients)]
+        return [*listening, *_sockets_of(self._clients)]
 
     async def begin(self, kind: str, takes_s: float) -> tuple[int, int]:
         """Suffer a fault; return the moments around the change."""
@@ -144,6 +160,12 @@ class Web:
         while self._held:  # noqa: ASYNC110 - as soon as the last one was answered
             await asyncio.sleep(0)
         return before, time.monotonic_ns()
+
+
+def _sockets_of(clients: Iterable[asyncio.StreamWriter]) -> list[Any]:
+    """Their sockets; a TLS client that has just gone has none left."""
+    found = [writer.get_extra_info("socket") for writer in clients]
+    return [sock for sock in found if sock is not None]
 
 
 def _drop_everything(sock: socket.socket) -> None:
@@ -264,7 +286,9 @@ async def main(kind: str, keyfile: str = "") -> None:
     await asyncio.wait({asked, done}, return_when=asyncio.FIRST_COMPLETED)
     if asked.done():
         os._exit(1)  # whoever asked is gone
-    done.result()
+    if error := done.exception():
+        traceback.print_exception(error)
+        os._exit(1)  # a thread still waits for stdin: nothing else would end this process
     print(json.dumps("done"), flush=True)
     await asked
 
