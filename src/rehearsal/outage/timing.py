@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 _LAG_BINS = 20_000
 _SPANS_MOST = 10_000  # then they are united
-_RUN_MOST = 64  # samples of one `Answered` run: the slowest answer of a run counts for all of it
+_RUN_MOST = 64  # samples of one `Answered` run
+_ALIKE = 4  # answers of one run differ by no more than this part of a period: the slowest one counts for all of them
 
 
 class Periods:
@@ -54,7 +55,8 @@ class Answered:
             return
         period = self._periods.at(due)
         place = np.arange(len(due))
-        follows = np.concatenate([[False], np.diff(due) == period[1:]])
+        took = (done - due) // np.maximum(period // _ALIKE, 1)
+        follows = np.concatenate([[False], (np.diff(due) == period[1:]) & (np.diff(took) == 0)])
         within = place - np.maximum.accumulate(np.where(follows, 0, place))
         begins = np.flatnonzero(within % _RUN_MOST == 0)
         most = np.maximum.reduceat(done - due, begins)
@@ -76,7 +78,13 @@ def _joined(run: Int64s, runs: Int64s) -> Int64s:
     """Put a run before others; it is one with the first if that goes on with it."""
     first, count, period, most = run[:, 0].tolist()
     due, more, its_period, its_most = runs[:, 0].tolist()
-    if due == first + count * period and period == its_period and count + more <= _RUN_MOST:
+    alike = max(period // _ALIKE, 1)
+    if (
+        due == first + count * period
+        and period == its_period
+        and count + more <= _RUN_MOST
+        and most // alike == its_most // alike
+    ):
         head = np.array([[first], [count + more], [period], [max(most, its_most)]], np.int64)
         return np.concatenate([head, runs[:, 1:]], axis=1)
     return np.concatenate([run, runs], axis=1)
