@@ -223,7 +223,7 @@ def test_hosts_that_are_not_the_cloud_are_left_out_and_named(tmp_path, capsys):
     assert 12 == len(target.left_out)
     assert () == target.problems
     main(["target", *as_arguments(options)])
-    assert "not part of the cloud, and not looked at: sw01" in capsys.readouterr().out
+    assert "not part of the cloud, skipped: sw01" in capsys.readouterr().out
 
 
 def test_a_host_outside_generic_is_told(tmp_path):

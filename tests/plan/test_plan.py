@@ -179,7 +179,7 @@ def test_bundled_plans_fit(tmp_path):
     assert "mixed" == next(step for step in plan.steps if step.id == "nova-compute-0").migrate
     assert "10.2.0" in " ".join(plan.steps[0].command)
     text = "\n".join(plan_lines(plan))
-    assert "may cost nova" in text
+    assert "budget nova" in text
     assert "(source: default)" in text
 
 

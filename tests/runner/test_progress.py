@@ -109,6 +109,29 @@ def test_a_terminal_that_becomes_smaller():
     assert "at the end" == screen.text[-1][9:]
 
 
+def test_the_lab_and_other_long_work_show_a_live_line():
+    """`rehearse-lab` prints what is done, and below it what the next thing has taken so far."""
+    script = """
+import time
+from lab import cli
+from rehearsal.runner.progress import working
+with cli._progress("bringing the lab up") as say:
+    say("images pulled")
+    time.sleep(1.2)
+with working("measuring 12 outages"):
+    time.sleep(0.8)
+"""
+    screen = Screen([sys.executable, "-c", script])
+    screen.read(
+        lambda: any(
+            re.match(r"bringing the lab up · 1\.\d s · 1\.\d s since: images pulled", line) for line in screen.text
+        )
+    )
+    screen.read(lambda: any(line.startswith("measuring 12 outages · 0.") for line in screen.text))
+    assert 0 == screen.read()
+    assert ["   0.0 s  images pulled"] == [line[9:] for line in screen.text]
+
+
 @pytest.fixture
 def small(tmp_path):
     return Small(

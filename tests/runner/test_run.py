@@ -112,7 +112,7 @@ def test_keep_going(small):
     run = small(one="exit 1", two="SAY two TRACE")
     assert run.go(keep_going=True) is None
     assert ["two"] == run.traced()
-    assert any("one did not end well" in e.text for e in run.events(events.Note))
+    assert any("Step one failed" in e.text for e in run.events(events.Note))
 
 
 def test_from_and_until(small):

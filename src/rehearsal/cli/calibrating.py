@@ -9,6 +9,7 @@ from typing import Any
 
 from rehearsal.cli import usage
 from rehearsal.outside.terminal import show
+from rehearsal.runner.progress import working
 
 if TYPE_CHECKING:
     import argparse
@@ -22,7 +23,7 @@ def add_commands(commands: Any) -> None:
     """Add `calibrate`."""
     made = commands.add_parser(
         "calibrate",
-        help="measure outages of known length on services of its own, on loopback, and compare",
+        help="check the prober: it measures outages of known length on services of its own, on loopback",
     )
     made.add_argument("--trials", type=int, default=12, metavar="N", help="how many outages (default 12, about 15 s)")
     made.add_argument("--keep", type=Path, metavar="DIR", help="keep the recording in this new directory")
@@ -40,10 +41,10 @@ def calibrate_prober(options: argparse.Namespace) -> int:
     if options.keep is not None and options.keep.exists():
         raise usage.UsageError(f"{options.keep} exists. Name a directory that does not.")
     try:
-        with tempfile.TemporaryDirectory(prefix="rehearse-") as scratch:
+        with tempfile.TemporaryDirectory(prefix="rehearse-") as scratch, working(f"measuring {options.trials} outages"):
             found = calibrate(options.keep or Path(scratch) / "calibration", trials=options.trials)
     except (CalibrationError, ProberError, OSError) as error:
-        raise usage.UsageError(f"The calibration could not be carried out: {error}") from error
+        raise usage.UsageError(f"The calibration could not be run: {error}") from error
     show("\n".join(table(found)))
     show(f"{found.outcome.shown}: {found.sentence}")
     return found.outcome.exit_code
@@ -57,12 +58,12 @@ def table(found: Calibration) -> list[str]:
         if trial.blind:
             line += "not judged: the prober was blind"
         elif not trial.seen:
-            line += f"not seen; could pass unseen up to {_ms(trial.floor_ns)}"
+            line += f"not seen; outages up to {_ms(trial.floor_ns)} can pass unseen"
         else:
             measured = (trial.certain_ns, trial.point_ns, trial.possible_ns)
             line += " ".join(f"{_ms(length):>8}" for length in measured) + f" {_ms(trial.error_ns):>6}"
         lines.append(line if trial.covered or trial.blind else f"{line}  OUTSIDE THE BOUNDS")
-    return [*lines, "(milliseconds)", f"sealed before: sha256 {found.seal}"]
+    return [*lines, "(milliseconds)", f"committed to beforehand: sha256 {found.seal}"]
 
 
 def _ms(length_ns: int | None) -> str:

@@ -148,7 +148,7 @@ def _of_the_plan(history: History) -> list[Finding]:
             Outcome.OK,
             "plan",
             f"The plan was edited before attempt {attempt}: {words.listed(edited)}. "
-            "What happened before is judged by the plan that was followed then.",
+            "What happened before is judged by the plan that was in force then.",
         )
         for attempt, edited in plans.edits(history)
     ]

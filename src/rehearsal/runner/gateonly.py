@@ -18,6 +18,7 @@ from rehearsal.runner.interrupts import Interrupted
 from rehearsal.runner.past import STOPPED
 from rehearsal.runner.past import WENT_ON
 from rehearsal.runner.progress import say
+from rehearsal.runner.progress import working
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,9 +44,9 @@ def gate_only(  # noqa: PLR0913 - one call, everything is needed
     target.save(run.target_from)
     with Journal(run.runner_journal) as journal:
         journal.write(run_began(run, plan, target, mode=suite, attempt=1, argv=argv))
-        journal.write(Note("info", f"Only the {suite} suite was asked for; no step was carried out."))
+        journal.write(Note("info", f"Only the {suite} suite was run; no step was carried out."))
         journal.write(PhaseBegan(suite))
-        say(f"gate {suite}: suite {suite} begins ({run.path})")
+        say(f"gate {suite}: running suite {suite} ({run.path})")
         environment = {
             **target_options.as_environment(options),
             "REHEARSE_EXPECT": "to" if plan and target.release.openstack == plan.to_release else "from",
@@ -53,9 +54,10 @@ def gate_only(  # noqa: PLR0913 - one call, everything is needed
         if plan is None:
             environment["REHEARSE_PLAN"] = ""
         try:
-            gate = suites.run_suite(
-                run, suite=suite, gate=suite, environment=environment, record=journal.write, jobs=jobs
-            )
+            with working(f"suite {suite}"):
+                gate = suites.run_suite(
+                    run, suite=suite, gate=suite, environment=environment, record=journal.write, jobs=jobs
+                )
         except Interrupted as interrupt:
             journal.write(PhaseEnded(suite, Outcome.UNKNOWN))
             journal.write(RunEnded("interrupted", f"It was interrupted ({interrupt.name})."))

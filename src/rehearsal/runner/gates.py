@@ -33,7 +33,7 @@ def ask(attempt: Attempt, suite: str, name: str, *, expect: str, step: StepSpec 
     environment = {**attempt.environment, "REHEARSE_EXPECT": expect}
     if step is not None:
         environment["REHEARSE_STEP"] = step.id
-    say(f"gate {name}: suite {suite} begins")
+    say(f"gate {name}: running suite {suite}")
     jobs = attempt.orders.jobs if suite != "inflight" else 0
     gate = suites.run_suite(
         attempt.run, suite=suite, gate=name, environment=environment, record=attempt.record, jobs=jobs
@@ -46,14 +46,17 @@ def ask(attempt: Attempt, suite: str, name: str, *, expect: str, step: StepSpec 
         attempt.record(GateDecided(name, gate.outcome, STOPPED, gate.sentence))
         raise Stopped("gate", _sentence(gate), _next_commands(attempt, step))
     attempt.record(GateDecided(name, gate.outcome, IN_SPITE, f"{gate.sentence} (--keep-going)"))
-    say(f"gate {name}: going on in spite of it (--keep-going)")
+    say(f"gate {name}: continuing despite it (--keep-going)")
     return False
 
 
 def _sentence(gate: Gate) -> str:
     bad = next((check for check in gate.checks if check.outcome == gate.outcome), None)
-    first = f" First: {bad.claim.rstrip('.')} ({suites.place_of(bad) or bad.suite})." if bad else ""
-    return f"Gate {gate.name} is {gate.outcome.shown}: {gate.sentence}.{first} Log: {gate.log}"
+    failed = gate.outcome is Outcome.FAIL
+    which = "First failure" if failed else "First undecided check"
+    first = f" {which}: {bad.claim.rstrip('.')} ({suites.place_of(bad) or bad.suite})." if bad else ""
+    how = "FAILED" if failed else f"is {gate.outcome.shown}"
+    return f"Gate {gate.name} {how}: {gate.sentence}.{first} Log: {gate.log}"
 
 
 def _next_commands(attempt: Attempt, step: StepSpec | None) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ import os
 import re
 import sys
 import threading
+import time
 from contextlib import contextmanager
 from datetime import UTC
 from datetime import datetime
@@ -23,6 +24,7 @@ from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
+from rehearsal.figures import say as lengths
 from rehearsal.outside.terminal import shown
 from rehearsal.outside.terminal import write
 
@@ -146,6 +148,12 @@ def _draws() -> bool:
     with contextlib.suppress(ValueError):  # stdout is closed
         return sys.stdout.isatty() and _screen().is_interactive and not _blocks
     return False
+
+
+def working(what: str) -> contextlib.AbstractContextManager[None]:
+    """Draw one live line that says what is being done and for how long."""
+    began_s = time.monotonic()
+    return live(lambda: [f"{what} · {lengths.lasted(time.monotonic() - began_s)}"])
 
 
 @contextmanager

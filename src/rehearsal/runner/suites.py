@@ -53,13 +53,19 @@ class Gate:
 
     @property
     def sentence(self) -> str:
-        """How many claims held, in one sentence."""
-        if not self.checks:
-            return "no claim was checked" + (f": {self.trouble}" if self.trouble else "")
-        counts = {outcome: sum(check.outcome == outcome for check in self.checks) for outcome in Outcome}
-        words = {Outcome.OK: "hold", Outcome.FAIL: "fail", Outcome.UNKNOWN: "unknown"}
-        told = ", ".join(f"{counts[outcome]} {words[outcome]}" for outcome in Outcome if counts[outcome])
-        return f"of {len(self.checks)} claims {told}" + (f"; {self.trouble}" if self.trouble else "")
+        """How many checks passed, in one sentence."""
+        count = len(self.checks)
+        if not count:
+            return "no check was run" + (f": {self.trouble}" if self.trouble else "")
+        failed, unknown = (sum(each.outcome == bad for each in self.checks) for bad in (Outcome.FAIL, Outcome.UNKNOWN))
+        checks = f"of {count} check{'s' * (count != 1)}"
+        told = (
+            f"{failed} {checks} failed"
+            if failed
+            else f"{unknown or count} {checks} {'undecided' if unknown else 'passed'}"
+        )
+        also = f", {unknown} undecided" if failed and unknown else ""
+        return told + also + (f"; {self.trouble}" if self.trouble else "")
 
 
 def suites_root() -> Path:
@@ -171,7 +177,7 @@ def _wait(process: subprocess.Popen[bytes], suite: str, gate: str, own_journal: 
         time.sleep(0.1)
         if time.monotonic() - last > _QUIET_S:
             last = time.monotonic()
-            still(f"{suite} at {gate}: {len(read_checks(own_journal))} claims after {lengths.lasted(last - began)}")
+            still(f"{suite} at {gate}: {len(read_checks(own_journal))} checks after {lengths.lasted(last - began)}")
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
@@ -214,7 +220,7 @@ def tell(gate: Gate) -> None:
         say(f"  {Outcome(checks[0].outcome).shown}  {claim.rstrip('.')}{where}")
         say(f"        {reason}")
     if len(groups) > _MOST_SHOWN:
-        say(f"  … and {len(groups) - _MOST_SHOWN} more claims")
+        say(f"  … and {len(groups) - _MOST_SHOWN} more checks")
     if groups:
         say(f"  log: {gate.log}")
 
