@@ -6,6 +6,7 @@ pytest_plugins = (
     "rehearsal.claims.pytest_plugin",
     "fixtures.given",
     "fixtures.recorded",
+    "fixtures.needs",
     "fixtures.subjects",
     "fixtures.cloud",
     "fixtures.hosts",

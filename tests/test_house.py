@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections import Counter
 from pathlib import Path
@@ -9,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from lab.faults import FAULTS
+from rehearsal.lanes import table
+from rehearsal.lanes.rates import rates_of
+from rehearsal.report.sections import in_order
 
 ROOT = Path(__file__).parents[1]
 SRC = ROOT / "src" / "rehearsal"
@@ -56,8 +60,181 @@ def test_what_needs_the_lab_is_apart_from_what_does_not():
     assert [] == sorted(path.name for path in marked ^ there if path.name != Path(__file__).name)
 
 
+# --- a length has one room
+
+
+UNIT = re.compile(r"[ \u00a0]?(s|ms|µs|min|h|seconds|minutes)\b")
+LENGTH_NAME = re.compile(r"(?<!per)_(s|ms|ns)", re.IGNORECASE)
+IN_TEMPLATES = re.compile(r"\{\{[^}]*(/ *1e\d|\| *round|format\([^)]*(?<!per)_(s|ns)\b)[^}]*\}\}")
+FOR_MACHINES = {
+    "timeout {LOOK_TIMEOUT_S} ": "a command",
+    "--timeout={step.timeout_s}": "a command",
+    " {sent_ns} ": "a packet of the beacon's protocol",
+    "{case.time_s:.3f}": "JUnit's schema wants seconds",
+    "{sum(case.time_s for case in cases):.3f}": "JUnit's schema wants seconds",
+}
+"""What is no text for people: in an f-string, a length's own figures may stand only there."""
+BOUNDS = {"certain_ns", "point_ns", "possible_ns"}
+
+
+def code(*rooms):
+    """Yield the modules of these folders with their syntax trees; what travels to hosts and guests has no imports of ours."""
+    for room in rooms:
+        for path in sorted((ROOT / room).rglob("*.py")):
+            if "on_host" not in path.parts and path.name not in {"in_guest.py", "observe_host.py"}:
+                yield path.relative_to(ROOT).as_posix(), ast.parse(path.read_text())
+
+
+def worded(tree):
+    """Yield every f-string that spells a length by itself: a number before a unit of time, or a value named as a length."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.JoinedStr) or any(each in ast.unparse(node) for each in FOR_MACHINES):
+            continue
+        for value, after in zip(node.values, [*node.values[1:], None], strict=True):
+            if not isinstance(value, ast.FormattedValue) or isinstance(value.value, ast.Call):
+                continue
+            unit = isinstance(after, ast.Constant) and UNIT.match(str(after.value))
+            number = value.format_spec is not None or re.search(r"\d|//", ast.unparse(value.value))
+            if (unit and number) or LENGTH_NAME.fullmatch(_ending(value.value)):
+                yield f"{node.lineno}: {ast.unparse(node)}"
+
+
+def _ending(value):
+    """What the name of a value ends in: `_s` of `probe.timeout_s`, also of `timeout_s / 1000`."""
+    if isinstance(value, ast.BinOp):
+        return _ending(value.left) or _ending(value.right)
+    name = value.attr if isinstance(value, ast.Attribute) else value.id if isinstance(value, ast.Name) else ""
+    found = LENGTH_NAME.search(name[-3:]) if not name.lower().endswith("per_s") else None
+    return found[0] if found and name.endswith(found[0]) else ""
+
+
+def ordered_by_hand(tree):
+    """Yield every call that orders or adds lengths by one of their bounds."""
+    for node in ast.walk(tree):
+        called = node.func if isinstance(node, ast.Call) else None
+        name = called.id if isinstance(called, ast.Name) else called.attr if isinstance(called, ast.Attribute) else ""
+        if name in {"min", "max", "sorted", "sort", "sum"}:
+            inside = [each for part in (*node.args, *node.keywords) for each in ast.walk(part)]
+            if any(isinstance(each, ast.Attribute) and each.attr in BOUNDS for each in inside):
+                yield f"{node.lineno}: {ast.unparse(node)}"
+
+
+def test_no_length_is_worded_outside_its_room():
+    """Every length in a text, also one that is set in code or by a plan, comes through `say`."""
+    found = [
+        f"{path}:{text}"
+        for path, tree in code("src", "suites", "fixtures")
+        if not path.endswith("figures/say.py")
+        for text in worded(tree)
+    ]
+    assert [] == found
+
+
+def test_no_template_words_a_length():
+    """Templates print lengths through filters, and do no arithmetic on them."""
+    templates = SRC / "report" / "templates"
+    found = {path.name: IN_TEMPLATES.findall(path.read_text()) for path in templates.rglob("*.html")}
+    assert {} == {name: texts for name, texts in found.items() if texts}
+
+
+def test_no_length_is_ordered_or_added_outside_its_room():
+    """Which of two lengths is longer, and how much they are together, is decided once."""
+    found = [
+        f"{path}:{text}"
+        for path, tree in code("src", "suites", "fixtures")
+        if "/figures/" not in path
+        for text in ordered_by_hand(tree)
+    ]
+    assert [] == found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'f"{x / 1e9:.2f} s"', 'f"{ns // 10**6} ms"', 'f"{took_s:g}\u00a0s"', 'f"{LOOK_TIMEOUT_S} later"', 'f"{a.took_ns / 5}"',
+    ],
+)  # fmt: skip
+def test_a_second_room_of_words_would_be_found(text):
+    """The search above is able to find one."""
+    assert list(worded(ast.parse(text)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["max(windows, key=lambda window: window.length.point_ns)", "sum(one.total.certain_ns for one in found)"],
+)
+def test_a_second_order_would_be_found(text):
+    """The search above is able to find one."""
+    assert list(ordered_by_hand(ast.parse(text)))
+
+
 def test_the_engine_names_neither_the_lab_nor_its_faults():
     """What turns a check red is declared where the fault is made; nothing in the engine knows that there is a lab."""
     words = re.compile(rf"\b(?:lab|{'|'.join(map(re.escape, FAULTS))})\b", re.IGNORECASE)
     texts = (path for path in SRC.rglob("*") if path.is_file() and path.suffix != ".pyc")
     assert [] == [f"{path.relative_to(SRC)}: {found[0]}" for path in texts if (found := words.search(path.read_text()))]
+
+
+def test_a_section_of_the_page_is_a_module_and_a_template_of_its_name():
+    """Every module in report/sections declares a section that follows one on the page; nothing else lists them."""
+    modules = {path.stem for path in (SRC / "report" / "sections").glob("*.py")} - {*OF_PYTHON}
+    templates = {path.stem for path in (SRC / "report" / "templates" / "sections").iterdir()}
+    assert modules == templates == {module for module, _ in in_order()}
+
+
+def literals(node):
+    """The words that a node is, or consists of: `"icmp"`, `("icmp", "tcp")`, `frozenset({"icmp"})`."""
+    if isinstance(node, ast.Constant):
+        return [node.value] if isinstance(node.value, str) else []
+    if isinstance(node, ast.Tuple | ast.List | ast.Set):
+        return [word for each in node.elts for word in literals(each)]
+    return [word for each in node.args for word in literals(each)] if isinstance(node, ast.Call) else []
+
+
+def decided_by(node):
+    """The words by which a node decides: compared with, looked for, matched, or looked up."""
+    match node:
+        case ast.Compare(left=left, comparators=others):
+            return [word for each in (left, *others) for word in literals(each)]
+        case ast.MatchValue(value=value) | ast.Subscript(slice=value):
+            return literals(value)
+        case ast.Dict(keys=keys):
+            return [word for each in keys if each is not None for word in literals(each)]
+        case ast.Call(func=ast.Attribute(attr="get" | "startswith" | "endswith"), args=[value, *_]):
+            return literals(value)
+    return []
+
+
+HOMONYMS = {
+    "beacon/in_guest.py": {"udp"},
+    "canaries/hearing.py": {"udp"},
+}
+"""Words that are no lane where they stand: what a beacon tells of itself."""
+
+
+def test_no_lane_is_named_outside_of_the_table():
+    """Who wants to know something of a lane asks its row; a new lane is a row, and what sends its packets."""
+    lanes = {lane.name for lane in table.LANES}
+    rates = {*rates_of({})} - lanes
+    found = []
+    for path in SRC.rglob("*.py"):
+        where = path.relative_to(SRC).as_posix()
+        if where == "lanes/table.py":
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            named = {word for word in literals(node) if word in rates or (word in lanes and "-" in word)}
+            named |= lanes & {*decided_by(node)}
+            found += [f"{where}:{node.lineno}: {word}" for word in named - HOMONYMS.get(where, set())]
+    assert [] == sorted(found)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'lane == "icmp"', '"icmp" != lane', 'lane in ("icmp", "tcp")', 'lane in frozenset({"icmp"})', 'words["icmp"]',
+        '{"icmp": 1}', 'words.get("icmp", "")', 'match lane:\n case "tcp" | "icmp": pass',
+    ],
+)  # fmt: skip
+def test_a_lane_that_is_named_is_found(line):
+    """However the code decides by it."""
+    assert any("icmp" in decided_by(node) for node in ast.walk(ast.parse(line)))

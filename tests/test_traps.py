@@ -17,9 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rehearsal.figures import fewruns
-from rehearsal.figures import outcome
+from rehearsal.figures import length
+from rehearsal.figures.length import Length
 from rehearsal.figures.outcome import Outcome
-from rehearsal.figures.outcome import against_budget
 from rehearsal.judging.charging import rules
 from rehearsal.judging.judge import judge
 from rehearsal.recording.history import load
@@ -166,19 +166,19 @@ def test_trap_32_thresholds_are_given_by_name():
     """A budget that is mixed up with a length would pass silently; it cannot be given without its name."""
 
     def mixed_up(budget_ns, certain_ns, possible_ns):  # the order in which somebody remembers it
-        return against_budget(certain_ns, possible_ns, budget_ns=budget_ns)
+        return Length.between(certain_ns, possible_ns).against(budget_ns=budget_ns)
 
     assert mixed_up(9, 1, 2) is Outcome.OK
     assert mixed_up(1, 2, 9) is Outcome.FAIL
     with pytest.raises(TypeError):
-        against_budget(9, 1, 2)
+        Length.between(1, 2).against(9)
     thresholds = {"budget_ns", "resolution_ns", "blind_share", "allowed_anyway"}
-    for module in (outcome, rules):
+    for module in (length, Length, rules):
         for _, function in inspect.getmembers(module, inspect.isfunction):
             for parameter in inspect.signature(function).parameters.values():
                 if (
                     parameter.name in thresholds
-                    and function.__module__ == module.__name__
+                    and function.__module__ in {length.__name__, rules.__name__}
                     and function.__name__[0] != "_"
                 ):
                     assert parameter.kind is parameter.KEYWORD_ONLY, f"{function.__name__}({parameter.name})"

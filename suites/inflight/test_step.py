@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rehearsal.plan import StepSpec
 
 
-@pytest.mark.check("inflight.step-replaced")
+@pytest.mark.check("inflight.step-replaced", needs=("step:containers",))
 def test_step_replaced(replaced: ExpectedContainer, hosts: Hosts, before: Before, step: StepSpec) -> None:
     """After the step, its container was made from the target release's image and was started during the step.
 
@@ -28,7 +28,7 @@ def test_step_replaced(replaced: ExpectedContainer, hosts: Hosts, before: Before
     expect(replacements.replaced(before.containers(replaced.host), hosts[replaced.host], replaced, retag=step.retag))
 
 
-@pytest.mark.check("inflight.step-healthy")
+@pytest.mark.check("inflight.step-healthy", needs=("step:containers",))
 def test_step_healthy(replaced: ExpectedContainer, hosts: Hosts) -> None:
     """The step's container is running and its health check reports healthy within two minutes.
 
@@ -45,7 +45,7 @@ def test_others_untouched(bystander: Bystander, hosts: Hosts, before: Before) ->
     expect(replacements.untouched(before.containers(bystander.host), hosts[bystander.host], bystander.container))
 
 
-@pytest.mark.check("inflight.pulled-image")
+@pytest.mark.check("inflight.pulled-image", needs=("step:images",))
 def test_pulled_image(pulled: ExpectedContainer, hosts: Hosts) -> None:
     """After a step that pulls images, the image that the container needs next is on its host."""
     expect(containers.image_is_there(hosts[pulled.host], pulled))

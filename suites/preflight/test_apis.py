@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rehearsal.cloud import Target
 
 
-@pytest.mark.check("preflight.api-answers")
+@pytest.mark.check("preflight.api-answers", after_upgrade=True)
 def test_api_answers(api: OfferedApi, cloud: Cloud) -> None:
     """The API answers at this endpoint with the status and content that only this service gives."""
     good = SHALLOW[api.service]
@@ -30,13 +30,13 @@ def test_api_answers(api: OfferedApi, cloud: Cloud) -> None:
     expect(apis.answered_by_itself(get(f"{parts.scheme}://{parts.netloc}{good.path}", cloud.tls), api.service, good))
 
 
-@pytest.mark.check("preflight.haproxy-servers", service="loadbalancer")
-def test_haproxy_servers(proxy_host: str, hosts: Hosts) -> None:
+@pytest.mark.check("preflight.haproxy-servers", service="loadbalancer", needs=("haproxy",), after_upgrade=True)
+def test_haproxy_servers(placed_host: str, hosts: Hosts) -> None:
     """The load balancer on the host reports every server of every service as up."""
-    expect(apis.servers_up(hosts[proxy_host]))
+    expect(apis.servers_up(hosts[placed_host]))
 
 
-@pytest.mark.check("preflight.certificate", service="loadbalancer")
+@pytest.mark.check("preflight.certificate", service="loadbalancer", needs=("tls",), after_upgrade=True)
 def test_certificate(vip: str, target: Target, cloud: Cloud) -> None:
     """The certificate of the VIP is trusted by the cloud's CA and valid for at least another 14 days."""
     found = target.vip(vip)

@@ -17,31 +17,31 @@ if TYPE_CHECKING:
     from rehearsal.cloud.expected import ExpectedContainer
 
 
-@pytest.mark.check("preflight.container-tag")
+@pytest.mark.check("preflight.container-tag", after_upgrade=True)
 def test_container_tag(wanted: ExpectedContainer, hosts: Hosts) -> None:
     """The container was made from the image that the cloud's release names: registry, namespace, name and tag."""
     expect(containers.made_from(hosts[wanted.host], wanted))
 
 
-@pytest.mark.check("preflight.container-image")
+@pytest.mark.check("preflight.container-image", after_upgrade=True)
 def test_container_image(wanted: ExpectedContainer, hosts: Hosts) -> None:
     """The container runs the image that its tag points to on the host today."""
     expect(containers.image_is_what_its_reference_says(hosts[wanted.host], wanted))
 
 
-@pytest.mark.check("preflight.container-release")
+@pytest.mark.check("preflight.container-release", after_upgrade=True)
 def test_container_release(wanted: ExpectedContainer, hosts: Hosts, target: Target) -> None:
     """The labels of the container's image name the cloud's OpenStack release."""
     expect(containers.label_names_release(hosts[wanted.host], wanted, target.release.openstack))
 
 
-@pytest.mark.check("preflight.container-running")
+@pytest.mark.check("preflight.container-running", after_upgrade=True)
 def test_container_running(wanted: ExpectedContainer, hosts: Hosts) -> None:
     """The container that the configuration places on the host exists and is running."""
     expect(containers.running(hosts[wanted.host], wanted))
 
 
-@pytest.mark.check("preflight.container-health")
+@pytest.mark.check("preflight.container-health", after_upgrade=True)
 def test_container_health(wanted: ExpectedContainer, hosts: Hosts, cloud: Cloud) -> None:
     """The container's own health check reports healthy, within two minutes of a start.
 
@@ -54,7 +54,7 @@ def test_container_health(wanted: ExpectedContainer, hosts: Hosts, cloud: Cloud)
     expect(containers.healthy(view, wanted, api=api))
 
 
-@pytest.mark.check("preflight.container-unexpected")
+@pytest.mark.check("preflight.container-unexpected", after_upgrade=True)
 def test_no_unexpected_container(
     container_host: str, hosts: Hosts, all_expected: tuple[ExpectedContainer, ...], target: Target
 ) -> None:

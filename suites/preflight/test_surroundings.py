@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rehearsal.plan import PlanSpec
 
 
-@pytest.mark.check("preflight.lock-file", service="osism")
+@pytest.mark.check("preflight.lock-file", service="osism", after_upgrade=True)
 def test_lock_file(target: Target) -> None:
     """No `.lock` file in the configuration repository stops OSISM's plays from running."""
     root = Path(target.configuration)
@@ -30,13 +30,13 @@ def test_lock_file(target: Target) -> None:
     expect(configuration.no_lock_files([str(place) for place in places if place.exists()]))
 
 
-@pytest.mark.check("preflight.task-lock", service="osism")
+@pytest.mark.check("preflight.task-lock", service="osism", after_upgrade=True)
 def test_task_lock() -> None:
     """OSISM's tasks are not locked by another operator."""
     expect(configuration.tasks_unlocked(*osism("lock", "status")))
 
 
-@pytest.mark.check("preflight.tag-override", service="osism")
+@pytest.mark.check("preflight.tag-override", service="osism", after_upgrade=True)
 def test_tag_override(target: Target, plan: PlanSpec | None) -> None:
     """No variable in the configuration repository pins a container to another tag than the release's.
 
@@ -53,7 +53,7 @@ def test_tag_override(target: Target, plan: PlanSpec | None) -> None:
     expect(configuration.no_overrides(found, plan.to_release if plan else target.release.openstack))
 
 
-@pytest.mark.check("preflight.facts-fresh", service="osism")
+@pytest.mark.check("preflight.facts-fresh", service="osism", after_upgrade=True)
 def test_facts_fresh(container_host: str, hosts: Hosts, plan: PlanSpec | None) -> None:
     """The cached Ansible facts of the host are at most a day old, or the plan gathers them before kolla's plays use them."""
     views = hosts.views.values()
@@ -65,7 +65,7 @@ def test_facts_fresh(container_host: str, hosts: Hosts, plan: PlanSpec | None) -
     expect(configuration.facts_fresh(ages_s, container_host, plan))
 
 
-@pytest.mark.check("preflight.disk-space")
+@pytest.mark.check("preflight.disk-space", after_upgrade=True)
 def test_disk_space(each_host: str, hosts: Hosts) -> None:
     """The file systems that an upgrade fills have space left: 5 GB for images, 1 GB for data and logs, 5 % of the inodes."""
     expect(configuration.disk_space(hosts[each_host]))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from fixtures.needs import KINDS
 from rehearsal.claims import catalogue
+from rehearsal.cloud import expected
 
 
 def test_postflight_takes_over_every_claim_that_can_hold_after_an_upgrade():
@@ -29,3 +31,9 @@ def test_a_test_without_id_or_claim_is_refused(tmp_path, source, tells):
     (tmp_path / "suites" / "preflight" / "test_x.py").write_text(source)
     with pytest.raises(catalogue.CatalogueError, match=tells):
         catalogue.catalogue(tmp_path)
+
+
+def test_what_a_check_needs_is_known():
+    """Each need is a role or a container of kolla's, or a kind that says by itself why there is none."""
+    known = {*KINDS, *expected.roles(), *expected.container_names()}
+    assert set() == {need for check in catalogue.catalogue() for need in check.needs} - known

@@ -38,10 +38,11 @@ OF_THE_JUDGE = (
     "judging.trust.findings",
 )  # fmt: skip
 OF_THE_PAGE = (
-    "report.page._sections", "report.page.headline.facts", "report.page.timeline.draw", "report.page.closeup.draw",
-    "report.page.windowlist.listed", "report.page.lanewords.shown", "report.page.answertimes.rows", "report.page._dump",
-    "report.page.checklist.sorted_out", "report.page.beforeafter.sorted_out", "report.page.logs.files", "report.page.logs.log",
-    "report.page.matrix.built", "report.page.printed.bounded", "report.junit._cells", "report.junit._checks",
+    "report.page._contents", "report.page.headline.facts", "report.sections.timechart.timeline.draw",
+    "report.sections.windowlist.closeup.draw", "report.sections.windowlist.listed", "report.lanewords.shown",
+    "report.answertimes.rows", "report.sections.provenance._dump", "report.sections.checklist.sorted_out",
+    "report.sections.beforeafter.sorted_out", "report.sections.logs.files", "report.sections.logs.log",
+    "report.sections.matrix.built", "report.page.printed.bounded", "report.sections.matrix.shown", "report.sections.checklist.Case",
 )  # fmt: skip
 ERRORS = (
     ValueError("a line\nof <b>two</b>"),

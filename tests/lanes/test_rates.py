@@ -8,10 +8,9 @@ from hypothesis import strategies as st
 
 from rehearsal.lanes.load import Load
 from rehearsal.lanes.load import load_of
-from rehearsal.lanes.rates import FOCUS
 from rehearsal.lanes.rates import LEAST_HZ
-from rehearsal.lanes.rates import MIGRATION
 from rehearsal.lanes.rates import MOST_HZ
+from rehearsal.lanes.rates import OCCASIONS
 from rehearsal.lanes.rates import USUAL
 from rehearsal.lanes.rates import RateRefused
 from rehearsal.lanes.rates import checked
@@ -32,8 +31,8 @@ def test_every_lane_has_a_rate_that_the_prober_accepts(given):
         check_period(name, period_ns(hz))
         if name in given:
             assert hz == given[name]
-        elif name.startswith((FOCUS, MIGRATION)):
-            assert hz >= rates[name.removeprefix(FOCUS).removeprefix(MIGRATION)]
+        elif name in OCCASIONS:
+            assert hz >= rates[OCCASIONS[name][0].name]
         else:
             assert hz == USUAL[name].hz
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from rehearsal.figures.length import Budget
 from rehearsal.figures.length import Length
+from rehearsal.figures.length import together
 from rehearsal.figures.outcome import Outcome
-from rehearsal.figures.outcome import against_budget
 from rehearsal.judging.course import Check
 from rehearsal.judging.course import Step
 from rehearsal.judging.differences import Difference
@@ -533,11 +533,9 @@ def _lost(step: str, service: str, kind: str, lost: list[Window]) -> Loss:
     budget = Budget(4 * S, 15 * S, None, "default")
     if step == "nova" and kind == "down":
         budget = Budget(2 * S, 15 * S, 6, "rehearsal:20261103T101500Z,20261110T101500Z")
-    longest = max((window.length for window in lost), key=lambda one: one.point_ns)
-    total = Length(
-        *(sum(getattr(window.length, name) for window in lost) for name in ("certain_ns", "point_ns", "possible_ns"))
-    )
-    outcome = against_budget(longest.certain_ns, longest.possible_ns, budget_ns=budget.longest_ns)
+    longest = max(window.length for window in lost)
+    total = together(window.length for window in lost)
+    outcome = longest.against(budget_ns=budget.longest_ns)
     return loss(
         step,
         service,

@@ -71,8 +71,8 @@ def mistakes(tmp_path, text):
         ("id: two", "id: one", 13, ["'one' stands twice"]),
         ("id: two", "id: Two Words", 13, ["steps[1].id", "small letters"]),
         ("[nova_compute]", "[nova_computer]", 17, ["'nova_computer' in containers is unknown"]),
-        ("command: [echo, one]", 'command: [echo, "{hst}"]', 12, ["{hst} stands for nothing"]),
-        ("command: [echo, one]", 'command: [echo, "{host}"]', 12, ["{host} stands for nothing"]),
+        ("command: [echo, one]", 'command: [echo, "{hst}"]', 12, ["{hst} is not defined"]),
+        ("command: [echo, one]", 'command: [echo, "{host}"]', 12, ["{host} is not defined"]),
         ("command: [echo, one]", "command: []", 12, ["steps[0].command"]),
         ("    command: [echo, one]\n", "", 10, ["steps[0].command is missing"]),
         ('[echo, "{host}", "{address}"]', "[echo]", 16, ["does not name {host}"]),
@@ -299,7 +299,7 @@ def test_services_that_cannot_be_told_apart(tmp_path):
     for names, words in (
         ("[nova, Nova]", "told apart"),
         ("[nova, nova]", "told apart"),
-        ("[nova, canaries]", "stands for"),
+        ("[nova, canaries]", "is reserved for"),
         ('[nova, "a/b"]', "no name"),
     ):
         told = "\n".join(

@@ -13,6 +13,7 @@ import time
 import pytest
 
 from rehearsal.lanes import declare
+from rehearsal.lanes.rates import rates_of
 from rehearsal.prober.client import ProberError
 from rehearsal.recording import events
 from rehearsal.recording.journal import read_journal
@@ -107,7 +108,9 @@ def test_ipv6_is_asked_like_ipv4(tmp_path, prober):
         where = {"service": "nova", "url": f"http://[::1]:{server.server_port}", "address": "::1"}
         numbers = itertools.count(1)
         specs = declare.endpoint_probes(numbers, vip="public v6", **where)
-        specs += declare.backend_probes(numbers, server="control-0", new_hz=10, reused_hz=10, **where)
+        specs += declare.backend_probes(
+            numbers, server="control-0", rates=rates_of({"backend-new": 10, "backend-reused": 10}), **where
+        )
         specs += declare.canary_probes(numbers, canary="c0", address="::1", beacon_port=listener.getsockname()[1])
         running = prober(allowed=["::1/128"])
         for spec in specs:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from rehearsal.judging.judge import judge
 from rehearsal.lanes import declare
+from rehearsal.lanes import table
 from rehearsal.lanes.spec import numeric_address
 from rehearsal.recording import events
 from rehearsal.recording.declarations import completed
@@ -73,7 +74,7 @@ def test_an_old_declaration_says_what_a_new_one_says(  # noqa: PLR0917 - what is
     at_vip = {"vip": vip, "interface": interface, **where}
     specs = declare.endpoint_probes(numbers, service=service, **at_vip)
     specs += declare.backend_probes(numbers, service=service, server=server, **where)
-    specs += declare.canary_probes(numbers, canary=canary, address=ADDRESS[family], beacon_port=9, udp_hz=1.0)
+    specs += declare.canary_probes(numbers, canary=canary, address=ADDRESS[family], beacon_port=9, udp=True)
     for spec in specs:
         old, new = announced(spec), announced(spec, interface=spec.interface, family=family, server=spec.server)
         assert completed(old) == new
@@ -90,10 +91,14 @@ def run_of(*, kind, family, server="", more=()):
         for each in ("v4", "v6"):
             where = {"service": service, "url": "https://api.example/", "address": ADDRESS[each]}
             if server:
-                specs = declare.backend_probes(numbers, server=server, new_hz=10, reused_hz=10, **where)
+                specs = declare.backend_probes(
+                    numbers, server=server, rates={rate.name: 10.0 for rate in table.RATES}, **where
+                )
             else:
                 vip = kind if each == "v4" else f"{kind} v6"
-                specs = declare.endpoint_probes(numbers, vip=vip, interface=kind, new_hz=10, reused_hz=10, **where)
+                specs = declare.endpoint_probes(
+                    numbers, vip=vip, interface=kind, rates={rate.name: 10.0 for rate in table.RATES}, **where
+                )
             probes += [announced(spec) for spec in specs]
     hit = [each for each in probes if each.service == "nova" and family in {"both", family_of(each.address)}]
     script = Scenario(more=tuple(more), troubles=tuple(Trouble(each.name, 120, 124) for each in hit))
@@ -162,7 +167,7 @@ def test_past_haproxy_the_server_s_own_container_explains(tmp_path, monkeypatch,
 
 
 def test_nobody_else_takes_a_probe_s_name_apart():
-    """Outside of `declarations`, no code splits, strips or compares parts of a probe's name or of its VIP's label."""
+    """Outside of `declarations`, no code splits, strips or compares parts of a probe's name, its lane's or its VIP's label."""
     parsing = {"partition", "rpartition", "split", "rsplit", "startswith", "endswith", "removeprefix", "removesuffix"}
     found = []
     for path in SRC.rglob("*.py"):
@@ -171,7 +176,7 @@ def test_nobody_else_takes_a_probe_s_name_apart():
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in parsing:
                 text = ast.unparse(node.func.value)
-                if text.rpartition(".")[2] == "vip" or text.endswith(
+                if text.rpartition(".")[2] in {"vip", "lane"} or text.endswith(
                     ("declared.name", "probe.name", "spec.name", "probe_name")
                 ):
                     found.append(f"{path.relative_to(SRC)}:{node.lineno}: {ast.unparse(node)}")

@@ -270,7 +270,7 @@ def test_only_one_runner(small):
         wait_for(lambda: "begun" in run.traced())
         second = subprocess.run(run.command_line("--resume", "latest"), capture_output=True, text=True, check=False)
         assert 64 == second.returncode
-        assert "is going on" in second.stderr
+        assert "is still running" in second.stderr
     finally:
         (run.root / "ok").touch()
         process.wait(60)

@@ -124,6 +124,16 @@ def run_suite(run, suite, *arguments, gate="", **environment):
     return checks_of([record.event for record in read_journal(journal)]) if journal.exists() else [], done
 
 
+def not_applicable(run, suite):
+    """What the suite's record says of checks that make no claim."""
+    (listed,) = [
+        record.event
+        for record in read_journal(run / "journal" / f"suite-01-{suite}.jsonl")
+        if isinstance(record.event, events.ClaimsListed)
+    ]
+    return listed.not_applicable
+
+
 def test_preflight_without_a_cloud_proves_nothing_and_says_why(surroundings):
     """With hosts and APIs that do not answer, each claim has its record; only what can be seen from here holds or fails."""
     records, done = run_suite(surroundings, "preflight", "-n", "2")
@@ -177,6 +187,28 @@ def test_a_step_that_replaces_nothing_makes_no_claim_about_containers_of_its_own
     assert not {"inflight.step-replaced", "inflight.step-healthy"} & checks, done.stdout
     assert about == ("inflight.pulled-image" in checks)
     assert "inflight.others-untouched" in checks
+    said = not_applicable(surroundings, "inflight")
+    assert f"step {step} replaces no container" == said["inflight.step-replaced"] == said["inflight.step-healthy"]
+    assert about == ("inflight.pulled-image" not in said)
+
+
+@pytest.mark.parametrize("processes", ["0", "2"])
+def test_what_the_configuration_rules_out_is_not_claimed_and_the_record_says_why(surroundings, processes):
+    """A service that is switched off makes its checks not applicable; what should be there and is not remains an unknown."""
+    data = Target.load(surroundings / "target.json").to_dict()
+    data["enabled"] |= {"neutron": False}
+    data["vips"][0]["tls"] = False
+    data["groups"]["loadbalancer"] = []
+    Target.from_dict(data).save(surroundings / "target.json")
+    records, done = run_suite(surroundings, "preflight", "-n", processes)
+    assert {
+        "preflight.neutron-agent": "the configuration places no neutron on any host",
+        "preflight.certificate": "no virtual address has TLS",
+    } == not_applicable(surroundings, "preflight")
+    assert "not applicable: preflight.neutron-agent: the configuration places no neutron on any host" in done.stdout
+    outcomes = {record.check: record.outcome for record in records}
+    assert not {"preflight.neutron-agent", "preflight.certificate"} & set(outcomes)
+    assert "unknown" == outcomes["preflight.haproxy-servers"] == outcomes["preflight.nova-service"]
 
 
 def test_a_pull_is_about_the_new_release_although_the_containers_still_have_the_old_one(surroundings):

@@ -18,6 +18,8 @@ from importlib import resources
 from typing import TYPE_CHECKING
 from typing import Any
 
+from rehearsal.figures import say
+from rehearsal.lanes import table
 from rehearsal.outside import bounded
 
 if TYPE_CHECKING:
@@ -61,12 +63,12 @@ class BeaconSettings:
     kind: str = "auto"
 
     def at_rates(self, rates: Mapping[str, float]) -> BeaconSettings:
-        """Return the same with the periods of these rates (Hz, by `guest-` lane)."""
+        """Return the same with the periods of these rates (Hz, by name)."""
         return replace(
             self,
-            beat_ms=round(1000 / rates["guest-beat"]),
-            write_ms=round(1000 / rates["guest-write"]),
-            peer_ms=round(1000 / rates["guest-peer"]),
+            beat_ms=round(1000 / rates[table.GUEST_BEAT.name]),
+            write_ms=round(1000 / rates[table.GUEST_WRITE.name]),
+            peer_ms=round(1000 / rates[table.GUEST_PEER.name]),
         )
 
 
@@ -136,7 +138,9 @@ def hear(address: str, port: int = FACTS_PORT, *, timeout_s: float = 5.0) -> Hea
                     break
                 answer += part
     except TimeoutError:
-        raise BeaconSilentError(f"the beacon at {address}:{port} did not answer within {timeout_s:g} s") from None
+        raise BeaconSilentError(
+            f"the beacon at {address}:{port} did not answer within {say.exact_s(timeout_s)}"
+        ) from None
     except OSError as error:
         raise BeaconSilentError(
             f"the beacon at {address}:{port} cannot be reached: {error.strerror or error}"

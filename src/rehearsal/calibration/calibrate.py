@@ -30,6 +30,7 @@ from rehearsal.calibration.known import FAULTS
 from rehearsal.figures import say as lengths
 from rehearsal.figures.outcome import Outcome
 from rehearsal.judging.instruments import Trial
+from rehearsal.lanes import table
 from rehearsal.lanes.spec import SECOND_NS
 from rehearsal.lanes.spec import ProbeSpec
 from rehearsal.prober.client import Prober
@@ -192,7 +193,7 @@ class KnownProcess:
     def _hear(self) -> dict[str, Any]:
         stdout = self._process.stdout
         if stdout is None or not select.select([stdout], [], [], _ANSWER_S)[0]:
-            raise CalibrationError(f"the known service did not answer within {_ANSWER_S:.0f} s")
+            raise CalibrationError(f"the known service did not answer within {lengths.exact_s(_ANSWER_S)}")
         line = stdout.readline()
         if not line:
             raise CalibrationError(f"the known service ended with code {self._process.wait()}")
@@ -286,7 +287,7 @@ def known_spec(number: int, service: KnownProcess) -> ProbeSpec:
     return ProbeSpec(
         probe=number,
         name=f"known service {number}",
-        lane="vip-new",
+        lane=table.VIP_NEW.name,
         service="calibration",
         target=f"http://127.0.0.1:{service.http_port}/",
         period_ns=PERIOD_NS,

@@ -174,7 +174,7 @@ def told(ended: MigrationEnded) -> str:
     stood = ended.facts.get("guest_clock_stood_still_s")
     if stood:
         low, high = (round(max(0.0, each) * say.SECOND) for each in stood)
-        parts.append(f"guest stood still for {say.between(Length(low, low, high))}")
+        parts.append(f"guest stood still for {say.between(Length.between(low, high))}")
     if ended.boot_id_before and ended.boot_id_after and ended.boot_id_before != ended.boot_id_after:
         parts.append("the guest was BOOTED AGAIN")
     if ended.boot_id_before and not ended.boot_id_after:
@@ -196,7 +196,7 @@ def _follow(  # noqa: PLR0913 - one loop and its clock
             seen.ended_s = round(time.monotonic() - began_s, 3)
             return
         time.sleep(_POLL_S)
-    seen.trouble = seen.trouble or f"it was not over after {say.exact_s(timeout_s)} and was asked to stop"
+    seen.trouble = seen.trouble or f"it was not over after {say.exact_s(timeout_s)} and was aborted"
     _abort(connection, move)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 from rehearsal.claims.pytest_plugin import check_id
@@ -18,12 +19,17 @@ SUITES = ("preflight", "inflight", "postflight")
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check of the catalogue. `test` is its node id without parameters; `taken_over` names the claim's first home."""
+    """One check of the catalogue. `test` is its node id without parameters; `taken_over` names the claim's first home.
+
+    `needs`: what the cloud or the step must have, or the check is not applicable; `after_upgrade`: post-flight claims it again.
+    """
 
     id: str
     suite: str
     claim: str
     test: str
+    needs: tuple[str, ...] = ()
+    after_upgrade: bool = False
     taken_over: str = ""
 
 
@@ -40,63 +46,39 @@ def root() -> Path:
 
 def catalogue(folder: Path | None = None) -> list[Check]:
     """Return every check of the suites, by suite and id. CatalogueError for a test without id or claim."""
-    base = folder or root()
-    own: dict[str, tuple[str, str, str]] = {}  # test function's place -> id as marked, claim, test
-    for path in sorted((base / "suites").glob("*/test_*.py")):
-        for name, marked, claim in _tests(path):
-            own[f"{path.parent.name}/{path.stem}/{name}"] = (
-                marked,
-                claim,
-                f"suites/{path.parent.name}/{path.name}::{name}",
-            )
-    checks = [_check(place.split("/")[0], marked, claim, test) for place, (marked, claim, test) in own.items()]
-    for path in sorted((base / "suites").glob("*/test_*.py")):
-        for module, name in _taken_over(path):
-            marked, claim, _ = own[f"{module}/{name}"]
-            suite = path.parent.name
-            checks.append(_check(suite, marked, claim, f"suites/{suite}/{path.name}::{name}"))
-    known = {check.id for check in checks}
-    if len(known) != len(checks):
+    own = [check for path in sorted(((folder or root()) / "suites").glob("*/test_*.py")) for check in _checks(path)]
+    checks = own + [_again(check) for check in own if check.after_upgrade]
+    if len({check.id for check in checks}) != len(checks):
         raise CatalogueError("Two tests have the same check id. Ids are unique within a suite.")
     return sorted(checks, key=lambda check: (SUITES.index(check.suite), check.id))
 
 
-def _check(suite: str, marked: str, claim: str, test: str) -> Check:
-    own = check_id(marked, suite)
-    return Check(own, suite, claim, test, taken_over=marked if marked != own else "")
+def _again(check: Check) -> Check:
+    """The same check as post-flight claims it, by the test that takes it over."""
+    test = f"suites/postflight/test_as_preflight.py::{check.test.partition('::')[2]}"
+    own = check_id(check.id, "postflight")
+    return replace(check, id=own, suite="postflight", test=test, after_upgrade=False, taken_over=check.id)
 
 
-def _tests(path: Path) -> list[tuple[str, str, str]]:
-    """Return name, marked id and claim of every test in a file, without running it."""
+def _checks(path: Path) -> list[Check]:
+    """Return every check of a file, without running it."""
     found = []
+    suite = path.parent.name
     for node in ast.parse(path.read_text()).body:
         if not isinstance(node, ast.FunctionDef) or not node.name.startswith("test_"):
             continue
-        marks = [mark for mark in map(_marked_id, node.decorator_list) if mark]
+        marks = [each for each in node.decorator_list if isinstance(each, ast.Call) and each.args]
+        marks = [each for each in marks if ast.unparse(each.func) == "pytest.mark.check"]
         claim = claim_sentence(ast.get_docstring(node))
         if len(marks) != 1 or not claim:
             raise CatalogueError(
                 f"{path}::{node.name} needs one @pytest.mark.check(id) and a docstring that is its claim."
             )
-        if not marks[0].startswith(f"{path.parent.name}."):
-            raise CatalogueError(f"{path}::{node.name}: the id {marks[0]} must begin with {path.parent.name}.")
-        found.append((node.name, marks[0], claim))
+        marked = str(ast.literal_eval(marks[0].args[0]))
+        if not marked.startswith(f"{suite}."):
+            raise CatalogueError(f"{path}::{node.name}: the id {marked} must begin with {suite}.")
+        declared = {each.arg: ast.literal_eval(each.value) for each in marks[0].keywords}
+        test = f"suites/{suite}/{path.name}::{node.name}"
+        needs, again = tuple(declared.get("needs", ())), bool(declared.get("after_upgrade"))
+        found.append(Check(marked, suite, claim, test, needs, again))
     return found
-
-
-def _marked_id(decorator: ast.expr) -> str:
-    if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == "pytest.mark.check" and decorator.args:
-        first = decorator.args[0]
-        return str(first.value) if isinstance(first, ast.Constant) else ""
-    return ""
-
-
-def _taken_over(path: Path) -> list[tuple[str, str]]:
-    """Return the tests that a file takes over from another suite, as (suite/module, name)."""
-    return [
-        ("/".join(node.module.split(".")[1:]), alias.name)
-        for node in ast.parse(path.read_text()).body
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("suites.")
-        for alias in node.names
-        if alias.name.startswith("test_")
-    ]

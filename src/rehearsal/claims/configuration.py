@@ -96,7 +96,7 @@ def facts_fresh(ages_s: Mapping[str, float] | None, host: str, plan: PlanSpec | 
         raise NotObserved("no host of the inventory showed Ansible's fact cache (Redis of the manager)")
     found = ages_s or {}
     age_s = next((age for key, age in found.items() if key == host or key.removeprefix("ansible_facts") == host), None)
-    expected = f"facts at most {FACTS_OLDEST_S // 3600} h old{', or gathered by the plan' if plan else ''}"
+    expected = f"facts at most {say.exact_s(FACTS_OLDEST_S)} old{', or gathered by the plan' if plan else ''}"
     observed = "no facts of this host are cached" if age_s is None else f"{say.lasted(max(0.0, age_s))} old"
     fresh = age_s is not None and age_s <= FACTS_OLDEST_S
     if not fresh and renewed_by:

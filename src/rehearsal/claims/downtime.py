@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from rehearsal.figures.length import Budget
-    from rehearsal.figures.length import Length
     from rehearsal.judging.losses import Loss
 
 _WORDS = {"down": "down", "degraded": "slow"}
@@ -26,22 +25,20 @@ def within_budget(losses: Iterable[Loss], step: str, service: str, kind: str) ->
         raise NotObserved(f"nothing was recorded about {service} being {_WORDS[kind]} during step {step}")
     if found.outcome is Outcome.UNKNOWN:
         raise NotObserved(f"{service} during step {step}: {found.reason}")
-    lost = f"{found.count} times, longest {_told(found.longest, found.budget)}, in total {_told(found.total, None)}"
+    longest_ns, total_ns = (found.budget.longest_ns, found.budget.total_ns) if found.budget else (None, None)
+    longest, total = say.between(found.longest, longest_ns), say.between(found.total, total_ns)
+    lost = f"{found.count} times, longest {longest}, in total {total}"
     return Expectation(
         f"{_WORDS[kind]}: {allowed(found.budget)}",
-        f"{_WORDS[kind]} {lost}{say.beyond(found.floor_ns, found.budget.longest_ns if found.budget else None)}",
+        f"{_WORDS[kind]} {lost}{say.beyond(found.floor_ns, longest_ns)}",
         holds=found.outcome is Outcome.OK,
         service=service,
     )
 
 
-def _told(length: Length, budget: Budget | None) -> str:
-    return say.between(length, budget.longest_ns if budget else None)
-
-
 def is_open(losses: Iterable[Loss], step: str) -> bool:
     """Return whether something that began during the step still goes on where the recording ends."""
-    return any(loss.step == step and loss.count > 0 and loss.longest.possible_ns is None for loss in losses)
+    return any(loss.step == step and loss.count > 0 and loss.longest.is_open for loss in losses)
 
 
 def allowed(budget: Budget | None) -> str:

@@ -54,6 +54,8 @@ _REPEAT_VARIABLES = (
 _COLLECTED = (
     "rehearsal_collected"  # key of xdist's workerinput: the folder into which workers write what they collected
 )
+NOT_APPLICABLE = pytest.StashKey[dict[str, str]]()
+"""Checks that make no claim about this cloud or step, each with the reason."""
 _PLACES = ("host", "container", "service")
 _LONGEST_DETAIL = 4000
 
@@ -166,8 +168,9 @@ class _Witness:
             return
         folder = Path(workerinput[_COLLECTED])
         claims = [claim for claim in map(claim_of, session.items) if claim]
-        data = {"collected": [dataclasses.asdict(claim) for claim in claims]}
+        data: dict[str, Any] = {"collected": [dataclasses.asdict(claim) for claim in claims]}
         data["deselected"] = [dataclasses.asdict(claim) for claim in self.deselected]
+        data["not_applicable"] = self.config.stash.get(NOT_APPLICABLE, {})
         path = folder / f"{workerinput['workerid']}.json"
         path.with_suffix(".part").write_text(json.dumps(data))
         path.with_suffix(".part").rename(path)
@@ -280,8 +283,12 @@ class _Recorder:
         self.listed = True
         for suite in sorted({course.claim.suite for course in self.courses.values()}):
             claims = [listing(course.claim) for course in self.courses.values() if course.claim.suite == suite]
+            reasons = {check: why for check, why in self._not_applicable().items() if check.startswith(f"{suite}.")}
             if self.journal:
-                self.journal.write(ClaimsListed(suite, self.gate or suite, claims))
+                self.journal.write(ClaimsListed(suite, self.gate or suite, claims, reasons))
+
+    def _not_applicable(self) -> dict[str, str]:
+        return self.config.stash.setdefault(NOT_APPLICABLE, {})
 
     def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
         for claim in filter(None, map(claim_of, items)):
@@ -333,6 +340,7 @@ class _Recorder:
             data = json.loads(path.read_text())
             for claim in (Claim(**each) for each in data["collected"]):
                 self.courses.setdefault(claim.node_id, _Course(claim))
+            self._not_applicable().update(data["not_applicable"])
             for claim in (Claim(**each) for each in data["deselected"]):
                 self._deselected(claim)
 
@@ -399,6 +407,8 @@ class _Recorder:
         for record in sorted(records, key=lambda record: (record.outcome, record.check, record.node_id)):
             if record.outcome != Outcome.OK.value:
                 terminalreporter.write_line(summary_line(record))
+        for check, why in sorted(self._not_applicable().items()):
+            terminalreporter.write_line(shown(f"not applicable: {check}: {why}"))
         counts = {outcome: sum(record.outcome == outcome.value for record in records) for outcome in Outcome}
         words = ", ".join(f"{number} {outcome.shown}" for outcome, number in counts.items())
         terminalreporter.write_line(

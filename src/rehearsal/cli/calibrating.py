@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from typing import Any
 
 from rehearsal.cli import usage
+from rehearsal.figures import say
 from rehearsal.outside.terminal import show
 from rehearsal.runner.progress import working
 
@@ -51,20 +52,17 @@ def calibrate_prober(options: argparse.Namespace) -> int:
 
 
 def table(found: Calibration) -> list[str]:
-    """Return measured against true, one line per known outage (ms)."""
-    lines = [f"{'fault':<10} {'true':>7} {'certain':>8} {'measured':>8} {'possible':>8} {'error':>6}"]
+    """Return measured against true, one line per known outage."""
+    lines = [f"{'fault':<10} {'true':>8} {'error':>9}  measured"]
     for trial in found.trials:
-        line = f"{trial.kind:<10} {_ms(trial.true_ns):>7} "
+        line = f"{trial.kind:<10} {say.fixed(trial.true_ns, 3):>8} "
         if trial.blind:
             line += "not judged: the prober was blind"
         elif not trial.seen:
-            line += f"not seen; outages up to {_ms(trial.floor_ns)} can pass unseen"
+            floor = "any length" if trial.floor_ns is None else say.at_most(trial.floor_ns)
+            line += f"not seen; up to {floor} can pass unseen"
         else:
-            measured = (trial.certain_ns, trial.point_ns, trial.possible_ns)
-            line += " ".join(f"{_ms(length):>8}" for length in measured) + f" {_ms(trial.error_ns):>6}"
+            error = "" if trial.error_ns is None else say.about(trial.error_ns)
+            line += f"{error:>9}  {say.bounded(trial.length)}"
         lines.append(line if trial.covered or trial.blind else f"{line}  OUTSIDE THE BOUNDS")
-    return [*lines, "(milliseconds)", f"committed to beforehand: sha256 {found.seal}"]
-
-
-def _ms(length_ns: int | None) -> str:
-    return "open" if length_ns is None else f"{length_ns / 1e6:.0f}"
+    return [*lines, f"committed to beforehand: sha256 {found.seal}"]

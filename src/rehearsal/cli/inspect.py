@@ -139,7 +139,7 @@ def probing_lines(
     lines = ["probing rates of each lane, for each service, API server or canary:"]
     for name, usual in USUAL.items():
         source = "--rate" if name in given else "plan" if name in plan.rates else "usual"
-        lines.append(f"  {name:<20} {rates[name]:>7.3g} Hz  {usual.lane} ({source})")
+        lines.append(f"  {name:<20} {rates[name]:>7.3g} Hz  {usual.words} ({source})")
     most = load_planned(plan, target, rates, without=without)
     lines += [
         f"  together at most {most}",

@@ -286,9 +286,28 @@ def expected_containers(
     return tuple(found[place] for place in sorted(found))
 
 
-def _of_row(row: _Row, target: Target, claimed: Release, rules: Rules) -> list[ExpectedContainer]:
+def is_ruled_out(name: str, target: Target) -> bool:
+    """Return whether the configuration wants this container, or every container of this role, nowhere.
+
+    Which hosts there are does not matter, and a doubt rules nothing out. KeyError for a name that is not known.
+    """
+    rows = [row for row in _rows() if name in {row.role, row.container}]
+    if not rows:
+        raise KeyError(name)
+    rules = Rules(target, target.release.openstack)
+    return not any(
+        rules.verdict(*_switches(row))[0] and any(rules.verdict(rule)[0] for rule in row.groups.values())
+        for row in rows
+    )
+
+
+def _switches(row: _Row) -> list[str]:
     own = f"enable_{row.role.replace('-', '_')}"
-    expected, doubt = rules.verdict(*([own] if own in _table()["variables"] else []), row.rule)
+    return [own, row.rule] if own in _table()["variables"] else [row.rule]
+
+
+def _of_row(row: _Row, target: Target, claimed: Release, rules: Rules) -> list[ExpectedContainer]:
+    expected, doubt = rules.verdict(*_switches(row))
     if not expected:
         return []
     names, doubt_of_number = _names(row, rules)

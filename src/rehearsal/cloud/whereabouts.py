@@ -14,6 +14,7 @@ from rehearsal.cloud.knownapis import APIS
 from rehearsal.cloud.knownapis import BY_TYPE
 from rehearsal.cloud.target import Endpoint
 from rehearsal.cloud.target import Problem
+from rehearsal.figures import say
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -77,7 +78,7 @@ def _known_cause(error: BaseException, host: str, cloud: Cloud) -> str:
     if isinstance(error, ConnectionRefusedError):
         return f"The connection to {host} is refused (auth_url {cloud.auth_url})."
     if isinstance(error, TimeoutError) or kind in _TIMEOUTS:
-        return f"Keystone does not answer within {_ASK_TIMEOUT_S} s (auth_url {cloud.auth_url})."
+        return f"Keystone does not answer within {say.exact_s(_ASK_TIMEOUT_S)} (auth_url {cloud.auth_url})."
     if untrusted:
         return f"The certificate of {host} is not trusted: {untrusted}."
     if status == 401:

@@ -2,7 +2,7 @@
 
 =============== ====================================================================
 ``outcome``     the three outcomes, and how many of them become one
-``length``      which of many lengths is the worst
+``length``      a length between two bounds: its order, its sum, its verdict
 ``say``         the words of a length, in every text that names one
 ``expectation`` what a check expected and what it observed, as data
 ``fewruns``     what few repetitions can say

@@ -43,16 +43,3 @@ def worst(outcomes: Iterable[Outcome]) -> Outcome:
     if Outcome.UNKNOWN in seen or not seen:
         return Outcome.UNKNOWN
     return Outcome.OK
-
-
-def against_budget(certain_ns: int, possible_ns: int | None, *, budget_ns: int) -> Outcome:
-    """Judge a length known between two bounds (ns) against a budget (ns).
-
-    ok if even the possible length fits, fail if even the certain length does not, otherwise unknown: the resolution
-    does not support a verdict. A possible length of None is open (the recording ended first) and is never ok.
-    """
-    if certain_ns > budget_ns:
-        return Outcome.FAIL
-    if possible_ns is not None and possible_ns <= budget_ns:
-        return Outcome.OK
-    return Outcome.UNKNOWN

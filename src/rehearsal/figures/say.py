@@ -89,12 +89,17 @@ def bounded(length: Length, budget_ns: int | None = None) -> Shown:
 
 
 def between(length: Length, budget_ns: int | None = None) -> str:
-    """Return a length with its bounds as a sentence says it, with the digits of `bounded`: `3.05 to 3.21 s`."""
+    """Return a length with its bounds as a sentence says it, with the digits of `bounded`: `3.05 to 3.21 s`.
+
+    What is known exactly is one figure, rounded up.
+    """
     found = _digits(length, budget_ns)
     low = _spelled(found.certain, found.decimals)
     if found.possible is None:
-        return f"at least {low}"
+        return f"at least {low}" if length.certain_ns else "an unknown time"
     high = _spelled(found.possible, found.decimals)
+    if length.certain_ns == length.possible_ns:
+        return high
     return f"{_without_unit(low, high)} to {high}" if length.certain_ns else f"at most {high}"
 
 
@@ -160,7 +165,9 @@ def fixed(ns: int, decimals: int) -> str:
 
 
 def exactly(ns: int) -> str:
-    """Show a budget (ns) with every digit that it has and none more: `0 s`, `0.5 s`, `2 min`."""
+    """Show a budget or a limit (ns) with every digit that it has and none more: `0 s`, `0.5 s`, `2 min`, `24 h`."""
+    if ns >= 2 * HOUR and ns % HOUR == 0:
+        return f"{ns // HOUR} h"
     if ns >= 2 * MINUTE and ns % MINUTE == 0:
         return f"{ns // MINUTE} min"
     decimals = next(n for n in range(_EXACT + 1) if ns % 10 ** (_EXACT - n) == 0)
@@ -168,7 +175,7 @@ def exactly(ns: int) -> str:
 
 
 def exact_s(seconds: float) -> str:
-    """Show what a plan says in seconds, as `exactly` does."""
+    """Show what a plan or a program sets in seconds, as `exactly` does."""
     return exactly(round(seconds * SECOND))
 
 

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from rehearsal.cloud import balancer
 from rehearsal.cloud.addresses import address_of
+from rehearsal.figures import say
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,7 +42,7 @@ def find(target: Target, services: Iterable[str], ssh: Ssh) -> Backends:
     wanted = sorted(services)
     sections, why = _sections(target, ssh)
     if not sections:
-        return Backends({}, (f"No API server is asked past HAProxy: {why}.",))
+        return Backends({}, (f"No API server is probed past HAProxy: {why}.",))
     return behind(sections, target, wanted)
 
 
@@ -62,7 +63,7 @@ def behind(sections: tuple[Section, ...], target: Target, services: Iterable[str
                 servers[service] = found
         if asked and service not in servers:
             missing.append(
-                f"No API server of {service} is asked past HAProxy: its configuration names none behind {', '.join(asked)}."
+                f"No API server of {service} is probed past HAProxy: its configuration names none behind {', '.join(asked)}."
             )
     return Backends(servers, tuple(missing))
 
@@ -81,7 +82,7 @@ def _sections(target: Target, ssh: Ssh) -> tuple[tuple[Section, ...], str]:
         try:
             done = ssh.run(host, _READ, _LOOK_S)
         except subprocess.TimeoutExpired:
-            reasons.append(f"{host.name} did not answer within {_LOOK_S:.0f} s")
+            reasons.append(f"{host.name} did not answer within {say.exact_s(_LOOK_S)}")
             continue
         except OSError as error:
             reasons.append(f"ssh cannot be started: {error}")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
 
+from rehearsal.figures import say
 from rehearsal.hosts import view
 from rehearsal.outside import bounded
 from rehearsal.recording.events import HostFacts
@@ -92,7 +93,7 @@ def _facts_of(ssh: Ssh, host: Host, label: str) -> HostFacts:
     try:
         done = ssh.run(host, view.look_command({}))
     except subprocess.TimeoutExpired:
-        return HostFacts(label, host.name, error=f"it did not answer within {LOOK_TIMEOUT_S:.0f} s")
+        return HostFacts(label, host.name, error=f"it did not answer within {say.exact_s(LOOK_TIMEOUT_S)}")
     except OSError as error:
         return HostFacts(label, host.name, error=f"ssh cannot be started: {error}")
     if done.returncode == 255:

@@ -33,8 +33,8 @@ _ENDS = {
     "interrupted": "the run was interrupted",
     "calibration": "the run stopped before anything was upgraded",
     "gate": "the run stopped at a gate",
-    "step": "the run stopped because a step did not end well",
-    "hold": "the run stopped at a hold point that nobody confirmed",
+    "step": "the run stopped because a step failed",
+    "hold": "the run stopped at a hold point that was not confirmed",
     "recording": "the recording has a hole",
     "error": "the run ended with an error of its own",
 }
@@ -108,7 +108,7 @@ def _of_guests(judged: Judged) -> list[Finding]:
 
 def _of_phases(history: History) -> list[Finding]:
     return [
-        Finding(course.outcome_of(outcome), f"phase:{phase}", f"{phase.capitalize()} did not end well.")
+        Finding(course.outcome_of(outcome), f"phase:{phase}", f"{phase.capitalize()} did not complete.")
         for phase, _, ended_ns, outcome in history.phases
         if ended_ns is not None and outcome != Outcome.OK and phase in {"canaries", "clean-up"}
     ]
@@ -125,8 +125,8 @@ def _of_repeated_steps(judged: Judged) -> list[Finding]:
 def _of_the_end(history: History) -> list[Finding]:
     last = history.last
     rebooted = (
-        "The machine was rebooted during the run: nothing was measured meanwhile, and how long that was is known only by "
-        "its wall clock. What was recorded before and after is judged, each on its own clock."
+        "The machine was rebooted during the run: nothing was measured in between, and only its wall clock tells "
+        "for how long. What was recorded before and after is judged, each on its own clock."
     )
     found = [Finding(Outcome.UNKNOWN, "run", rebooted)] if history.rebooted else []
     if last.ended_ns is None:
@@ -179,7 +179,7 @@ def _of_gates(history: History, judged: Judged) -> list[Finding]:
         if outcome is Outcome.UNKNOWN and not any(check.gate == name for check in judged.checks):
             if name == "postflight" and history.last.reason != "finished":
                 continue  # it was never reached, and the end says why
-            sentence = "it was not asked"
+            sentence = "it was not run"
         if outcome is not Outcome.OK:
             found.append(Finding(outcome, f"gate:{name}", f"{shown}: {sentence}."))
     return found
@@ -246,7 +246,9 @@ def _of_missing_migrations(history: History, judged: Judged) -> list[Finding]:
         return []
     return [
         Finding(
-            Outcome.UNKNOWN, "migrations", f"No canary was migrated on the occasion “{occasion}”, which the plan wants."
+            Outcome.UNKNOWN,
+            "migrations",
+            f"No canary was migrated on the occasion “{occasion}”, although the plan asks for it.",
         )
         for occasion in dict.fromkeys(wanted)
         if occasion not in made
@@ -263,14 +265,12 @@ def _of_differences(history: History, judged: Judged) -> list[Finding]:
     if odd:
         names = words.listed(odd)
         found.append(
-            Finding(Outcome.FAIL, "differences", f"Another image, though no step of the plan replaces it: {names}.")
+            Finding(Outcome.FAIL, "differences", f"Image changed, although no step of the plan replaces it: {names}.")
         )
     kept = unchanged(history)
     if kept:
         names = words.listed([f"{name} ({image})" for name, image in kept])
-        found.append(
-            Finding(Outcome.FAIL, "differences", f"Still the image from before, though its step is done: {names}.")
-        )
+        found.append(Finding(Outcome.FAIL, "differences", f"Image unchanged, although its step has run: {names}."))
     return found
 
 
@@ -288,6 +288,6 @@ def _of_the_prober(history: History, judged: Judged) -> list[Finding]:
             text = f"{died}; nothing is known after that."
         else:
             gap = words.duration(after.started_ns - run.last_beat_ns)
-            text = f"{died} and was started again; nothing is known of the {gap} between."
+            text = f"{died} and was restarted; nothing is known of the {gap} in between."
         found.append(Finding(Outcome.UNKNOWN, "prober", text))
     return found

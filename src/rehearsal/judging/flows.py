@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rehearsal.judging.charging.rules import NOTHING
-from rehearsal.judging.charging.rules import by_length
+from rehearsal.figures.length import longest
 from rehearsal.judging.charging.union import united
+from rehearsal.lanes import table
+from rehearsal.lanes.table import Place
 from rehearsal.recording import events
 from rehearsal.recording.declarations import V4
 from rehearsal.recording.declarations import V6
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from rehearsal.judging.observing.observation import Seen
     from rehearsal.recording.history import History
 
-LANES = ("icmp", "udp", "tcp")
 SHOWN = {V4: "", V6: " v6"}
 """What the name of a lane ends in, by the family of its packets: each has rows of its own."""
 AMPLIFIED, AT_LEAST_NS = 2.2, 200_000_000
@@ -76,11 +76,11 @@ def flows(history: History, observation: Observation, groups: Iterable[Group]) -
                 mine.setdefault((probe.declared.canary, *lane), []).append(part)
     canaries = dict.fromkeys(canary for canary, *_ in named)
     return [
-        _flow(history, (canary, lane, family), named[canary, lane, family], mine)
+        _flow(history, (canary, lane.name, family), named[canary, lane.name, family], mine)
         for canary in canaries
         for family in SHOWN
-        for lane in LANES
-        if (canary, lane, family) in named
+        for lane in sorted(table.at(Place.GUEST), key=lambda lane: lane.kept)
+        if (canary, lane.name, family) in named
     ]
 
 
@@ -97,7 +97,9 @@ def _flow(
     canary, lane, family = key
     still, moving = _apart(groups.get(key, []))
     there, back, unknown = ways_of(history, {each.probe.declared.probe for each in seen})
-    network = [length for part in _apart(groups.get((canary, "icmp", family), [])) for length in _lengths(part)]
+    network = [
+        length for part in _apart(groups.get((canary, table.ICMP.name, family), [])) for length in _lengths(part)
+    ]
     together = united(sighting for group in still for sighting in group.sightings)
     return Flow(
         canary=canary,
@@ -105,10 +107,10 @@ def _flow(
         samples=sum(each.trace.samples for each in seen),
         failed=sum(each.trace.failed for each in seen),
         count=together.count,
-        longest=_longest(_lengths(still)),
+        longest=longest(_lengths(still)),
         total=together.length,
-        longest_migrating=_longest(_lengths(moving)),
-        expected_ns=expected_ns(_longest(network)) if lane == "tcp" else None,
+        longest_migrating=longest(_lengths(moving)),
+        expected_ns=expected_ns(longest(network)) if table.of(lane).kept else None,
         lost_there=there,
         lost_back=back,
         lost_unknown=unknown,
@@ -144,7 +146,3 @@ def _apart(groups: Iterable[Group]) -> tuple[list[Group], list[Group]]:
 
 def _lengths(groups: Iterable[Group]) -> list[Length]:
     return [united(group.sightings).length for group in groups]
-
-
-def _longest(lengths: Iterable[Length]) -> Length:
-    return min(lengths, key=by_length, default=NOTHING)

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rehearsal import beacon
+from rehearsal.figures.length import NOTHING
 from rehearsal.figures.length import Length
 from rehearsal.figures.outcome import Outcome
-from rehearsal.figures.outcome import against_budget
 from rehearsal.judging import words
 from rehearsal.judging.charging import budgets
 from rehearsal.outside import bounded
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from rehearsal.recording.history import MigrationRun
 
 _MS = 1_000_000
-NOTHING = Length(0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +185,7 @@ def _boot(guest: _Guest) -> GuestFigure:
         for before, after in itertools.pairwise(life):
             if before.boot_id != after.boot_id:
                 return GuestFigure(
-                    guest.name, "boot", Outcome.FAIL, "it was booted again: its boot id changed",
+                    guest.name, "boot", Outcome.FAIL, "it rebooted: its boot id changed",
                     count=1, from_ns=before.asked_ns, to_ns=after.told_ns,
                 )  # fmt: skip
     heard = len(guest.reports)
@@ -255,7 +254,7 @@ def _clock(guest: _Guest, history: History) -> GuestFigure:
     for pair in guest.pairs:
         if pair.migrating:
             low, high = (round(each * 1e9) for each in beacon.stood_still_s(pair.before, pair.after))
-            lost.append(_Lost(pair, Length(low, (low + high) // 2, high), 1))
+            lost.append(_Lost(pair, Length.between(low, high), 1))
     allowed = _Allowed(history, "pause")
     if not lost:
         reason = "no two reports lie around a migration of it"
@@ -273,12 +272,12 @@ def _asked(guest: _Guest, history: History, figure: str, who: str) -> GuestFigur
         if found.ever and found.failed > 0:
             low = None if found.at_least_ms is None else round(found.at_least_ms * _MS)
             high = None if found.at_most_ms is None else round(found.at_most_ms * _MS)
-            lost.append(_Lost(pair, Length(low or 0, ((low or 0) + (high or 0)) // 2, high), max(1, found.runs)))
+            lost.append(_Lost(pair, Length.between(low or 0, high), max(1, found.runs)))
     allowed = _Allowed(history, figure)
     budget_ns = allowed.now_ns
     if not asked:
         none = ": it gave none" if figure == "dns" and any("asks" in report.facts for report in guest.reports) else ""
-        reason = f"{who} was not asked from inside{none}"
+        reason = f"{who} was not queried from inside{none}"
         return GuestFigure(guest.name, figure, Outcome.UNKNOWN, reason, budget_ns=budget_ns)
     if not ever:
         reason = f"{who} never gave it a good answer, so that nothing could be lost ({words.plural(asked, 'question')})"
@@ -303,7 +302,7 @@ def _peers(guest: _Guest, history: History) -> list[GuestFigure]:
             silent_ms = _silent_ms(pair.after, name)
             longest = round(max(told["longest_ms"], silent_ms) * _MS)
             if told["gaps"] > 0 or silent_ms:
-                lost.append(_Lost(pair, Length(longest, longest, longest), told["gaps"] + bool(silent_ms)))
+                lost.append(_Lost(pair, Length.between(longest, longest), told["gaps"] + bool(silent_ms)))
         allowed = _Allowed(history, "peer")
         budget_ns = allowed.now_ns
         figure = f"peer {name}"
@@ -368,45 +367,27 @@ def _judged(  # noqa: PLR0913 - the last three by keyword
             guest.name, figure, Outcome.UNKNOWN, "there are no two reports of one boot", budget_ns=allowed.now_ns
         )
     if not lost:
-        reason = good or "nothing of the kind was noticed"
+        reason = good or "none was seen"
         return GuestFigure(guest.name, figure, Outcome.OK, reason, length=NOTHING, count=0, budget_ns=allowed.now_ns)
     judged = [
         (Outcome.OK if only_migrating and not each.pair.migrating else _against(each, allowed.between(each.pair)), each)
         for each in lost
     ]
-    outcome, worst = min(judged, key=lambda item: (item[0].rank, -_most(item[1].length), item[1].pair.from_ns))
+    outcome, worst = max(judged, key=lambda item: (-item[0].rank, item[1].length, -item[1].pair.from_ns))
     count = sum(each.count for each in lost)
     times = f"{words.number(count)} times, the longest" if count > 1 else "once,"
-    reason = f"{what} {times} {_told(worst.length)}"
     known = [each for each in allowed.between(worst.pair) if each is not None]
     budget_ns = min(known, default=None)
+    reason = f"{what} {times} for {words.between(worst.length, budget_ns)}"
     if outcome is not Outcome.OK and budget_ns is not None:
-        reason += f"; {words.exactly(budget_ns)} are allowed"
+        reason += f"; the budget is {words.exactly(budget_ns)}"
     return _row(guest, figure, outcome, reason, worst.pair, length=worst.length, count=count, budget_ns=budget_ns)
-
-
-def _told(length: Length) -> str:
-    if length.possible_ns is None:
-        return "for a time that is not known"
-    return (
-        f"for {words.between(length)}"
-        if length.certain_ns != length.possible_ns
-        else f"for {words.at_most(length.point_ns)}"
-    )
 
 
 def _against(lost: _Lost, allowed: list[int | None]) -> Outcome:
     """Judge against every plan that may have been followed; where they disagree, nobody knows which one counts."""
-    certain_ns, possible_ns = lost.length.certain_ns, lost.length.possible_ns
-    found = {
-        Outcome.OK if budget_ns is None else against_budget(certain_ns, possible_ns, budget_ns=budget_ns)
-        for budget_ns in allowed
-    }
+    found = {Outcome.OK if each is None else lost.length.against(budget_ns=each) for each in allowed}
     return found.pop() if len(found) == 1 else Outcome.UNKNOWN
-
-
-def _most(length: Length) -> int:
-    return 1 << 62 if length.possible_ns is None else length.possible_ns
 
 
 def _row(  # noqa: PLR0913 - the last three by keyword

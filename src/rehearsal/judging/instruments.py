@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rehearsal.figures.length import Length
 from rehearsal.figures.outcome import Outcome
 from rehearsal.judging.losses import lane_floor
 from rehearsal.lanes.load import load_of
@@ -93,6 +94,11 @@ class Trial:
     floor_ns: int | None
     covered: bool  # certain <= truth <= possible, or truth <= floor
     blind: bool  # the prober could not see at some moment of it, or was gone before its end
+
+    @property
+    def length(self) -> Length:
+        """What was measured."""
+        return Length(self.certain_ns, self.point_ns, self.possible_ns)
 
     @property
     def error_ns(self) -> int | None:

@@ -18,7 +18,6 @@ from rehearsal.judging import plans
 from rehearsal.judging.charging import budgets
 from rehearsal.judging.charging.rules import Lost
 from rehearsal.judging.charging.rules import Watched
-from rehearsal.judging.charging.rules import by_length
 from rehearsal.judging.charging.rules import judged
 from rehearsal.judging.charging.rules import outside
 from rehearsal.judging.charging.troubles import evidence_end
@@ -187,8 +186,9 @@ def _loss(  # noqa: PLR0913, PLR0917 - the coordinates of a cell
             watched = dataclasses.replace(watched, floor_ns=floor_ns, left_ns=left_ns)
         cell = _cell(history, stretch, service, kind, watched, mine)
         cells.append((canary, dataclasses.replace(cell, left_ns=left_ns)))
-    cells.sort(key=lambda cell: (cell[1].outcome.rank, *by_length(cell[1].longest), cell[0]))
-    canary, worst = cells[0]
+    cells.sort(key=lambda cell: cell[0])
+    rank = min(cell.outcome.rank for _, cell in cells)
+    canary, worst = max((cell for cell in cells if cell[1].outcome.rank == rank), key=lambda cell: cell[1].longest)
     if len(cells) == 1:
         return worst
     floors = [cell.floor_ns for _, cell in cells]

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from rehearsal.claims.migrations import moved
 from rehearsal.figures.length import Length
+from rehearsal.figures.length import longest
 from rehearsal.figures.outcome import Outcome
-from rehearsal.figures.outcome import against_budget
 from rehearsal.figures.outcome import worst
 from rehearsal.judging import words
 from rehearsal.judging.charging import budgets
@@ -16,6 +16,7 @@ from rehearsal.judging.charging.troubles import is_judged
 from rehearsal.judging.charging.union import united
 from rehearsal.judging.flows import ways_of
 from rehearsal.judging.stretch import migration
+from rehearsal.lanes import table
 from rehearsal.outage import OPEN_NS
 from rehearsal.outside import bounded
 from rehearsal.recording import events
@@ -84,10 +85,12 @@ def migrations(history: History, observation: Observation, groups: list[Group]) 
 
 def _migration(run: MigrationRun, history: History, observation: Observation, groups: list[Group]) -> Migration:
     began, ended = run.began, run.ended
-    network, floor_ns = _lane(run, observation, groups, "icmp")
-    tcp, _ = _lane(run, observation, groups, "tcp")
-    udp, _ = _lane(run, observation, groups, "udp")
-    datagrams = {seen.probe.declared.probe for seen, _ in observation.migrating(began.canary, began.migration, "udp")}
+    network, floor_ns = _lane(run, observation, groups, table.ICMP.name)
+    tcp, _ = _lane(run, observation, groups, table.TCP.name)
+    udp, _ = _lane(run, observation, groups, table.UDP.name)
+    datagrams = {
+        seen.probe.declared.probe for seen, _ in observation.migrating(began.canary, began.migration, table.UDP.name)
+    }
     there, back, _ = ways_of(history, datagrams, run.began_ns, run.ended_ns)
     stopped_ns = _hypervisor_downtime_ns(ended)
     budget = budgets.migration_budget(history.plan_at(run.began_ns))
@@ -127,7 +130,7 @@ def _stood_still(ended: events.MigrationEnded | None) -> Length | None:
     if not isinstance(seconds, list | tuple) or len(seconds) != 2 or not all(map(bounded.is_number, seconds)):
         return None
     low, high = (round(max(0.0, float(each)) * 1e9) for each in seconds)
-    return Length(low, (low + high) // 2, high)
+    return Length.between(low, high)
 
 
 def _hypervisor_downtime_ns(ended: events.MigrationEnded | None) -> int | None:
@@ -153,24 +156,21 @@ def _lane(
     floor_ns = max(floors, default=OPEN_NS)
     if not watched or not any(seen.trace.samples for seen, _ in watched):
         return None, None
-    if lengths:
-        longest = max(lengths, key=lambda length: (length.possible_ns is None, length.possible_ns or 0))
-    else:
-        longest = Length(0, 0, None if floor_ns == OPEN_NS else floor_ns)
-    return longest, None if floor_ns == OPEN_NS else floor_ns
+    known_ns = None if floor_ns == OPEN_NS else floor_ns
+    return longest(lengths or [Length(0, 0, known_ns)]), known_ns
 
 
 def _as_the_network_says(network: Length | None, floor_ns: int | None, budget: Budget | None) -> list[Claim]:
     if network is None:
         return [(Outcome.UNKNOWN, "its reachability was not sampled")]
     gap = f"out of reach for {words.between(network, budget.longest_ns if budget else None)}"
-    if network.possible_ns is None:
+    if network.is_open:
         over = budget is not None and network.certain_ns > budget.longest_ns
         return [(Outcome.FAIL if over else Outcome.UNKNOWN, f"{gap}: its return was not seen")]
     if budget is None:
         return [(Outcome.OK, gap)]
-    allowed = f"{words.exactly(budget.longest_ns)} are allowed ({budget.source})"
-    outcome = against_budget(network.certain_ns, network.possible_ns, budget_ns=budget.longest_ns)
+    allowed = f"the budget is {words.exactly(budget.longest_ns)} ({budget.source})"
+    outcome = network.against(budget_ns=budget.longest_ns)
     if outcome is not Outcome.OK:
         return [(outcome, f"{gap}; {allowed}")]
     if floor_ns is None or floor_ns > budget.longest_ns:
@@ -179,7 +179,9 @@ def _as_the_network_says(network: Length | None, floor_ns: int | None, budget: B
     return [
         (
             Outcome.OK,
-            gap if network.point_ns else f"no failed sample; out of reach for less than {words.at_most(floor_ns)}",
+            gap
+            if network.point_ns
+            else f"no failed sample; out of reach for less than {words.at_most(floor_ns, budget.longest_ns)}",
         )
     ]
 
@@ -234,16 +236,13 @@ def _canary(  # noqa: PLR0913, PLR0917 - what is known about one canary
         count = words.plural(together.count, "outage")
         seen = f"{count} outside of migrations, {words.between(together.length)} in total"
         reasons = [seen if together.count else "no failed sample outside of migrations"]
-    longest = max(
-        lengths, key=lambda length: (length.possible_ns is None, length.possible_ns or 0), default=Length(0, 0, 0)
-    )
     return Canary(
         name=name,
         server_id=ups[-1].server_id,
         address=ups[-1].address,
         host=_host(name, ups[-1], history),
         boot_ids=boots,
-        longest=longest if sampled else None,
+        longest=longest(lengths) if sampled else None,
         total=together.length if sampled else None,
         outcome=outcome,
         reason="; ".join(reasons),

@@ -7,8 +7,10 @@ said is unknown, and who asked for it is told so. Tracebacks are kept for a file
 from __future__ import annotations
 
 import functools
+import pkgutil
 import traceback
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING
 from typing import Any
 from typing import TypeVar
@@ -97,3 +99,10 @@ class Rooms:
         )
         text = "".join(traceback.format_exception(error))
         self.broken.append(Broken(room, what, why.rstrip("."), f"{what} ({room}):\n{text}"))
+
+
+@functools.cache
+def declared_in(package: str, name: str) -> dict[str, Any]:
+    """Return what the modules of a package declare under a name, by module and in their order: they register themselves."""
+    modules = [found.name for found in pkgutil.iter_modules(import_module(package).__path__)]
+    return {module: getattr(import_module(f"{package}.{module}"), name) for module in modules}

@@ -1,4 +1,4 @@
-"""Windows that are too many to be listed, as one line a lane: nothing is left out without saying how much it was."""
+"""The worst of windows and losses, and sums of those that are too many to be listed: nothing is left out without saying how much."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rehearsal.figures.length import Length
+from rehearsal.figures.length import together
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from rehearsal.judging.losses import Loss
     from rehearsal.judging.windows import Window
 
 
@@ -23,6 +25,17 @@ class MoreWindows:
     failed: int
     longest_ns: int  # the possible length of the longest of them
     total: Length
+
+
+def longest_first(windows: Iterable[Window]) -> list[Window]:
+    """Return windows by length, down before degraded of the same length."""
+    return sorted(windows, key=lambda window: (window.length, window.kind == "down"), reverse=True)
+
+
+def worst_loss(losses: Iterable[Loss], kind: str) -> Loss | None:
+    """Return the loss of that kind with the longest window, None if nothing was lost."""
+    found = [loss for loss in losses if loss.kind == kind and loss.count]
+    return max(found, key=lambda loss: loss.longest, default=None)
 
 
 def summed(rest: Iterable[Window]) -> list[MoreWindows]:
@@ -52,13 +65,7 @@ def joined(sums: Iterable[MoreWindows]) -> list[MoreWindows]:
             count=sum(one.count for one in found),
             failed=sum(one.failed for one in found),
             longest_ns=max(one.longest_ns for one in found),
-            total=Length(
-                sum(one.total.certain_ns for one in found),
-                sum(one.total.point_ns for one in found),
-                None
-                if any(one.total.possible_ns is None for one in found)
-                else sum(one.total.possible_ns or 0 for one in found),
-            ),
+            total=together(one.total for one in found),
         )
         for (lane, kind), found in groups.items()
     ]

@@ -32,7 +32,7 @@ def findings(history: History) -> list[Finding]:
     elif "calibration" in parts:
         sentence = f"{_NONE}."
     elif parts:
-        sentence = f"{_NONE}, as ordered (--without calibration)."
+        sentence = f"{_NONE}, as requested (--without calibration)."
     else:
         return []
     return [Finding(Outcome.UNKNOWN, "calibration", sentence)]

@@ -14,6 +14,7 @@ from rehearsal.judging.causes.candidates import Candidates
 from rehearsal.judging.charging.union import united
 from rehearsal.judging.losses import lane_floor
 from rehearsal.judging.observing.observation import life_of
+from rehearsal.judging.sums import longest_first
 from rehearsal.judging.sums import summed
 from rehearsal.outage import measure
 from rehearsal.outage import merged
@@ -107,9 +108,10 @@ def windows(groups: Iterable[Group], history: History, world: World) -> tuple[li
     for group in groups:
         explanation = candidates.explain(group)
         found += [_window(trouble, group, explanation) for trouble in group.troubles]
-    found.sort(key=lambda window: (-window.length.point_ns, window.first_bad_ns, window.probe))
-    listed = sorted(found[:WINDOWS_MOST], key=lambda window: (window.first_bad_ns, window.probe))
-    return listed, summed(found[WINDOWS_MOST:])
+    found.sort(key=lambda window: (window.first_bad_ns, window.probe))
+    ordered = longest_first(found)
+    listed = sorted(ordered[:WINDOWS_MOST], key=lambda window: (window.first_bad_ns, window.probe))
+    return listed, summed(ordered[WINDOWS_MOST:])
 
 
 def _window(trouble: Trouble, group: Group, explanation: Explanation) -> Window:

@@ -74,6 +74,7 @@ DEEP: dict[str, Answer] = {
 
 ISSUE = Answer("/v3/auth/tokens", frozenset({201}), ("token", "expires_at"), method="POST", issues_token=True)
 """keystone issues a token."""
+ISSUER = "keystone"
 
 BODY_LIMITS = bounded.Limits(total_bytes=MOST_BYTES, depth=64, text=MOST_BYTES, any_number=True)
 """What the body of an answer may be: nothing in it is calculated with."""

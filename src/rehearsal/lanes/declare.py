@@ -1,7 +1,7 @@
-"""Which probes an endpoint, an API server behind it or a canary gets: lanes and deadlines, as declared data.
+"""Which probes an endpoint, an API server behind it or a canary gets: one for each lane of the table that asks there.
 
-Numbers of probes are given by the caller, who knows which are taken; how often a lane asks is in `rates`. A probe whose
-packets go to an IPv6 address says so in its name (`… v6`).
+Numbers of probes are given by the caller, who knows which are taken. A probe whose packets go to an IPv6 address says so
+in its name (`… v6`).
 """
 
 from __future__ import annotations
@@ -10,22 +10,32 @@ from typing import TYPE_CHECKING
 from typing import Any
 from urllib.parse import urlsplit
 
+from rehearsal.lanes import table
 from rehearsal.lanes.answers import DEEP
 from rehearsal.lanes.answers import ISSUE
+from rehearsal.lanes.answers import ISSUER
 from rehearsal.lanes.answers import SHALLOW
-from rehearsal.lanes.rates import USUAL
-from rehearsal.lanes.rates import period_ns as period_of
+from rehearsal.lanes.rates import AS_USUAL
+from rehearsal.lanes.rates import period_ns
 from rehearsal.lanes.spec import SECOND_NS
 from rehearsal.lanes.spec import ProbeSpec
+from rehearsal.lanes.table import Asks
+from rehearsal.lanes.table import Place
+from rehearsal.lanes.table import Transport
+from rehearsal.lanes.writes import WRITES
+from rehearsal.recording.declarations import V6
+from rehearsal.recording.declarations import family_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from collections.abc import Mapping
 
-SHALLOW_SOFT_NS = 2 * SECOND_NS
-DEEP_SOFT_NS = 5 * SECOND_NS
-HARD_NS = 20 * SECOND_NS
-"""HAProxy gives up on a backend that is switched off after 10 s and asks another: what is answered then is late, not lost."""
-ECHO_HARD_NS = 10 * SECOND_NS
+    from rehearsal.lanes.table import Lane
+    from rehearsal.lanes.table import Rate
+
+KEPT, FRESH = "kept", "fresh"
+"""Names of the tokens that reads carry: issued before the run, issued again and again during it."""
+_SETTLING_HARD_S = 60.0
 
 
 def services_known() -> frozenset[str]:
@@ -42,15 +52,18 @@ def endpoint_probes(  # noqa: PLR0913 - all by keyword
     vip: str,
     interface: str = "",
     cafile: str = "",
-    new_hz: float = USUAL["vip-new"].hz,
-    reused_hz: float = USUAL["vip-reused"].hz,
+    rates: Mapping[str, float] = AS_USUAL,
 ) -> list[ProbeSpec]:
-    """Return the pair of shallow probes, over `new` and over `reused` connections, for one service at one VIP.
+    """Return the shallow probes, over new and over kept connections, for one service at one VIP.
 
     `url` is the endpoint of the catalog; only its scheme, host and port count.
     """
-    where = {"vip": vip, "interface": interface}
-    return _pair(numbers, "vip", service, vip, url, address, cafile, {"new": new_hz, "reused": reused_hz}, where)
+    settings = {"address": address, "cafile": cafile}
+    return [
+        _spec(next(numbers), lane, lane.rate(interface), rates, name=f"{service} {vip} {lane.called}", service=service,
+              target=_root(url) + SHALLOW[service].path, vip=vip, interface=interface, settings=settings)
+        for lane in table.asking(Place.VIP, Asks.ROOT)
+    ]  # fmt: skip
 
 
 def backend_probes(  # noqa: PLR0913 - all by keyword
@@ -61,39 +74,15 @@ def backend_probes(  # noqa: PLR0913 - all by keyword
     url: str,
     address: str,
     cafile: str = "",
-    new_hz: float = USUAL["backend-new"].hz,
-    reused_hz: float = USUAL["backend-reused"].hz,
+    rates: Mapping[str, float] = AS_USUAL,
 ) -> list[ProbeSpec]:
-    """Return the pair of shallow probes that ask one API server past HAProxy; `server` is HAProxy's name for it."""
-    rates = {"new": new_hz, "reused": reused_hz}
-    return _pair(numbers, "backend", service, f"backend {server}", url, address, cafile, rates, {"server": server})
-
-
-def _pair(  # noqa: PLR0913, PLR0917 - the facts of two probes
-    numbers: Iterator[int],
-    lane: str,
-    service: str,
-    where: str,
-    url: str,
-    address: str,
-    cafile: str,
-    rates: dict[str, float],
-    asked: dict[str, str],
-) -> list[ProbeSpec]:
+    """Return the shallow probes that ask one API server past HAProxy; `server` is HAProxy's name for it."""
+    settings = {"address": address, "cafile": cafile}
     return [
-        _web(
-            next(numbers),
-            name=f"{service} {where} {connection}",
-            lane=f"{lane}-{connection}",
-            service=service,
-            target=_root(url) + SHALLOW[service].path,
-            hz=hz,
-            soft_ns=SHALLOW_SOFT_NS,
-            settings={"address": address, "cafile": cafile},
-            **asked,
-        )
-        for connection, hz in rates.items()
-    ]
+        _spec(next(numbers), lane, lane.rate(), rates, name=f"{service} backend {server} {lane.called}",
+              service=service, target=_root(url) + SHALLOW[service].path, server=server, settings=settings)
+        for lane in table.asking(Place.BACKEND, Asks.ROOT)
+    ]  # fmt: skip
 
 
 def deep_probe(  # noqa: PLR0913 - all by keyword
@@ -104,24 +93,18 @@ def deep_probe(  # noqa: PLR0913 - all by keyword
     address: str,
     vip: str,
     interface: str = "",
-    token: str = "kept",  # noqa: S107 - the name of a token, not a token
+    token: str = KEPT,
     cafile: str = "",
     project_id: str = "",
-    hz: float = USUAL["deep"].hz,
+    rates: Mapping[str, float] = AS_USUAL,
 ) -> ProbeSpec:
     """Return the authenticated read of one service; `token` names the token it carries (`kept` or `fresh`)."""
-    return _web(
-        next(numbers),
-        name=f"{service} {vip} deep {token}",
-        lane="deep",
-        service=service,
-        target=_root(url) + DEEP[service].path.replace("{project_id}", project_id),
-        hz=hz,
-        soft_ns=DEEP_SOFT_NS,
-        vip=vip,
-        interface=interface,
+    lane = table.DEEP
+    return _spec(
+        next(numbers), lane, lane.rate(token), rates, name=f"{service} {vip} {lane.called} {token}", service=service,
+        target=_root(url) + DEEP[service].path.replace("{project_id}", project_id), vip=vip, interface=interface,
         settings={"address": address, "cafile": cafile, "token": token},
-    )
+    )  # fmt: skip
 
 
 def issue_probe(  # noqa: PLR0913 - all by keyword
@@ -131,34 +114,45 @@ def issue_probe(  # noqa: PLR0913 - all by keyword
     address: str,
     vip: str,
     interface: str = "",
-    token: str = "fresh",  # noqa: S107 - the name of a token, not a token
+    token: str = FRESH,
     cafile: str = "",
-    hz: float = USUAL["token-issue"].hz,
+    rates: Mapping[str, float] = AS_USUAL,
 ) -> ProbeSpec:
     """Return the probe that lets keystone issue a token, which reads named after `token` then carry."""
-    return _web(
-        next(numbers),
-        name=f"keystone {vip} token issue",
-        lane="deep",
-        service="keystone",
-        target=_root(url) + ISSUE.path,
-        hz=hz,
-        soft_ns=DEEP_SOFT_NS,
-        vip=vip,
-        interface=interface,
+    return _spec(
+        next(numbers), table.DEEP, table.DEEP.rate("issue"), rates, name=f"{ISSUER} {vip} token issue",
+        service=ISSUER, target=_root(url) + ISSUE.path, vip=vip, interface=interface,
         settings={"address": address, "cafile": cafile, "issues": token},
-    )
+    )  # fmt: skip
 
 
-def _web(probe: int, *, name: str, hz: float, settings: dict[str, Any], **fields: Any) -> ProbeSpec:
-    return ProbeSpec(
-        probe=probe,
-        name=_named(name, settings["address"]),
-        period_ns=period_of(hz),
-        deadline_ns=HARD_NS,
-        settings=settings,
-        **fields,
-    )
+def write_probe(  # noqa: PLR0913 - all by keyword
+    numbers: Iterator[int],
+    *,
+    service: str,
+    url: str,
+    address: str,
+    vip: str,
+    token: str,
+    tag: str,
+    description: str,
+    user_id: str,
+    project_id: str,
+    interface: str = "public",
+    cafile: str = "",
+    rates: Mapping[str, float] = AS_USUAL,
+) -> ProbeSpec:
+    """Return the write lane of one service at one VIP. `tag` begins the names of all that it makes."""
+    write, lane = WRITES[service], table.WRITE
+    return _spec(
+        next(numbers), lane, lane.rate(), rates, name=f"{service} {vip} {lane.called}", service=service,
+        target=_root(url) + write.create.path.format(project_id=project_id), vip=vip, interface=interface,
+        hard_s=_SETTLING_HARD_S if write.settling else lane.hard_s,
+        settings={
+            "address": address, "cafile": cafile, "token": token, "tag": tag, "description": description,
+            "user_id": user_id, "project_id": project_id,
+        },
+    )  # fmt: skip
 
 
 def canary_probes(  # noqa: PLR0913 - all by keyword
@@ -167,41 +161,39 @@ def canary_probes(  # noqa: PLR0913 - all by keyword
     canary: str,
     address: str,
     beacon_port: int,
-    icmp_hz: float = USUAL["icmp"].hz,
-    tcp_hz: float = USUAL["tcp"].hz,
-    udp_hz: float = 0.0,
+    udp: bool = False,
+    rates: Mapping[str, float] = AS_USUAL,
 ) -> list[ProbeSpec]:
-    """Return the probes that reach a canary at one of its addresses: ICMP and an established TCP flow to its beacon.
+    """Return the probes that reach a canary at one of its addresses: pings, and an established TCP flow to its beacon.
 
-    With `udp_hz`, datagrams as well, for a beacon that echoes and counts them.
+    With `udp`, datagrams as well, for a beacon that echoes and counts them.
     """
     echo: dict[str, Any] = {"address": address, "port": beacon_port}
-    place = f"{address} port {beacon_port}"
-    lanes = [
-        ("icmp", icmp_hz, address, {"address": address}, SECOND_NS, SECOND_NS),
-        ("tcp", tcp_hz, place, echo, ECHO_HARD_NS, SHALLOW_SOFT_NS),
-        ("udp", udp_hz, place, echo, SECOND_NS, SECOND_NS),
-    ]
     return [
-        ProbeSpec(
-            probe=next(numbers),
-            name=_named(f"{canary} {lane}", address),
-            lane=lane,
-            service="canary",
-            canary=canary,
-            target=target,
-            period_ns=period_of(hz),
-            deadline_ns=deadline_ns,
-            soft_ns=soft_ns,
-            settings=settings,
+        _spec(
+            next(numbers), lane, lane.rate(family_of(address)), rates, name=f"{canary} {lane.called}", service="canary",
+            canary=canary, target=f"{address} port {beacon_port}" if lane.has_port else address,
+            settings=echo if lane.has_port else {"address": address},
         )
-        for lane, hz, target, settings, deadline_ns, soft_ns in lanes
-        if hz
-    ]
+        for lane in table.asking(Place.GUEST, Asks.ECHO)
+        if udp or lane.transport is not Transport.UDP
+    ]  # fmt: skip
 
 
-def _named(name: str, address: str) -> str:
-    return f"{name} v6" if ":" in address and " v6 " not in f"{name} " else name
+def _spec(  # noqa: PLR0913 - all but the first by keyword or of one kind
+    probe: int, lane: Lane, rate: Rate, rates: Mapping[str, float], *, name: str, hard_s: float | None = None, **of: Any
+) -> ProbeSpec:
+    is_v6 = family_of(of["settings"]["address"]) == V6
+    return ProbeSpec(
+        probe=probe,
+        name=f"{name} {V6}" if is_v6 and f" {V6} " not in f"{name} " else name,
+        lane=lane.name,
+        rate=rate.name,
+        period_ns=period_ns(rates[rate.name]),
+        soft_ns=round(lane.soft_s * SECOND_NS),
+        deadline_ns=round((lane.hard_s if hard_s is None else hard_s) * SECOND_NS),
+        **of,
+    )
 
 
 def _root(url: str) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rehearsal.lanes import table
 from rehearsal.lanes.spec import MOST_CONNECTIONS_PER_S
 from rehearsal.lanes.spec import MOST_SAMPLES_PER_S
-from rehearsal.lanes.spec import REACH_LANES
+from rehearsal.lanes.table import Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -59,13 +60,13 @@ class Load:
 def load_of(lanes: Iterable[tuple[str, float]]) -> Load:
     """Return the load of probes, each given as its lane and its rate (Hz); the prober's own control costs nobody."""
     requests = connections = packets = 0.0
-    for lane, hz in lanes:
-        if lane in REACH_LANES:
+    for name, hz in lanes:
+        lane = table.of(name)
+        if not lane.is_web:
             packets += hz
-        elif lane != "control":
-            asked = 2 * hz if lane == "write" else hz  # a create and a delete
-            requests += asked
-            connections += 0.0 if lane.endswith("-reused") else asked
+        elif lane.place is not Place.PROBER:
+            requests += lane.requests * hz
+            connections += 0.0 if lane.kept else lane.requests * hz
     return Load(requests, connections, packets)
 
 

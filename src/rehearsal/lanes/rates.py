@@ -1,4 +1,4 @@
-"""How often each lane asks: what is usual, and what an operator may say instead. Pure; rates are in Hz.
+"""How often each lane asks: what is usual (`table`), and what an operator may say instead. Pure; rates are in Hz.
 
 After a sample that was not good a lane with a long period looks again sooner (`Schedule.sooner`): how long an outage
 lasted is then known to a second or two at its end, and to a period at its beginning.
@@ -9,17 +9,17 @@ moves) is never sampled slower then, unless somebody says so.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rehearsal.lanes import table
 from rehearsal.lanes.spec import SECOND_NS
+from rehearsal.lanes.table import Rate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 LEAST_HZ, MOST_HZ = 1 / 600, 500.0
 """As in `spec.check_period`: rarer proves nothing, more often would harm the target."""
-FOCUS, MIGRATION, V6 = "focus-", "migration-", "-v6"
 
 
 class RateRefused(Exception):  # noqa: N818 - it is refused, nothing is broken
@@ -30,47 +30,23 @@ class RateRefused(Exception):  # noqa: N818 - it is refused, nothing is broken
         self.remedy = remedy
 
 
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """What is usual for a lane, and what the lane is."""
-
-    hz: float
-    lane: str
-
-
-USUAL = {
-    "vip-new": Rate(10, "APIs at the public VIP, over new connections"),
-    "vip-reused": Rate(10, "APIs at the public VIP, over kept connections"),
-    "internal-new": Rate(1, "APIs at the internal VIP, over new connections"),
-    "internal-reused": Rate(1, "APIs at the internal VIP, over kept connections"),
-    "deep": Rate(1, "authenticated reads, with a token from before the run"),
-    "deep-fresh": Rate(0.5, "authenticated reads, with a fresh token"),
-    "token-issue": Rate(1 / 30, "keystone issues a token"),
-    "backend-new": Rate(1, "each API server past HAProxy, over new connections"),
-    "backend-reused": Rate(1, "each API server past HAProxy, over kept connections"),
-    "icmp": Rate(50, "pings of each canary"),
-    "tcp": Rate(20, "an established connection to each canary"),
-    "udp": Rate(20, "datagrams to each canary and back, counted on both sides"),
-    "icmp-v6": Rate(50, "pings of each canary over IPv6, where the cloud routes it"),
-    "tcp-v6": Rate(10, "an established connection to each canary over IPv6"),
-    "udp-v6": Rate(10, "datagrams to each canary and back over IPv6"),
-    "guest-beat": Rate(20, "a canary's own heart, by which it notices that it stood still"),
-    "guest-write": Rate(4, "a canary writes past the page cache to its own disk"),
-    "guest-peer": Rate(5, "a canary asks the other canaries of its network"),
-    "write": Rate(1 / 20, "something cheap is created and deleted in the canaries' project"),
-    "focus-vip-new": Rate(10, "services of the running step: new connections to the public VIP"),
-    "focus-vip-reused": Rate(20, "services of the running step: kept connections to the public VIP"),
-    "focus-internal-new": Rate(2, "services of the running step: new connections to the internal VIP"),
-    "focus-internal-reused": Rate(2, "services of the running step: kept connections to the internal VIP"),
-    "focus-deep": Rate(2, "services of the running step: authenticated reads, with a token from before the run"),
-    "focus-deep-fresh": Rate(2, "services of the running step: authenticated reads, with a fresh token"),
-    "focus-token-issue": Rate(0.5, "keystone issues a token, while a step concerns it"),
-    "focus-write": Rate(0.2, "services of the running step: something cheap is created and deleted"),
-    "focus-backend-new": Rate(5, "services of the running step: each API server, new connections"),
-    "focus-backend-reused": Rate(5, "services of the running step: each API server, kept connections"),
-    "migration-icmp": Rate(100, "pings of a canary that is being migrated"),
+OCCASIONS = {
+    **{
+        rate.focus: (rate, rate.focus_hz, "the running step concerns the service")
+        for rate in table.RATES
+        if rate.focus_hz
+    },
+    **{
+        lane.migration: (lane.rate(), lane.migration_hz, "it is live-migrated")
+        for lane in table.LANES
+        if lane.migration_hz
+    },
 }
-"""Every rate there is. Kept connections cost no handshake, so that they carry the focus."""
+"""Rates of an occasion: the rate that they take the place of, Hz, and when."""
+USUAL = {rate.name: rate for rate in table.RATES} | {
+    name: Rate(name, hz, f"{rate.words}, while {when}") for name, (rate, hz, when) in OCCASIONS.items()
+}
+"""Every rate there is."""
 
 
 def checked(name: str, hz: float) -> float:
@@ -97,11 +73,11 @@ def from_word(word: str) -> tuple[str, float]:
 def rates_of(given: Mapping[str, float]) -> dict[str, float]:
     """Return the rate of every lane: as given, else as usual; on an occasion at least that of the lane itself."""
     rates = {name: float(given.get(name, usual.hz)) for name, usual in USUAL.items()}
-    for name, hz in list(rates.items()):
-        for occasion in (FOCUS, MIGRATION):
-            if name.startswith(occasion) and name not in given:
-                rates[name] = max(hz, rates[name.removeprefix(occasion)])
-    return rates
+    least = {name: rates[rate.name] for name, (rate, _, _) in OCCASIONS.items() if name not in given}
+    return rates | {name: max(rates[name], hz) for name, hz in least.items()}
+
+
+AS_USUAL: Mapping[str, float] = rates_of({})
 
 
 def period_ns(hz: float) -> int:

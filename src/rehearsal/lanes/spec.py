@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING
 from typing import Any
 from urllib.parse import urlsplit
 
+from rehearsal.lanes import table
 from rehearsal.lanes.answers import DEEP
 from rehearsal.lanes.answers import ISSUE
 from rehearsal.lanes.answers import SHALLOW
+from rehearsal.lanes.table import Asks
 from rehearsal.lanes.writes import WRITES
 from rehearsal.lanes.writes import is_tag
 
@@ -27,11 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rehearsal.lanes.answers import Answer
-
-WEB_LANES = frozenset({"vip-new", "vip-reused", "deep", "backend-new", "backend-reused", "write", "control"})
-TOKENLESS_LANES = frozenset({"backend-new", "backend-reused", "control"})
-"""Whoever answers there was found on a host or is the prober itself: no token goes to it."""
-REACH_LANES = frozenset({"icmp", "tcp", "udp"})
 
 MOST_SAMPLES_PER_S = 3000.0
 MOST_CONNECTIONS_PER_S = 400.0
@@ -79,6 +76,7 @@ class ProbeSpec:
     settings: dict[str, Any] = field(default_factory=dict)
     interface: str = ""  # public | internal, of the endpoint that is asked
     server: str = ""  # HAProxy's name for the server that is asked past HAProxy
+    rate: str = ""  # the name of the rate with which it asks (`table`)
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as it is sent to the prober."""
@@ -92,7 +90,7 @@ class ProbeSpec:
     @property
     def requests_per_s(self) -> float:
         """How often it asks: a write is a create and a delete."""
-        return self.samples_per_s * (2 if self.lane == "write" else 1)
+        return self.samples_per_s * table.of(self.lane).requests
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,17 +134,18 @@ def spec_from(
     address = ipaddress.ip_address(numeric_address(spec))
     if allowed is not None and not any(address in network for network in allowed):
         raise ProbeRefused(f"probe {spec.name}: {address} is not among the addresses that may be probed")
-    if spec.lane in TOKENLESS_LANES and (spec.settings.get("token") or spec.settings.get("issues")):
+    lane = table.of(spec.lane)
+    if not lane.needs_token and (spec.settings.get("token") or spec.settings.get("issues")):
         raise ProbeRefused(f"probe {spec.name}: lane {spec.lane} carries no token")
-    if spec.lane in WEB_LANES:
+    if lane.is_web:
         web_settings(spec)
-    elif spec.lane != "icmp":
+    elif lane.has_port:
         port_of(spec)
     return spec
 
 
 def _check_shape(spec: ProbeSpec) -> None:
-    texts = (spec.name, spec.lane, spec.service, spec.target, spec.canary, spec.vip)
+    texts = (spec.name, spec.lane, spec.service, spec.target, spec.canary, spec.vip, spec.rate)
     numbers = (spec.probe, spec.period_ns, spec.deadline_ns, spec.soft_ns)
     if not all(isinstance(text, str) for text in texts) or not all(type(number) is int for number in numbers):
         raise ProbeRefused("a field of the declaration has the wrong type")
@@ -154,7 +153,7 @@ def _check_shape(spec: ProbeSpec) -> None:
         raise ProbeRefused(f"probe {spec.name}: settings must be an object")
     if not 0 <= spec.probe < 2**16:
         raise ProbeRefused(f"probe {spec.name}: the number must be between 0 and 65535")
-    if spec.lane not in WEB_LANES | REACH_LANES:
+    if not table.is_known(spec.lane):
         raise ProbeRefused(f"probe {spec.name}: unknown lane {spec.lane!r}")
     check_period(spec.name, spec.period_ns)
     if not spec.period_ns // 100 <= spec.deadline_ns <= 60 * SECOND_NS:
@@ -173,7 +172,8 @@ def check_load(specs: Iterable[ProbeSpec]) -> float:
     """Return the load of all probes together (samples per second). Raises ProbeRefused above the caps."""
     specs = list(specs)
     total = sum(spec.samples_per_s for spec in specs)
-    connections = sum(spec.requests_per_s for spec in specs if spec.lane in WEB_LANES and not is_reused(spec))
+    webs = [(spec, lane) for spec in specs if (lane := table.of(spec.lane)).is_web]
+    connections = sum(spec.requests_per_s for spec, lane in webs if not lane.kept)
     if total > MOST_SAMPLES_PER_S:
         raise ProbeRefused(f"{total:.0f} samples a second would exceed the cap of {MOST_SAMPLES_PER_S:.0f}")
     if connections > MOST_CONNECTIONS_PER_S:
@@ -211,11 +211,6 @@ def port_of(spec: ProbeSpec) -> int:
     return port
 
 
-def is_reused(spec: ProbeSpec) -> bool:
-    """Tell whether a lane of the web keeps its connections."""
-    return spec.lane.endswith("-reused")
-
-
 def web_settings(spec: ProbeSpec) -> WebSettings:
     """Return where and what a lane of the web asks. Raises ProbeRefused."""
     url = urlsplit(spec.target)
@@ -240,7 +235,7 @@ def web_settings(spec: ProbeSpec) -> WebSettings:
         path=path,
         cafile=str(spec.settings.get("cafile", "")),
         answer=answer,
-        reused=is_reused(spec),
+        reused=table.of(spec.lane).kept,
         token=str(spec.settings.get("token", "")),
         issues=str(spec.settings.get("issues", "")),
         keep_alive_ns=int(float(spec.settings.get("keep_alive_s", 10)) * SECOND_NS),
@@ -250,20 +245,21 @@ def web_settings(spec: ProbeSpec) -> WebSettings:
 
 
 def _answer(spec: ProbeSpec) -> Answer:
-    if spec.lane == "write":
+    asks = table.of(spec.lane).asks
+    if asks is Asks.WRITE:
         return _create(spec)
-    default = f"deep:{spec.service}" if spec.lane == "deep" else spec.service
+    default = f"deep:{spec.service}" if asks is Asks.READ else spec.service
     if spec.settings.get("issues"):
         default = "issue"
     key = str(spec.settings.get("answer") or default)
     if key == "issue":
         return ISSUE
-    table, name = (DEEP, key.removeprefix("deep:")) if key.startswith("deep:") else (SHALLOW, key)
-    if name not in table:
+    good, name = (DEEP, key.removeprefix("deep:")) if key.startswith("deep:") else (SHALLOW, key)
+    if name not in good:
         raise ProbeRefused(
-            f"probe {spec.name}: no good answer is declared for {key!r}; known: {', '.join(sorted(table))}"
+            f"probe {spec.name}: no good answer is declared for {key!r}; known: {', '.join(sorted(good))}"
         )
-    return table[name]
+    return good[name]
 
 
 def _create(spec: ProbeSpec) -> Answer:
@@ -273,6 +269,6 @@ def _create(spec: ProbeSpec) -> Answer:
         )
     if not is_tag(str(spec.settings.get("tag", ""))):
         raise ProbeRefused(
-            f"probe {spec.name}: settings.tag must carry the run, or nobody could remove what a failed delete leaves"
+            f"probe {spec.name}: settings.tag must carry the run, else what a failed delete leaves could not be removed"
         )
     return WRITES[spec.service].create

@@ -12,6 +12,8 @@ from pydantic import BaseModel
 from pydantic import ConfigDict
 from pydantic import Field
 
+from rehearsal.figures import say
+
 CANARIES = "canaries"
 """The name under which budgets speak of the canaries' reachability."""
 GATES = ("preflight", "inflight", "postflight")
@@ -34,7 +36,7 @@ LONGEST_TEXT = 65_536  # Linux takes 128 KiB as one word of a command
 def _tellable(value: float) -> float:
     """Refuse what is told as zero and is not."""
     if 0 < value < LEAST_S:
-        raise ValueError(f"Input should be 0, or {LEAST_S} or more")
+        raise ValueError(f"Input should be 0, or {say.exact_s(LEAST_S)} or more")
     return value + 0.0  # no negative zero
 
 

@@ -12,6 +12,8 @@ import time
 from typing import TYPE_CHECKING
 from typing import Any
 
+from rehearsal.figures import say
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
@@ -129,7 +131,7 @@ class Prober:
         while b"\n" not in self._heard:
             ready, _, _ = select.select([stdout], [], [], max(0.0, until - time.monotonic()))
             if not ready:
-                raise ProberError(f"the prober did not answer to {op!r} within {timeout_s:.0f} s")
+                raise ProberError(f"the prober did not answer to {op!r} within {say.exact_s(timeout_s)}")
             data = os.read(stdout.fileno(), 1 << 16)
             if not data:
                 raise ProberError(f"the prober is gone (exit code {self._process.wait()}); see its log")

@@ -247,12 +247,14 @@ class CheckDone(Event):
 class ClaimsListed(Event):
     """The claims that a pytest process is about to check: one without a CheckDone was never reached, and is unknown.
 
-    Each has check, node_id, suite, claim, host, container and service, as in its CheckDone.
+    Each has check, node_id, suite, claim, host, container and service, as in its CheckDone. `not_applicable`: checks that
+    make no claim about this cloud or step, each with the reason.
     """
 
     suite: str
     gate: str
     claims: list[dict[str, str]] = field(default_factory=list)
+    not_applicable: dict[str, str] = field(default_factory=dict)
 
 
 # --- prober.jsonl: written by the prober ---------------------------------------------------------------------------

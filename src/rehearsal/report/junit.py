@@ -6,54 +6,34 @@ JUnit count a skipped case as harmless.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
-from rehearsal.figures import say
 from rehearsal.figures.outcome import Outcome
 from rehearsal.judging.rooms import LOG
 from rehearsal.judging.rooms import Rooms
-from rehearsal.report import printed
-from rehearsal.report.sections import matrix
+from rehearsal.report.section import Case
+from rehearsal.report.sections import in_order
 from rehearsal.report.texts import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from collections.abc import Iterable
 
-    from rehearsal.judging.course import Check
-    from rehearsal.judging.moves import Migration
     from rehearsal.judging.results import Results
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """One test case: where it belongs, its stable name, what became of it and why."""
-
-    classname: str
-    name: str
-    outcome: Outcome
-    message: str
-    detail: str = ""
-    time_s: float = 0.0
 
 
 def document(results: Results, rooms: Rooms | None = None) -> str:
     """Return the whole file. A suite that cannot be made is one case that says so, which counts as an error."""
     rooms = rooms or Rooms()
-    makers: dict[str, Callable[[], list[Case]]] = {
-        "run": lambda: [_verdict(results)],
-        "steps": lambda: _steps(results),
-        "downtime": lambda: _numbered(_cells(results)),
-        "checks": lambda: _numbered(_checks(results.checks)),
-        "migrations": lambda: _numbered(_migrations(results.migrations)),
-        "canaries": lambda: _numbered(
-            Case("canaries", canary.name, canary.outcome, canary.reason) for canary in results.canaries
-        ),
-    }
+    makers: dict[str, Callable[[Results], Iterable[Case]]] = {"run": _verdict}
+    makers |= {section.suite: section.cases for _, section in in_order() if section.suite}
     suites = {
-        name: rooms.ask(f"junit: {name}", f"the cases “{name}” in junit.xml", make, _not_made(name))
+        name: rooms.ask(
+            f"junit: {name}", f"the cases “{name}” in junit.xml", partial(_numbered, make, results), _not_made(name)
+        )
         for name, make in makers.items()
     }
     root = ET.Element(
@@ -73,73 +53,19 @@ def _not_made(name: str) -> list[Case]:
     ]
 
 
-def _verdict(results: Results) -> Case:
+def _verdict(results: Results) -> list[Case]:
     took_s = (results.ended_ns - results.began_ns) / 1e9
-    return Case("run", "verdict", results.outcome, results.sentence, time_s=took_s)
+    return [Case("run", "verdict", results.outcome, results.sentence, time_s=took_s)]
 
 
-def _steps(results: Results) -> list[Case]:
-    return [
-        Case(
-            "steps",
-            step.id,
-            step.outcome,
-            step.note or f"exit code {step.rc}",
-            step.command,
-            _time_s(step.began_ns, step.ended_ns),
-        )
-        for step in results.steps
-    ]
-
-
-def _cells(results: Results) -> list[Case]:
-    cases = []
-    for loss in results.matrix:
-        shown = matrix.shown(loss)
-        beyond = say.beyond(loss.floor_ns, loss.budget.longest_ns if loss.budget else None)
-        lost = (
-            f"longest {shown.longest}, total {shown.total}{beyond}"
-            if shown.longest
-            else f"nothing lost, floor {shown.floor}"
-        )
-        detail = f"{lost}; {printed.count(loss.failed)} of {printed.count(loss.samples)} samples failed; budget {shown.budget} {shown.source}".strip()
-        cases.append(
-            Case(
-                f"downtime.{loss.step or loss.stretch.when}",  # words, which no step is called by
-                f"{loss.service} {loss.kind}",
-                loss.outcome,
-                loss.reason,
-                detail,
-            )
-        )
-    return cases
-
-
-def _checks(checks: Iterable[Check]) -> Iterable[Case]:
-    for check in checks:
-        where = " ".join(part for part in (check.host, check.container, check.service) if part)
-        detail = f"expected: {check.expected}\nobserved: {check.observed}\nrepeat: {check.repeat}"
-        classname = f"checks.{check.gate or check.suite}"
-        yield Case(classname, f"{check.id} {where}".strip(), check.outcome, check.claim, detail, check.duration_s)
-
-
-def _migrations(migrations: Iterable[Migration]) -> Iterable[Case]:
-    for one in migrations:
-        gap = f"network gap {printed.bounded(one.network)}" if one.network else "network gap not measured"
-        yield Case(
-            "migrations", f"{one.occasion} {one.canary}", one.outcome, one.reason or one.status, gap, one.total_s or 0.0
-        )
-
-
-def _numbered(cases: Iterable[Case]) -> list[Case]:
+def _numbered(make: Callable[[Results], Iterable[Case]], results: Results) -> list[Case]:
     """Tell cases of the same name apart by their order, so that none hides another."""
     seen: dict[tuple[str, str], int] = {}
     found = []
-    for case in cases:
+    for case in make(results):
         key = (case.classname, case.name)
         seen[key] = seen.get(key, 0) + 1
-        name = case.name if seen[key] == 1 else f"{case.name} ({seen[key]})"
-        found.append(Case(case.classname, name, case.outcome, case.message, case.detail, case.time_s))
+        found.append(case if seen[key] == 1 else replace(case, name=f"{case.name} ({seen[key]})"))
     return found
 
 
@@ -164,7 +90,3 @@ def _add(suite: ET.Element, case: Case) -> None:
         found.text = plain(case.detail)
     elif case.detail:
         ET.SubElement(element, "system-out").text = plain(case.detail)
-
-
-def _time_s(began_ns: int | None, ended_ns: int | None) -> float:
-    return 0.0 if began_ns is None or ended_ns is None else (ended_ns - began_ns) / 1e9

@@ -55,9 +55,19 @@ def duration(ns: int) -> str:
     return _unbroken(say.duration(ns))
 
 
+def lasted(seconds: float) -> str:
+    """Show how long something took that was timed in seconds, as `duration` does."""
+    return _unbroken(say.lasted(seconds))
+
+
 def exactly(ns: int) -> str:
     """Show a budget (ns) with every digit that it has and none more: `0 s`, `0.5 s`, `2 min`."""
     return _unbroken(say.exactly(ns))
+
+
+def fixed(ns: int, decimals: int) -> str:
+    """Show a figure (ns) with that many decimals of a second, cut."""
+    return _unbroken(say.fixed(ns, decimals))
 
 
 def allowed(budget: Budget) -> str:

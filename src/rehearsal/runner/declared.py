@@ -15,17 +15,16 @@ from rehearsal.cloud.addresses import addresses_of
 from rehearsal.cloud.trusted import trust_of
 from rehearsal.hosts.backends import GROUPS
 from rehearsal.lanes import declare
+from rehearsal.lanes import table
 from rehearsal.lanes.answers import DEEP
+from rehearsal.lanes.answers import ISSUER
+from rehearsal.lanes.declare import FRESH
+from rehearsal.lanes.declare import KEPT
 from rehearsal.lanes.load import Load
 from rehearsal.lanes.load import load_of
-from rehearsal.lanes.rates import FOCUS
-from rehearsal.lanes.rates import MIGRATION
-from rehearsal.lanes.rates import V6 as RATES_V6
-from rehearsal.lanes.rates import period_ns
+from rehearsal.lanes.table import Asks
+from rehearsal.lanes.table import Place
 from rehearsal.lanes.writes import WRITES
-from rehearsal.prober.web.writing import write_probe
-from rehearsal.recording.declarations import V6
-from rehearsal.recording.declarations import family_of
 from rehearsal.recording.naming import description_of
 from rehearsal.recording.naming import name_of
 
@@ -41,8 +40,6 @@ if TYPE_CHECKING:
     from rehearsal.lanes.spec import ProbeSpec
     from rehearsal.plan import PlanSpec
 
-KEPT, FRESH = "kept", "fresh"
-"""Names of the tokens that reads carry: issued before the run, issued again and again during it."""
 WRITER = "writer"
 """The token of the canaries' own user, as whom something is written."""
 
@@ -74,29 +71,22 @@ def api_probes(
                     "interface": interface,
                     "cafile": target.cacert,
                 }
-                kind = "vip" if interface == "public" else "internal"
-                specs += declare.endpoint_probes(
-                    itertools.repeat(0),
-                    service=service,
-                    new_hz=rates[f"{kind}-new"],
-                    reused_hz=rates[f"{kind}-reused"],
-                    **where,
-                )
-                if vip == "public" and not trust.refusal(endpoint.url):
-                    specs += _reads(service, project_id, where, rates)
+                specs += declare.endpoint_probes(itertools.repeat(0), service=service, rates=rates, **where)
+                if interface == "public" and number == 0 and not trust.refusal(endpoint.url):
+                    specs += _reads(service, project_id, rates, where)
     return specs
 
 
-def _reads(service: str, project_id: str, where: dict[str, Any], rates: Mapping[str, float]) -> list[ProbeSpec]:
+def _reads(service: str, project_id: str, rates: Mapping[str, float], where: dict[str, Any]) -> list[ProbeSpec]:
     numbers = itertools.repeat(0)
     specs = []
     if service in DEEP:
         specs += [
-            declare.deep_probe(numbers, service=service, token=token, project_id=project_id, hz=hz, **where)
-            for token, hz in ((KEPT, rates["deep"]), (FRESH, rates["deep-fresh"]))
+            declare.deep_probe(numbers, service=service, token=token, project_id=project_id, rates=rates, **where)
+            for token in (KEPT, FRESH)
         ]
-    if service == "keystone":
-        specs.append(declare.issue_probe(numbers, token=FRESH, hz=rates["token-issue"], **where))
+    if service == ISSUER:
+        specs.append(declare.issue_probe(numbers, token=FRESH, rates=rates, **where))
     return specs
 
 
@@ -115,24 +105,19 @@ def backend_probes(
             url=server.url,
             address=server.address,
             cafile=target.cacert,
-            new_hz=rates["backend-new"],
-            reused_hz=rates["backend-reused"],
+            rates=rates,
         )
     ]
 
 
 def focused(spec: ProbeSpec, rates: Mapping[str, float]) -> float | None:
     """Return how often a probe asks while its service is in focus (Hz); None if the focus does not concern it."""
-    return rates.get(f"{FOCUS}{_rate_of(spec)}")
+    return None if spec.canary else rates.get(table.focus(spec.rate))
 
 
-def _rate_of(spec: ProbeSpec) -> str:
-    """Return the name of the rate with which an API probe asks."""
-    if spec.lane in {"vip-new", "vip-reused"} and spec.interface != "public":
-        return spec.lane.replace("vip", "internal")
-    if spec.lane == "deep" and spec.settings.get("issues"):
-        return "token-issue"
-    return "deep-fresh" if spec.lane == "deep" and spec.settings.get("token") == FRESH else spec.lane
+def migrating(spec: ProbeSpec, rates: Mapping[str, float]) -> float | None:
+    """Return how often a probe asks while its guest is migrated (Hz); None: as usual."""
+    return rates.get(table.of(spec.lane).migration)
 
 
 # --- canaries --------------------------------------------------------------------------------------------------------
@@ -140,19 +125,18 @@ def _rate_of(spec: ProbeSpec) -> str:
 
 def canary_probes(canary: Canary, rates: Mapping[str, float]) -> list[ProbeSpec]:
     """Return the probes that reach a canary, for each of its addresses."""
-    specs: list[ProbeSpec] = []
-    for address in addresses_of_canary(canary):
-        family = RATES_V6 if family_of(address) == V6 else ""
-        specs += declare.canary_probes(
+    return [
+        spec
+        for address in addresses_of_canary(canary)
+        for spec in declare.canary_probes(
             itertools.repeat(0),
             canary=canary.name,
             address=address,
             beacon_port=canary.beacon_port,
-            icmp_hz=rates[f"icmp{family}"],
-            tcp_hz=rates[f"tcp{family}"],
-            udp_hz=rates[f"udp{family}"] if canary.udp else 0.0,
+            udp=canary.udp,
+            rates=rates,
         )
-    return specs
+    ]
 
 
 def write_probes(
@@ -165,7 +149,7 @@ def write_probes(
         address = address_of(target, endpoint.url) if endpoint else ""
         if endpoint is not None and address and not trust_of(target).refusal(endpoint.url):
             specs.append(
-                write_probe(
+                declare.write_probe(
                     itertools.repeat(0),
                     service=service,
                     url=endpoint.url,
@@ -177,7 +161,7 @@ def write_probes(
                     user_id=author.user_id,
                     project_id=author.project_id,
                     cafile=target.cacert,
-                    period_ns=period_ns(rates["write"]),
+                    rates=rates,
                 )
             )
     return specs
@@ -221,18 +205,30 @@ def load_planned(plan: PlanSpec, target: Target, rates: Mapping[str, float], *, 
     specs = api_probes(target, plan.services, rates)
     services = sorted({spec.service for spec in specs})
     controllers = next((found for group in GROUPS if (found := target.in_group(group))), ())
-    backends = [(f"backend-{how}", service) for service in services for _ in controllers for how in ("new", "reused")]
+    backends = [
+        (service, lane.name, rate)
+        for service in services
+        for _ in controllers
+        for lane in table.at(Place.BACKEND)
+        for rate in lane.rates
+    ]
     loads = [
         load_declared(specs, rates, focus=focus)
-        + load_of((lane, rates[f"{FOCUS}{lane}" if service in focus else lane]) for lane, service in backends)
+        + load_of((lane, rates[rate.focus if service in focus else rate.name]) for service, lane, rate in backends)
         for focus in {frozenset(), *(plan.focus_of(step) for step in plan.steps)}
     ]
     most = max(loads, key=lambda load: load.samples_per_s)
     if "canaries" in without:
         return most
     count = max(2, len(target.in_group("compute")))
-    lanes_of_one = [(lane, rates[f"{lane}{family}"]) for lane in ("icmp", "tcp", "udp") for family in ("", RATES_V6)]
-    guests = load_of(lanes_of_one * count)
-    writes = load_of([("write", rates["write"]) for service in services if service in WRITES])
-    closer = 2 * rates[f"{MIGRATION}icmp"] - rates["icmp"] - rates[f"icmp{RATES_V6}"]
+    guest = [(lane, rate) for lane in table.at(Place.GUEST) for rate in lane.rates]
+    guests = load_of([(lane.name, rates[rate.name]) for lane, rate in guest] * count)
+    writes = load_of(
+        (lane.name, rates[rate.name])
+        for lane in table.asking(Place.VIP, Asks.WRITE)
+        for rate in lane.rates
+        for service in services
+        if service in WRITES
+    )
+    closer = sum(rates[lane.migration] - rates[rate.name] for lane, rate in guest if lane.migration_hz)
     return most + guests + writes + Load(packets_per_s=closer)

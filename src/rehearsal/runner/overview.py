@@ -9,8 +9,8 @@ import time
 from typing import TYPE_CHECKING
 
 from rehearsal.figures import say as lengths
-from rehearsal.lanes.spec import REACH_LANES
-from rehearsal.lanes.spec import TOKENLESS_LANES
+from rehearsal.lanes import table
+from rehearsal.lanes.table import Place
 from rehearsal.outage.spans import clipped
 from rehearsal.outage.spans import measure
 from rehearsal.outage.spans import merged
@@ -150,7 +150,7 @@ class Overview:
         return [f"  budget left: {_some([words for _, words in sorted(told)])}"] if told else []
 
     def _guests(self, probes: Mapping[int, ProbeSpec]) -> list[str]:
-        guests = {spec.canary for spec in probes.values() if spec.lane in REACH_LANES}
+        guests = {spec.canary for spec in probes.values() if table.of(spec.lane).place is Place.GUEST}
         if not guests:
             return []
         lost: dict[str, int] = {}
@@ -174,9 +174,10 @@ def _by_service(since: Mapping[int, int], probes: Mapping[int, ProbeSpec]) -> di
 
 def _service_of(spec: ProbeSpec | None) -> str:
     """Return whose loss a probe sees as users do: a service or the canaries; empty for a probe that only explains."""
-    if spec is None or spec.lane in TOKENLESS_LANES:
+    if spec is None:
         return ""
-    return CANARIES if spec.lane in REACH_LANES else spec.service
+    lane = table.of(spec.lane)
+    return CANARIES if lane.place is Place.GUEST else spec.service if lane.is_of_users else ""
 
 
 def _some(words: Sequence[str]) -> str:

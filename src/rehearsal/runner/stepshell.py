@@ -29,6 +29,7 @@ from typing import Any
 from typing import Self
 
 from rehearsal.cloud.secrets import remember_secrets
+from rehearsal.figures import say
 from rehearsal.outside import redact
 from rehearsal.outside.terminal import shown
 from rehearsal.runner.output import Output
@@ -166,7 +167,7 @@ def _run(command: list[str], log: Log, timeout_s: float, umask: int) -> dict[str
     rc = process.wait()
     note = ""
     if timed_out:
-        note = f"it was stopped after its time limit of {timeout_s:.0f} s"
+        note = f"it was stopped after its time limit of {say.exact_s(timeout_s)}"
     elif asked:
         note = f"it was told to stop ({signal.Signals(asked[0]).name})"
     elif rc < 0:

@@ -14,15 +14,14 @@ from typing import Any
 from rehearsal.cloud.connection import CLOUD_ERRORS
 from rehearsal.cloud.connection import sentence
 from rehearsal.figures import say as lengths
+from rehearsal.lanes.declare import FRESH
+from rehearsal.lanes.declare import KEPT
 from rehearsal.lanes.load import load_of_specs
-from rehearsal.lanes.rates import MIGRATION
 from rehearsal.lanes.rates import period_ns
 from rehearsal.prober.client import Prober
 from rehearsal.prober.client import ProberError
 from rehearsal.recording.events import Note
 from rehearsal.runner import declared
-from rehearsal.runner.declared import FRESH
-from rehearsal.runner.declared import KEPT
 from rehearsal.runner.progress import say
 from rehearsal.runner.progress import still
 
@@ -113,7 +112,7 @@ class Watch:
         if not spec.canary and spec.service in self._focus:
             hz = declared.focused(spec, self._rates)
         elif spec.canary in self._close and spec.canary:
-            hz = self._rates.get(f"{MIGRATION}{spec.lane}")
+            hz = declared.migrating(spec, self._rates)
         return spec.period_ns if hz is None else period_ns(hz)
 
     def _change_period(self, spec: ProbeSpec) -> None:
@@ -229,7 +228,7 @@ class Watch:
         if close == before:
             return
         for spec in self._canary_probes.get(canary, []):
-            if f"{MIGRATION}{spec.lane}" in self._rates:
+            if declared.migrating(spec, self._rates) is not None:
                 self._change_period(spec)
 
     def look_after(self) -> None:

@@ -167,7 +167,7 @@ class Witness:
                 self._open(line)
             return
         if time.monotonic_ns() - max(line.heard_ns, line.opened_ns) > DEAF_S * 1e9:
-            self._lost(line, f"it did not answer for {DEAF_S:.0f} s")
+            self._lost(line, f"it did not answer for {say.exact_s(DEAF_S)}")
             return
         line.due = now + PING_S
         if line.connecting:
@@ -247,7 +247,7 @@ class Witness:
     def _hear_lines(self, line: _Line, part: bytes) -> None:
         *whole, line.said = (line.said + part).split(b"\n")
         if self._says_too_much(line, len(whole)):
-            self._lost(line, f"it says more than {MOST_LINES} lines in {LINES_S:.0f} s")
+            self._lost(line, f"it says more than {MOST_LINES} lines in {say.exact_s(LINES_S)}")
             return
         for each in whole:
             self._take(line, each)

@@ -13,6 +13,7 @@ import pytest
 from rehearsal.figures.outcome import Outcome
 from rehearsal.judging import damage
 from rehearsal.lanes import declare
+from rehearsal.lanes.rates import rates_of
 from rehearsal.lanes.spec import ProbeSpec
 from rehearsal.prober.client import ProberError
 from rehearsal.prober.web.webprocess import CONTROL_PROBE
@@ -80,11 +81,12 @@ def test_trap_34_the_server_counts_as_many_requests_as_there_are_samples(tmp_pat
     server = far_side(lambda connection, nth: answer(200, '{"version": {"id": "v2.1"}, "servers": []}'))
     running = prober()
     numbers = itertools.count(1)
-    where = {"url": server.url, "address": "127.0.0.1", "vip": "public"}
-    for spec in declare.endpoint_probes(numbers, service="nova", new_hz=33, reused_hz=33, **where):
+    fast = rates_of({"vip-new": 33, "vip-reused": 33, "deep": 20})
+    where = {"url": server.url, "address": "127.0.0.1", "vip": "public", "rates": fast}
+    for spec in declare.endpoint_probes(numbers, service="nova", **where):
         running.declare(spec)
     running.token("kept", "token-of-the-test")
-    running.declare(declare.deep_probe(numbers, service="nova", hz=20, **where))
+    running.declare(declare.deep_probe(numbers, service="nova", **where))
     until(lambda: len(server.requests) >= 70)
     assert running.stop() == 0
     found = samples_by_probe(tmp_path)

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from rehearsal.lanes import declare
 from rehearsal.lanes.spec import ProbeRefused
 from rehearsal.lanes.spec import check_load
 from rehearsal.lanes.spec import spec_from
@@ -14,7 +15,6 @@ from rehearsal.lanes.writes import WRITES
 from rehearsal.prober.web import writing
 from rehearsal.prober.web.tokens import Tokens
 from rehearsal.prober.web.writing import WriteProbe
-from rehearsal.prober.web.writing import write_probe
 from rehearsal.recording.naming import description_of
 from rehearsal.recording.naming import name_of
 from rehearsal.recording.naming import run_of
@@ -33,9 +33,9 @@ def write_spec(url, service="neutron", **changes):
     values = {
         "service": service, "url": url, "address": "127.0.0.1", "vip": "public", "token": "write",
         "tag": name_of(RUN, "write"), "description": description_of(RUN), "user_id": "u1", "project_id": "p1",
-        "period_ns": 50 * MS,
+        "rates": {"write": 20.0},
     }  # fmt: skip
-    spec = write_probe(iter([7]), **{**values, **changes})
+    spec = declare.write_probe(iter([7]), **{**values, **changes})
     return spec_from(spec.to_dict())
 
 
@@ -238,7 +238,7 @@ def test_a_write_without_a_runs_tag_is_refused():
 
 def test_a_write_counts_as_two_requests():
     """The load that writing adds is that of its create and of its delete."""
-    spec = write_spec("http://127.0.0.1:9", period_ns=2 * MS)
+    spec = write_spec("http://127.0.0.1:9", rates={"write": 500.0})
     with pytest.raises(ProbeRefused, match="1000 new connections a second"):
         check_load([spec])
 

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rehearsal.figures import say
 from rehearsal.figures.length import Budget
 from rehearsal.figures.length import Length
+from rehearsal.figures.length import longest
+from rehearsal.figures.length import most_certain_ns
 from rehearsal.figures.outcome import Outcome
-from rehearsal.figures.outcome import against_budget
 from rehearsal.judging import words
 from rehearsal.outage import OPEN_NS
 
-NOTHING = Length(0, 0, 0)
 _FINEST_NS = 2_000_000  # no probe samples faster
 
 
@@ -49,7 +50,7 @@ class Lost:
     @property
     def longest(self) -> Length:
         """The longest window: the one that possibly was."""
-        return min(self.lengths, key=by_length, default=NOTHING)
+        return longest(self.lengths)
 
     @property
     def noun(self) -> str:
@@ -60,11 +61,6 @@ class Lost:
     def nouns(self) -> str:
         """How many they are."""
         return words.plural(self.count, self.noun)
-
-
-def by_length(length: Length) -> tuple[int, int]:
-    """Sort key: the possibly longest first."""
-    return -(OPEN_NS if length.possible_ns is None else length.possible_ns), -length.certain_ns
 
 
 def judged(  # noqa: PLR0913 - keyword-only, each a fact of its own
@@ -87,7 +83,7 @@ def judged(  # noqa: PLR0913 - keyword-only, each a fact of its own
         return Outcome.FAIL, over
     if over or (lost.count and limit.longest_ns == OPEN_NS):
         speaks = "no budget speaks of slow answers" if allowed_anyway else "the plan sets no budget"
-        return Outcome.UNKNOWN, f"{lost.nouns}, {words.between(lost.total)} in total, and {speaks}"
+        return Outcome.UNKNOWN, f"{lost.nouns}, {words.between(lost.total, limit.total_ns)} in total, and {speaks}"
     if watched.moved and not lost.count:
         return Outcome.OK, "covered by live migrations, which are judged by themselves"
     doubt = (
@@ -96,7 +92,7 @@ def judged(  # noqa: PLR0913 - keyword-only, each a fact of its own
         or _unseen(limit, lost, watched, resolution_ns)
         or _blind(limit, lost, watched, blind_share)
     )
-    return (Outcome.UNKNOWN, doubt) if doubt else (Outcome.OK, _well(lost, watched))
+    return (Outcome.UNKNOWN, doubt) if doubt else (Outcome.OK, _well(lost, watched, limit))
 
 
 def _unwatched(watched: Watched) -> str:
@@ -104,63 +100,59 @@ def _unwatched(watched: Watched) -> str:
     if not watched.sampled_ever or (watched.floor_ns is None and not watched.samples):
         return "never sampled"
     if watched.uncovered_ns:
-        return f"nobody measured for {words.at_most(watched.uncovered_ns)} of this step"
+        return f"not measured for {words.at_most(watched.uncovered_ns)} of this step"
     return ""
 
 
 def _unseen(limit: Budget, lost: Lost, watched: Watched, resolution_ns: int) -> str:
     """Return what could have passed unseen that is not allowed; empty if nothing could."""
     if watched.floor_ns is None:
-        return "nobody knows what came after the last good sample"
+        return "nothing is known after the last good sample"
     if watched.left_ns and limit.longest_ns == 0:
-        return f"{words.article(lost.noun)} that began before may have gone on, and none is allowed"
+        return f"{words.article(lost.noun)} that began before may have continued, and none is allowed"
     finest = limit.longest_ns or resolution_ns
     if watched.floor_ns <= finest:
         return ""
-    allowed = "are allowed" if limit.longest_ns else "is the resolution that a budget of zero needs"
-    unseen = f"{lost.noun} of up to {words.at_most(watched.floor_ns)} could have passed unseen"
-    return f"{words.article(unseen)}, and {words.exactly(finest)} {allowed}"
+    zero = f", and {words.exactly(finest)} is the resolution that a budget of zero needs"
+    allowed = f"; the budget is {words.exactly(finest)}" if limit.longest_ns else zero
+    unseen = f"{lost.noun} of up to {words.at_most(watched.floor_ns, finest)} could have passed unseen"
+    return f"{words.article(unseen)}{allowed}"
 
 
 def _blind(limit: Budget, lost: Lost, watched: Watched, blind_share: float) -> str:
     blind = watched.blind_counted_ns
     left = OPEN_NS if limit.total_ns is None else limit.total_ns - (lost.total.possible_ns or 0)
     if blind > left and blind > blind_share * watched.length_ns:
-        return f"the prober was blind for {words.at_most(blind)}, longer than the budget leaves"
+        return f"the prober was blind for {words.at_most(blind, left)}, longer than the budget leaves"
     return ""
 
 
 def _over(limit: Budget, lost: Lost) -> str:
     """Return why a budget is certainly exceeded; empty if it is not."""
-    certain = max((length.certain_ns for length in lost.lengths), default=0)
+    certain = most_certain_ns(lost.lengths)
     source = f" ({limit.source})" if limit.source else ""
     if limit.longest_ns == 0 and lost.count:
-        return f"{lost.nouns}, {words.between(lost.total)} in total; none is allowed{source}"
+        return f"{lost.nouns}, {words.between(lost.total, limit.total_ns)} in total; none is allowed{source}"
     if certain > limit.longest_ns:
         which = f"the longest of {lost.nouns}" if lost.count > 1 else words.article(lost.noun)
-        return (
-            f"{which} lasted at least {words.at_least(certain)}; {words.exactly(limit.longest_ns)} are allowed{source}"
-        )
+        return f"{which} lasted at least {words.at_least(certain, limit.longest_ns)}; the budget is {words.exactly(limit.longest_ns)}{source}"
     if limit.total_ns is not None and lost.total.certain_ns > limit.total_ns:
-        lasted = f"lasted at least {words.at_least(lost.total.certain_ns)} in total"
-        return f"{lost.nouns} {lasted}; {words.exactly(limit.total_ns)} are allowed{source}"
+        lasted = f"lasted at least {words.at_least(lost.total.certain_ns, limit.total_ns)} in total"
+        return f"{lost.nouns} {lasted}; the budget is {words.exactly(limit.total_ns)}{source}"
     if limit.count is not None and lost.count > limit.count:
-        return f"{lost.nouns}; {limit.count} are allowed{source}"
+        return f"{lost.nouns}; the budget is {limit.count}{source}"
     return ""
 
 
 def _undecided(limit: Budget, lost: Lost, period_ns: int) -> str:
     """Return why the bounds do not support a verdict, and what would; empty if they do."""
-    if any(length.possible_ns is None for length in lost.lengths):
+    if any(length.is_open for length in lost.lengths):
         return f"the recording began or ended in the middle of the {lost.noun}"
     for length in lost.lengths:
-        if against_budget(length.certain_ns, length.possible_ns, budget_ns=limit.longest_ns) is Outcome.UNKNOWN:
+        if length.against(budget_ns=limit.longest_ns) is Outcome.UNKNOWN:
             return _sample_faster(f"{words.article(lost.noun)} lasted", length, limit.longest_ns, period_ns)
     total, allowed = lost.total, limit.total_ns
-    if (
-        allowed is not None
-        and against_budget(total.certain_ns, total.possible_ns, budget_ns=allowed) is Outcome.UNKNOWN
-    ):
+    if allowed is not None and total.against(budget_ns=allowed) is Outcome.UNKNOWN:
         return _sample_faster(f"{lost.nouns} lasted in total", total, allowed, period_ns)
     return ""
 
@@ -173,8 +165,8 @@ def _sample_faster(what: str, length: Length, budget_ns: int, period_ns: int) ->
     elif needed >= _FINEST_NS:
         advice = f"sampling every {words.at_least(needed)} would decide"
     else:
-        advice = "no rate would decide"
-    return f"{what} {words.between(length)}, and {words.exactly(budget_ns)} are allowed: {advice}"
+        advice = "no sampling rate could settle this"
+    return f"{what} {words.between(length, budget_ns)}; the budget is {words.exactly(budget_ns)}: {advice}"
 
 
 def outside(lost: Lost, watched: Watched, budget: Budget | None, *, before: bool) -> tuple[Outcome, str]:
@@ -184,34 +176,27 @@ def outside(lost: Lost, watched: Watched, budget: Budget | None, *, before: bool
     Later, the plan's budgets, which speak of steps, are taken as an alarm: an outage that certainly exceeds them fails.
     Slow answers and uncertain lengths outside of steps are shown and decide nothing, but for outages without an end.
     """
-    told = _well(lost, watched) if watched.samples or watched.floor_ns is not None else "never sampled"
+    told = _well(lost, watched, budget) if watched.samples or watched.floor_ns is not None else "never sampled"
     over = _over(budget, lost) if budget is not None and lost.kind == "down" and not before else ""
     if over:
         return Outcome.FAIL, over
-    if lost.kind == "down" and any(length.possible_ns is None for length in lost.lengths):
+    if lost.kind == "down" and any(length.is_open for length in lost.lengths):
         return Outcome.UNKNOWN, "the recording began or ended in the middle of an outage"
     return Outcome.OK, f"control, not judged: {told}" if before else told
 
 
-def _well(lost: Lost, watched: Watched) -> str:
+def _well(lost: Lost, watched: Watched, limit: Budget | None) -> str:
+    longest_ns, total_ns = (limit.longest_ns, limit.total_ns) if limit else (None, None)
+    beyond = say.beyond(watched.floor_ns, longest_ns)
     if lost.count > 1:
-        together = f"{words.between(lost.total)} in total"
-        return f"{lost.nouns}, the longest {words.between(lost.longest)}, {together}{_beside(watched)}"
+        together = f"{words.between(lost.total, total_ns)} in total"
+        return f"{lost.nouns}, the longest {words.between(lost.longest, longest_ns)}, {together}{beyond}"
     if lost.count:
-        return f"one {lost.noun}, {words.between(lost.longest)}{_beside(watched)}"
+        return f"one {lost.noun}, {words.between(lost.longest, longest_ns)}{beyond}"
     bad = "failed" if lost.kind == "down" else "slow"
-    floor = words.at_most(watched.floor_ns or 0)
+    floor = words.at_most(watched.floor_ns or 0, longest_ns)
     seen = watched.failed if lost.kind == "down" else watched.slow
     if seen:
         earlier = f"{words.plural(seen, f'{bad} sample')} of what began before are charged where it began"
         return f"no {lost.noun} began here; {earlier}"
     return f"no {bad} sample among {words.number(watched.samples)}; no {lost.noun} longer than {floor}"
-
-
-def _beside(watched: Watched) -> str:
-    """Counts and totals are of what was long enough to be seen."""
-    return (
-        ""
-        if watched.floor_ns is None
-        else f"; shorter ones than {words.at_most(watched.floor_ns)} may be missing from this"
-    )

@@ -55,14 +55,14 @@ def findings(history: History) -> list[Finding]:
 def gaps(history: History) -> list[Gap]:
     """Return what the operator ordered to be left out."""
     found = [
-        Gap(what, f"left out, as ordered (--without {part})")
+        Gap(what, f"skipped, as requested (--without {part})")
         for part, what in _PARTS.items()
         if any(_is_left_out(history, part))
     ]
     missing = _without_canary(history)
     if missing and _chose_hosts(history):
         found.append(
-            Gap(f"What guests on {words.listed(missing)} lose", f"no canary there, as ordered ({_CANARY_HOST})")
+            Gap(f"What guests on {words.listed(missing)} lose", f"no canary there, as requested ({_CANARY_HOST})")
         )
     return found
 
@@ -167,7 +167,7 @@ def _chose_hosts(history: History) -> bool:
 def _of_probers(history: History) -> list[Finding]:
     reasons = (run.stopped.reason for run in history.prober_runs if run.stopped is not None)
     return [
-        _unseen("prober", f"The prober ended by itself: {reason.rstrip('.')}")
+        _unseen("prober", f"The prober stopped on its own: {reason.rstrip('.')}")
         for reason in dict.fromkeys(reasons)
         if reason and reason not in _ORDERLY
     ]

@@ -17,13 +17,14 @@ import time
 from typing import TYPE_CHECKING
 from typing import Any
 
+from rehearsal.lanes import table
 from rehearsal.lanes.spec import SECOND_NS
 from rehearsal.lanes.spec import ProbeSpec
+from rehearsal.lanes.table import Transport
 from rehearsal.prober.beat import Pulses
 from rehearsal.prober.beat import take_precedence
 from rehearsal.prober.echo.echoes import Echoes
-from rehearsal.prober.echo.flow import DatagramProbe
-from rehearsal.prober.echo.flow import FlowProbe
+from rehearsal.prober.echo.flow import KINDS
 from rehearsal.prober.loop import Loop
 from rehearsal.prober.schedule import Schedule
 from rehearsal.prober.sink import DetailCap
@@ -32,6 +33,8 @@ from rehearsal.recording.sampleclass import SampleClass
 
 if TYPE_CHECKING:
     from rehearsal.prober.echo.direction import Loss
+    from rehearsal.prober.echo.flow import DatagramProbe
+    from rehearsal.prober.echo.flow import FlowProbe
 
     Probe = FlowProbe | DatagramProbe
 
@@ -159,14 +162,13 @@ class Reach:
 
     def _declare(self, spec: ProbeSpec, seq: int) -> None:
         try:
-            if spec.lane == "icmp":
+            if (transport := table.of(spec.lane).transport) is Transport.ICMP:
                 self._echoes.declare(spec, seq)
                 return
             schedule = Schedule.starting(
                 probe=spec.probe, period_ns=spec.period_ns, now_ns=time.monotonic_ns(), seq=seq
             )
-            kind = FlowProbe if spec.lane == "tcp" else DatagramProbe
-            probe = kind(spec, schedule, self._recorder, self._loop, self._token)
+            probe = KINDS[transport](spec, schedule, self._recorder, self._loop, self._token)
         except OSError as error:  # not permitted: the probe stays without samples, which is unknown and named
             message = f"cannot be probed from here: {error.strerror or error}"
             self._recorder.detail(spec.probe, seq, SampleClass.LOCAL_FAULT, message)

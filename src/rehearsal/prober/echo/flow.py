@@ -20,6 +20,7 @@ from rehearsal.lanes.spec import CONNECT_NS
 from rehearsal.lanes.spec import family_of
 from rehearsal.lanes.spec import numeric_address
 from rehearsal.lanes.spec import port_of
+from rehearsal.lanes.table import Transport
 from rehearsal.prober.echo.direction import Directions
 from rehearsal.prober.echo.pending import Pending
 from rehearsal.prober.web.exchange import Broken
@@ -210,3 +211,7 @@ class DatagramProbe:
         seq = self.pending.oldest()
         if seq is not None:
             self.pending.fail(seq, time.monotonic_ns(), SampleClass.REFUSED, "the port is closed")
+
+
+KINDS: dict[Transport, type[FlowProbe | DatagramProbe]] = {Transport.TCP: FlowProbe, Transport.UDP: DatagramProbe}
+"""The probes that this process makes, by what carries their samples; pings go in rounds of their own (`echoes`)."""

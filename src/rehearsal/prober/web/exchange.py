@@ -14,6 +14,7 @@ import struct
 import traceback
 from typing import TYPE_CHECKING
 
+from rehearsal.figures import say
 from rehearsal.lanes.response import Response
 from rehearsal.lanes.response import ResponseError
 from rehearsal.prober.loop import EXPIRED
@@ -110,7 +111,7 @@ def broken_by(error: OSError, otherwise: SampleClass) -> Broken:
     if error.errno in {errno.EHOSTUNREACH, errno.ENETUNREACH}:
         return Broken(SampleClass.UNREACHABLE, text)
     if error.errno == errno.ETIMEDOUT:
-        return Broken(SampleClass.TIMEOUT_TTFB, f"nothing was acknowledged for {USER_TIMEOUT_MS / 1000:g} s")
+        return Broken(SampleClass.TIMEOUT_TTFB, f"nothing was acknowledged for {say.exact_s(USER_TIMEOUT_MS / 1000)}")
     return Broken(otherwise, text)
 
 

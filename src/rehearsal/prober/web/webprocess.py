@@ -25,8 +25,8 @@ from typing import Any
 
 import numpy as np
 
+from rehearsal.lanes import table
 from rehearsal.lanes.spec import OWN_PROBES
-from rehearsal.lanes.spec import REACH_LANES
 from rehearsal.lanes.spec import SECOND_NS
 from rehearsal.lanes.spec import ProbeRefused
 from rehearsal.lanes.spec import ProbeSpec
@@ -34,6 +34,7 @@ from rehearsal.lanes.spec import check_load
 from rehearsal.lanes.spec import check_period
 from rehearsal.lanes.spec import numeric_address
 from rehearsal.lanes.spec import spec_from
+from rehearsal.lanes.table import Asks
 from rehearsal.outside.terminal import warn
 from rehearsal.prober.beat import Pulses
 from rehearsal.prober.beat import boot_id
@@ -207,7 +208,8 @@ class Prober:
 
     def _begin(self, spec: ProbeSpec) -> None:
         seq = self._next_seq.get(spec.probe, 0)
-        if spec.lane in REACH_LANES:
+        lane = table.of(spec.lane)
+        if not lane.is_web:
             self._announce(spec)
             self._reaching.declare(spec, seq)
         else:
@@ -215,7 +217,7 @@ class Prober:
                 probe=spec.probe, period_ns=spec.period_ns, now_ns=time.monotonic_ns(), seq=seq
             )
             try:
-                kind = WriteProbe if spec.lane == "write" else WebProbe
+                kind = WriteProbe if lane.asks is Asks.WRITE else WebProbe
                 probe = kind(spec, schedule, self._loop, self.recording, self._tokens)
             except OSError as error:  # ssl.SSLError is one: certificates that cannot be read
                 raise ProbeRefused(f"probe {spec.name}: cannot read the certificates: {error}") from None
@@ -308,11 +310,11 @@ class Prober:
         spec = ProbeSpec(
             probe=CONTROL_PROBE,
             name="local control",
-            lane="control",
+            lane=table.CONTROL.name,
             service="prober",
             target=f"http://127.0.0.1:{port}/",
             period_ns=_CONTROL_NS,
-            deadline_ns=2 * SECOND_NS,
+            deadline_ns=round(table.CONTROL.hard_s * SECOND_NS),
             settings={"address": "127.0.0.1"},
         )
         if CONTROL_PROBE in self._web:

@@ -15,14 +15,12 @@ from dataclasses import field
 from time import monotonic_ns
 from typing import TYPE_CHECKING
 from typing import Any
-from urllib.parse import urlsplit
 
 from rehearsal.figures import say
 from rehearsal.lanes.answers import json_of
 from rehearsal.lanes.answers import judge_response
 from rehearsal.lanes.answers import request_id_of
 from rehearsal.lanes.spec import SECOND_NS
-from rehearsal.lanes.spec import ProbeSpec
 from rehearsal.lanes.spec import web_settings
 from rehearsal.lanes.writes import DELETED
 from rehearsal.lanes.writes import SHOWN
@@ -45,10 +43,10 @@ from rehearsal.recording.sampleflags import RETRANSMITTED
 
 if TYPE_CHECKING:
     from collections.abc import Generator
-    from collections.abc import Iterator
 
     from rehearsal.lanes.answers import Answer
     from rehearsal.lanes.response import Response
+    from rehearsal.lanes.spec import ProbeSpec
     from rehearsal.prober.loop import Exchange
     from rehearsal.prober.loop import Loop
     from rehearsal.prober.loop import Wait
@@ -56,52 +54,12 @@ if TYPE_CHECKING:
     from rehearsal.prober.sink import Recorder
     from rehearsal.prober.web.tokens import Tokens
 
-WRITE_NS = 20 * SECOND_NS
-"""Three rounds a minute and service: a user's worth of writing, not a load."""
-SOFT_NS = 5 * SECOND_NS
 EACH_NS = 20 * SECOND_NS
 """How long one request of a round may take before it has failed, as for reads: later than HAProxy asks another backend."""
 _POLL_NS = SECOND_NS
 _STALL_NS = SECOND_NS
 _RANK = {CountsAs.GOOD: 0, CountsAs.DEGRADED: 1, CountsAs.UNKNOWN: 2, CountsAs.PROBER_FAULT: 2, CountsAs.DOWN: 3}
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-
-
-def write_probe(  # noqa: PLR0913 - all by keyword
-    numbers: Iterator[int],
-    *,
-    service: str,
-    url: str,
-    address: str,
-    vip: str,
-    token: str,
-    tag: str,
-    description: str,
-    user_id: str,
-    project_id: str,
-    interface: str = "public",
-    cafile: str = "",
-    period_ns: int = WRITE_NS,
-) -> ProbeSpec:
-    """Return the write lane of one service at one VIP. `tag` begins the names of all that it makes."""
-    parts = urlsplit(url)
-    write = WRITES[service]
-    return ProbeSpec(
-        probe=next(numbers),
-        name=f"{service} {vip} write",
-        lane="write",
-        service=service,
-        target=f"{parts.scheme}://{parts.netloc}{write.create.path.format(project_id=project_id)}",
-        period_ns=period_ns,
-        deadline_ns=60 * SECOND_NS if write.settling else 2 * EACH_NS,
-        soft_ns=SOFT_NS,
-        vip=vip,
-        interface=interface,
-        settings={
-            "address": address, "cafile": cafile, "token": token, "tag": tag, "description": description,
-            "user_id": user_id, "project_id": project_id,
-        },
-    )  # fmt: skip
 
 
 @dataclass(slots=True)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rehearsal.report import printed
+from rehearsal.report.section import Section
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -57,3 +60,12 @@ def sorted_out(differences: Iterable[Difference]) -> Changes:
 def _few(names: list[str]) -> str:
     rest = len(names) - _NAMES_MOST
     return ", ".join(names[:_NAMES_MOST]) + (f" and {rest} more" if rest > 0 else "")
+
+
+SECTION = Section(
+    "differences",
+    "Before and after",
+    after="not-proven",
+    parts=lambda page: {"changes": sorted_out(page.results.differences)},
+    tally=lambda results: printed.count(len(results.differences)),
+)

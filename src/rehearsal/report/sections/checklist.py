@@ -7,11 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rehearsal.figures.outcome import Outcome
+from rehearsal.report import printed
+from rehearsal.report.section import Case
+from rehearsal.report.section import Section
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from collections.abc import Iterator
 
     from rehearsal.judging.course import Check
+    from rehearsal.judging.results import Results
 
 OPEN_MOST = 300  # failures shown in full; the rest is listed in one line each
 _NAMES_MOST = 12
@@ -105,3 +110,27 @@ def _shared_command(checks: list[Check]) -> str:
             return ""
         starts.add(check.repeat.removesuffix(node_id))
     return starts.pop() if len(starts) == 1 else ""
+
+
+def _cases(results: Results) -> Iterator[Case]:
+    for check in results.checks:
+        where = " ".join(part for part in (check.host, check.container, check.service) if part)
+        detail = f"expected: {check.expected}\nobserved: {check.observed}\nrepeat: {check.repeat}"
+        classname = f"checks.{check.gate or check.suite}"
+        yield Case(classname, f"{check.id} {where}".strip(), check.outcome, check.claim, detail, check.duration_s)
+
+
+def _tally(results: Results) -> str:
+    failed = sum(check.outcome is Outcome.FAIL for check in results.checks)
+    return f"{failed} failed" if failed else printed.count(len(results.checks))
+
+
+SECTION = Section(
+    "checks",
+    "Checks",
+    after="migrations",
+    parts=lambda page: {"checks": sorted_out(page.results.checks)},
+    tally=_tally,
+    suite="checks",
+    cases=_cases,
+)

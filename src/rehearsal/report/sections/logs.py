@@ -1,4 +1,4 @@
-"""Where the logs of a run are, relative to its directory, and how those of failed steps end."""
+"""The steps as they went, and where the logs of the run are, relative to its directory, and how those of failed steps end."""
 
 from __future__ import annotations
 
@@ -9,15 +9,24 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from rehearsal.figures.outcome import Outcome
 from rehearsal.outside.terminal import shown
 from rehearsal.recording import runfiles
+from rehearsal.report.section import Case
+from rehearsal.report.section import Section
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+    from typing import Any
+
+    from rehearsal.judging.results import Results
+    from rehearsal.report.section import Page
 
 _TAIL_LINES = 40
 _TAIL_BYTES = 16_384
 _FILES_MOST = 200
+_NOTES_MOST = 400  # what is beyond is counted on the page and stands in results.json
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,3 +69,24 @@ def last_lines(path: Path) -> str:
         file.seek(max(0, size - _TAIL_BYTES))
         text = file.read().decode("utf-8", errors="replace")
     return shown("\n".join(text.splitlines()[-_TAIL_LINES:]))
+
+
+def _parts(page: Page) -> dict[str, Any]:
+    return {
+        "notes": page.results.notes[:_NOTES_MOST],
+        "steps": [
+            (number, step, log(page.run_dir, step.log, tail=step.outcome is not Outcome.OK))
+            for number, step in enumerate(page.results.steps, 1)
+        ],
+        "files": files(page.run_dir),
+    }
+
+
+def _cases(results: Results) -> Iterator[Case]:
+    for step in results.steps:
+        known = step.began_ns is not None and step.ended_ns is not None
+        took_s = ((step.ended_ns or 0) - (step.began_ns or 0)) / 1e9 if known else 0.0
+        yield Case("steps", step.id, step.outcome, step.note or f"exit code {step.rc}", step.command, took_s)
+
+
+SECTION = Section("logs", "Steps and logs", after="provenance", parts=_parts, suite="steps", cases=_cases)

@@ -6,15 +6,18 @@ from dataclasses import dataclass
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rehearsal.figures.length import Length
-from rehearsal.figures.length import worst_loss
+from rehearsal.figures import say
+from rehearsal.figures.length import together
 from rehearsal.figures.outcome import Outcome
 from rehearsal.figures.outcome import worst
 from rehearsal.judging import stretch
+from rehearsal.judging.sums import worst_loss
 from rehearsal.report import printed
+from rehearsal.report.section import Case
+from rehearsal.report.section import Section
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterator
 
     from rehearsal.judging.course import Step
     from rehearsal.judging.losses import Loss
@@ -138,18 +141,6 @@ def shown(loss: Loss) -> Figure:
     )
 
 
-def together(lengths: Iterable[Length]) -> Length:
-    """Add lengths, bound by bound; one open length makes the sum open."""
-    certain = point = possible = 0
-    ends = True
-    for length in lengths:
-        certain += length.certain_ns
-        point += length.point_ns
-        possible += length.possible_ns or 0
-        ends = ends and length.possible_ns is not None
-    return Length(certain, point, possible if ends else None)
-
-
 def _row(
     key: Stretch,
     number: int | None,
@@ -204,3 +195,30 @@ def _during(loss: Loss | None) -> str:
 
 def _every(rows: list[Row]) -> list[tuple[str, Figure]]:
     return [(row.id, figure) for row in rows for cell in row.cells for figure in (cell.down, cell.slow) if figure]
+
+
+def _cases(results: Results) -> Iterator[Case]:
+    for loss in results.matrix:
+        one = shown(loss)
+        beyond = say.beyond(loss.floor_ns, loss.budget.longest_ns if loss.budget else None)
+        lost = (
+            f"longest {one.longest}, total {one.total}{beyond}" if one.longest else f"nothing lost, floor {one.floor}"
+        )
+        samples = f"{printed.count(loss.failed)} of {printed.count(loss.samples)} samples failed"
+        yield Case(
+            f"downtime.{loss.step or loss.stretch.when}",  # words, which no step is called by
+            f"{loss.service} {loss.kind}",
+            loss.outcome,
+            loss.reason,
+            f"{lost}; {samples}; budget {one.budget} {one.source}".strip(),
+        )
+
+
+SECTION = Section(
+    "matrix",
+    "Steps and services",
+    after="findings",
+    parts=lambda page: {"matrix": built(page.results)},
+    suite="downtime",
+    cases=_cases,
+)

@@ -5,18 +5,39 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rehearsal.figures.length import longest_first
 from rehearsal.judging.sums import joined
+from rehearsal.judging.sums import longest_first
 from rehearsal.judging.sums import summed
+from rehearsal.report import printed
+from rehearsal.report.section import Section
+from rehearsal.report.svg import closeup
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from rehearsal.judging.results import Results
     from rehearsal.judging.stretch import Stretch
     from rehearsal.judging.sums import MoreWindows
     from rehearsal.judging.windows import Window
+    from rehearsal.report.section import Page
 
 LANE_MOST = 10  # of each lane and kind, beside the longest of each cell
 MOST = 160
+
+_ATTRIBUTIONS = {
+    "step": "began during this step",
+    "pre-existing": "had begun before the step",
+    "ambiguous": "began around a step's boundary",
+    "between": "began between steps",
+    "migration": "began during a live migration",
+}
+_EXPLANATIONS = {
+    "explained": "Explained by",
+    "ambiguous": "Ambiguous, several fit:",
+    "step": "Only the step fits:",
+    "unattributed": "Unattributed: nothing that was recorded fits.",
+    "not watched": "Unattributed: what may have caused it was not watched.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,3 +69,19 @@ def listed(results: Results) -> Listing:
             rest.append(window)
     left_out = joined([*summed(rest), *results.more_windows])
     return Listing(rows, left_out, len(rows) + sum(one.count for one in left_out))
+
+
+def _parts(page: Page) -> dict[str, Any]:
+    return {
+        "closeups": closeup.draw(page.results, page.clock),
+        "windows": listed(page.results),
+        "attributions": _ATTRIBUTIONS,
+        "explanations": _EXPLANATIONS,
+    }
+
+
+def _tally(results: Results) -> str:
+    return printed.count(len(results.windows) + sum(one.count for one in results.more_windows))
+
+
+SECTION = Section("windows", "Windows", after="timeline", parts=_parts, tally=_tally)

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rehearsal.figures.length import longest_first
+from rehearsal.figures.length import most_certain_ns
 from rehearsal.judging.losses import Loss
 from rehearsal.judging.stretch import Stretch
+from rehearsal.judging.sums import longest_first
+from rehearsal.lanes import table
+from rehearsal.lanes.table import Judge
 from rehearsal.report import printed
 from rehearsal.report import texts
 from rehearsal.report.svg import axis
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
     from rehearsal.figures.length import Budget
+    from rehearsal.figures.length import Length
     from rehearsal.judging.moves import Migration
     from rehearsal.judging.results import Results
     from rehearsal.judging.windows import Strip
@@ -34,8 +38,6 @@ _RIGHT = 548
 _ROW = 16
 _ROWS_MOST = 8
 _MOST = 8
-_ASIDE = frozenset({"backend-new", "backend-reused", "write"})
-"""Lanes that explain or bear witness: what users lost is measured by the others."""
 _ABOUT = 0.8
 """Of windows whose certain lengths differ by less, the one that is known more closely tells more."""
 
@@ -65,16 +67,11 @@ def draw(results: Results, clock: Clock) -> list[Closeup]:
     def judge(key: _Key) -> Loss | Migration | None:
         return moves[key[3]] if key[3] else cells.get(key)
 
-    def rank(key: _Key) -> tuple[int, bool, bool, int]:
-        judged, length = judge(key), found[key].length
-        return (
-            judged.outcome.rank if judged else 1,
-            key[2] != "down",
-            length.possible_ns is not None,
-            -length.certain_ns,
-        )
+    def weight(key: _Key) -> tuple[int, bool, Length]:
+        judged = judge(key)
+        return -(judged.outcome.rank if judged else 1), key[2] == "down", found[key].length
 
-    chosen = sorted(found, key=rank)[:_MOST]
+    chosen = sorted(found, key=weight, reverse=True)[:_MOST]
     return [_closeup(found[key], judge(key), key[3], results, clock) for key in chosen]
 
 
@@ -88,11 +85,11 @@ def _migration_of(window: Window, moves: Sequence[Migration]) -> str:
 
 def _most_telling(windows: Sequence[Window]) -> Window:
     """Return the window of a lane that users have, with an open end if there is one, that is about the longest and most closely known."""
-    own = [window for window in windows if window.lane not in _ASIDE] or windows
-    own = [window for window in own if window.length.possible_ns is None] or own
-    enough_ns = max(window.length.certain_ns for window in own) * _ABOUT
+    own = [window for window in windows if table.of(window.lane).judge is Judge.USERS] or windows
+    own = [window for window in own if window.length.is_open] or own
+    enough_ns = most_certain_ns(window.length for window in own) * _ABOUT
     long = [window for window in own if window.length.certain_ns >= enough_ns]
-    return min(long, key=lambda window: (window.length.possible_ns or 0) - window.length.certain_ns)
+    return min(long, key=lambda window: window.length.doubt_ns)
 
 
 def _closeup(

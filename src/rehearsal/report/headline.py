@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rehearsal.figures.length import weight
-from rehearsal.figures.length import worst_loss
+from rehearsal.figures.length import NOTHING
+from rehearsal.figures.length import longest
 from rehearsal.figures.outcome import Outcome
 from rehearsal.figures.outcome import worst
 from rehearsal.judging.stretch import CONTROL
+from rehearsal.judging.sums import worst_loss
 from rehearsal.report import printed
 from rehearsal.report.sections import matrix
 
@@ -57,7 +58,7 @@ def verdict(results: Results) -> str:
     if results.outcome is Outcome.FAIL:
         return f"{subject} did not pass."
     if results.outcome is Outcome.UNKNOWN:
-        return f"{subject} is not decided: evidence is missing."
+        return f"{subject} is undecided: evidence is missing."
     return (
         f"{subject} passed: every step, every check, every budget." if results.mode in KINDS else f"{subject} passed."
     )
@@ -94,7 +95,7 @@ def _duration(results: Results, clock: Clock) -> Fact:
 def _steps(results: Results) -> Fact:
     total = len(results.steps)
     if not total:
-        return Fact("Steps", "none", "no step was begun or planned", _missing(results))
+        return Fact("Steps", "none", "no step was started or planned", _missing(results))
     passed = sum(step.outcome is Outcome.OK for step in results.steps)
     failed = [step.id for step in results.steps if step.outcome is Outcome.FAIL]
     unknown = [step.id for step in results.steps if step.outcome is Outcome.UNKNOWN]
@@ -163,17 +164,14 @@ def _no_loss(name: str, kind: str, results: Results) -> Fact:
 def _migrations(results: Results) -> Fact:
     total = len(results.migrations)
     if not total:
-        return Fact("Live migrations", "none", "no live migration was asked for", None)
+        return Fact("Live migrations", "none", "no live migration was requested", None)
     passed = sum(one.outcome is Outcome.OK for one in results.migrations)
     failed = any(one.outcome is Outcome.FAIL for one in results.migrations)
     gaps = [one.network for one in results.migrations if one.network]
     detail = "no network gap was measured"
     if gaps:
-        longest = max(gaps, key=weight)
-        shown = printed.bounded(longest)
-        detail = (
-            f"longest network gap {shown}" if longest.point_ns or longest.possible_ns != 0 else "no network gap seen"
-        )
+        gap = longest(gaps)
+        detail = "no network gap seen" if gap == NOTHING else f"longest network gap {printed.bounded(gap)}"
     return Fact("Live migrations passed", f"{passed} of {total}", detail, _three(failed, passed < total))
 
 
