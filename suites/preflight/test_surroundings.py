@@ -74,4 +74,4 @@ def test_disk_space(each_host: str, hosts: Hosts) -> None:
 @pytest.mark.check("preflight.target-image")
 def test_target_image(needed: ExpectedContainer, hosts: Hosts, target: Target, plan: PlanSpec | None) -> None:
     """The image that the container will need next is on its host, or the plan pulls it before the step that needs it."""
-    expect(images.ready(hosts[needed.host], needed, target.release.openstack, plan))
+    expect(images.ready(hosts[needed.host], needed, target.release.openstack, plan, target.groups))

@@ -597,9 +597,6 @@ def test_target_image():
     limited = PULL.model_copy(update={"command": [*PULL.command, "-l", "control-0"]})
     assert not images.ready(view(RUNNING), WANTED, "2024.2", plan(limited, UPGRADE)).holds
     assert images.ready(view(RUNNING), WANTED, "2024.2", plan(PULL)).holds
-    assert images.pulled_roles(["osism", "apply", "-a", "pull", "nova,glance"]) == ("glance", "nova")
-    assert images.pulled_roles(["osism", "apply", "-a", "upgrade", "nova"]) == ()
-    assert images.pulled_roles(["sh", "-c", "osism apply -a pull nova"]) == ()
 
 
 def test_pulled_image():

@@ -6,11 +6,11 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rehearsal.claims.images import limit
 from rehearsal.cloud.expected import pins
 from rehearsal.figures import say
 from rehearsal.figures.expectation import Expectation
 from rehearsal.figures.expectation import NotObserved
+from rehearsal.plan.effects import gathers_facts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -107,13 +107,9 @@ def facts_fresh(ages_s: Mapping[str, float] | None, host: str, plan: PlanSpec | 
 def _gathers_facts(plan: PlanSpec) -> str:
     """Return the step that gathers facts of all hosts before the first step that replaces containers."""
     for step in plan.steps:
-        if step.containers:
+        if step.containers or step.roles:
             return ""
-        if (
-            step.command[:2] == ["osism", "apply"]
-            and {"facts", "gather-facts"} & set(step.command)
-            and not limit(step.command)
-        ):
+        if gathers_facts(step.command):
             return step.id
     return ""
 

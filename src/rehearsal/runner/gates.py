@@ -19,11 +19,6 @@ if TYPE_CHECKING:
     from rehearsal.runner.suites import Gate
 
 
-def name_of(step: StepSpec, suite: str) -> str:
-    """Return the name of a step's gate."""
-    return f"step:{step.id}" if suite == "inflight" else f"step:{step.id}:{suite}"
-
-
 def ask(attempt: Attempt, suite: str, name: str, *, expect: str, step: StepSpec | None = None) -> bool:
     """Run a suite and record what it decides; return whether everything holds.
 

@@ -59,7 +59,7 @@ class Walk:
 
     def _pass_by(self, step: StepSpec) -> None:
         past = self.attempt.past
-        still_open = [suite for suite in step.gates if not past.gate_passed(gates.name_of(step, suite))]
+        still_open = [suite for suite in step.gates if not past.gate_passed(step.gate(suite))]
         if not still_open or "suites" in self.attempt.orders.without:
             say(f"step {step.id} is done")
             return
@@ -171,6 +171,6 @@ class Walk:
 
     def _ask(self, step: StepSpec, suites: list[str]) -> None:
         for suite in suites:
-            name, expect = gates.name_of(step, suite), "to" if step.retag else "from"
+            name, expect = step.gate(suite), step.release
             if not gates.ask(self.attempt, suite, name, expect=expect, step=step):
                 self.facts.forget()
