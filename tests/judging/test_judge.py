@@ -112,7 +112,7 @@ def test_an_outage_within_the_budget_is_ok_and_shown(judged):
     assert contains(loss.total, 2.0)
     assert abs(loss.longest.point_ns - 2.0 * S) < 0.1 * S
     assert cell(results, "keystone", "nova").count == 0
-    assert "keystone during keystone, 10 s allowed" in results.sentence
+    assert "keystone during keystone; budget 10 s)" in results.sentence
 
 
 def test_an_outage_beyond_the_budget_fails_and_says_by_how_much(judged):

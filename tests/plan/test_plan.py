@@ -91,7 +91,7 @@ def mistakes(tmp_path, text):
         ),
         ("    title: First\n", "    title: First\n    roles: [novo]\n", 12, ["'novo' in roles is unknown"]),
         ("    title: First\n", "    title: First\n    reboots: compute\n", 12, ["steps[0].reboots"]),
-        ("    title: First\n", '    title: First\n    takes_out: ["{host}"]\n', 12, ["{host} stands for nothing"]),
+        ("    title: First\n", '    title: First\n    takes_out: ["{host}"]\n', 12, ["{host} is not defined"]),
         (
             "    title: First\n",
             "    title: First\n    takes_out: [a]\n    brings_in: [a]\n",

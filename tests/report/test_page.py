@@ -353,7 +353,7 @@ def test_passes_are_told_claim_by_claim_with_their_number_and_hosts(tmp_path):
     assert '<td class="r">2\u202f600</td>' in page
     assert "lab-compute-0, lab-compute-1, lab-compute-2, lab-compute-3, lab-compute-4" in page
     assert page.count("Every container carries the tag") == 1
-    assert "stands in <code>results.json</code>" in page
+    assert "is in <code>results.json</code>" in page
 
 
 def test_failures_of_checks_are_kept_whole(tmp_path):
@@ -400,7 +400,7 @@ def test_the_calibration_shows_every_trial_with_truth_and_bounds(tmp_path):
     assert "not seen; floor 0.24 s" in text
     assert "the prober was blind: says nothing" in text
     assert text.count("which matches") == 1
-    assert "the seal does not fit" in text
+    assert "which does not match" in text
 
 
 def test_without_a_calibration_the_page_says_what_is_not_shown(tmp_path):
