@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import re
 from collections import Counter
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from lab.faults import FAULTS
+from rehearsal.judging.results import Results
+from rehearsal.judging.rooms import declared_in
 from rehearsal.lanes import table
 from rehearsal.lanes.rates import rates_of
 from rehearsal.report.sections import in_order
@@ -180,6 +183,12 @@ def test_a_section_of_the_page_is_a_module_and_a_template_of_its_name():
     modules = {path.stem for path in (SRC / "report" / "sections").glob("*.py")} - {*OF_PYTHON}
     templates = {path.stem for path in (SRC / "report" / "templates" / "sections").iterdir()}
     assert modules == templates == {module for module, _ in in_order()}
+
+
+def test_a_figure_that_only_the_report_reads_registers_itself():
+    """Every module in judging/shown declares a room; none has the key of another, or of what the verdict is drawn from."""
+    keys = [room.key for room in declared_in("rehearsal.judging.shown", "ROOM").values()]
+    assert len(keys) == len({*keys} - {field.name for field in dataclasses.fields(Results)})
 
 
 def literals(node):

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from rehearsal.cloud.expected import ExpectedContainer
-    from rehearsal.hosts.view import ContainerView
+    from rehearsal.hosts.parts.docker import ContainerView
     from rehearsal.hosts.view import HostView
 
 
