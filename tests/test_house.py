@@ -247,3 +247,14 @@ def test_no_lane_is_named_outside_of_the_table():
 def test_a_lane_that_is_named_is_found(line):
     """However the code decides by it."""
     assert any("icmp" in decided_by(node) for node in ast.walk(ast.parse(line)))
+
+
+def test_one_module_draws_on_the_terminal():
+    """Lines, colours and the live block have one home: nothing else imports rich or writes terminal sequences."""
+    drawing = {
+        path.relative_to(ROOT).as_posix()
+        for base in (SRC, ROOT / "lab")
+        for path in base.rglob("*.py")
+        if re.search(r"^\s*(from|import) rich\b", path.read_text(), re.MULTILINE)
+    }
+    assert {"src/rehearsal/runner/progress.py"} == drawing

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from datetime import UTC
 from datetime import datetime
 from typing import TYPE_CHECKING
+from typing import TextIO
 
 from rich.console import Console
 from rich.console import Group
@@ -131,7 +132,11 @@ def _redraw(lines: Callable[[], Sequence[str]], over: threading.Event) -> None:
 def _begin() -> None:
     with _lock:
         block = Live(
-            console=_screen(), auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
+            console=_screen(),
+            auto_refresh=False,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=_is_terminal(sys.stderr),  # what libraries warn of there would tear the block
         )
         block.start()
         _blocks.append(block)
@@ -145,8 +150,12 @@ def _end() -> None:
 
 def _draws() -> bool:
     """Tell whether a block can be drawn: FORCE_COLOR makes no terminal of a pipe."""
-    with contextlib.suppress(ValueError):  # stdout is closed
-        return sys.stdout.isatty() and _screen().is_interactive and not _blocks
+    return _is_terminal(sys.stdout) and _screen().is_interactive and not _blocks
+
+
+def _is_terminal(stream: TextIO) -> bool:
+    with contextlib.suppress(ValueError):  # it is closed
+        return stream.isatty()
     return False
 
 

@@ -91,7 +91,7 @@ class Watch:
             specs = declared.api_probes(target, services, self._rates, project_id=project_id)
         self._api_probes = [spec for spec in self._renumbered([*specs, *past]) if self._declare(spec)]
         say(
-            f"prober: {len(self._api_probes)} API probes, {len(past)} of them past HAProxy: "
+            f"prober: {len(self._api_probes)} API probe{'s' * (len(self._api_probes) != 1)}, {len(past)} of them past HAProxy: "
             f"{load_of_specs(self._api_probes)}"
         )
 
@@ -297,6 +297,7 @@ class Watch:
 
     def stop(self) -> None:
         """Let the prober drain and end."""
+        self.probes = {}
         self._restart_at_s = None
         if self._prober is not None:
             code = self._prober.stop()
