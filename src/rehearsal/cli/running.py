@@ -92,7 +92,7 @@ def add_commands(commands: Any) -> None:
         ("preflight", "is the cloud ready for the upgrade?"),
         ("postflight", "is the cloud as the upgrade should leave it?"),
     ):
-        gate = commands.add_parser(suite, help=f"only the {suite} suite: {text}")
+        gate = commands.add_parser(suite, help=f"run only the {suite} suite: {text}")
         usage.add_plan(gate)
         usage.add_reports(gate)
         gate.add_argument("--jobs", type=int, default=0, metavar="N", help="processes for the suite")

@@ -61,8 +61,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="HOST[:PORT]",
         dest="allowed_endpoints",
-        help="let the token be sent to this endpoint of the catalogue, which the configuration does not name; may be "
-        "repeated (REHEARSE_ALLOW_ENDPOINTS, separated by blanks)",
+        help="allow tokens to be sent to this endpoint of the catalog, which the configuration does not name; may be "
+        "repeated (REHEARSE_ALLOW_ENDPOINTS, separated by spaces)",
     )
     group.add_argument("--offline", action="store_true", help="do not query the cloud's API for its catalog")
 
