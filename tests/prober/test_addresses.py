@@ -17,7 +17,7 @@ from rehearsal.lanes import declare
 from rehearsal.lanes.rates import rates_of
 from rehearsal.prober.client import ProberError
 from rehearsal.recording import events
-from rehearsal.recording.journal import read_journal
+from rehearsal.recording.journal import read
 from rehearsal.recording.sampleclass import SampleClass
 from rehearsal.recording.samples import samples_by_probe
 
@@ -47,7 +47,7 @@ def test_an_address_is_allowed_later(tmp_path, prober, echo):
         running.declare(other)
     running.period(tcp.probe, 100_000_000)
     running.stop()
-    told = [record.event for record in read_journal(tmp_path / "journal" / "prober.jsonl")]
+    told = [record.event for record in read(tmp_path / "journal" / "prober.jsonl").records]
     assert [("127.0.0.1", "canary c0")] == [(e.address, e.why) for e in told if isinstance(e, events.AddressAllowed)]
     assert [tcp.name] == [e.name for e in told if isinstance(e, events.ProbeDeclared) and e.lane != "control"]
 

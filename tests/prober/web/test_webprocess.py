@@ -19,8 +19,9 @@ from rehearsal.prober.client import ProberError
 from rehearsal.prober.web.webprocess import CONTROL_PROBE
 from rehearsal.recording import events
 from rehearsal.recording import history
+from rehearsal.recording import samplestream
 from rehearsal.recording.journal import Journal
-from rehearsal.recording.journal import read_journal
+from rehearsal.recording.journal import read
 from rehearsal.recording.sampleclass import CountsAs
 from rehearsal.recording.sampleclass import SampleClass
 from rehearsal.recording.samples import BLIND
@@ -46,7 +47,7 @@ def until(condition, within_s=30.0):
 
 def journal(run_dir, kind=events.Event):
     path = run_dir / "journal" / "prober.jsonl"
-    return [record.event for record in read_journal(path) if isinstance(record.event, kind)]
+    return [record.event for record in read(path).records if isinstance(record.event, kind)]
 
 
 def classes(samples):
@@ -238,7 +239,7 @@ def test_a_killed_prober_and_the_next_one_are_one_recording(tmp_path, prober, fa
 
 def findings_of_damage(run_dir):
     found = history.load(run_dir)
-    for _ in found.samples():
+    for _ in samplestream.samples(found):
         pass
     return damage.findings(found)
 
