@@ -37,7 +37,6 @@ def watch(tmp_path, monkeypatch):
         vip="public",
         interface="public",
         period_ns=200_000_000,
-        rate="vip-new",
     )
     monkeypatch.setattr(declared, "api_probes", lambda *_, **__: [spec])
     monkeypatch.setattr(declared, "backend_probes", lambda *_: [])
