@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import signal
 import socket
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -81,13 +81,13 @@ def test_trap_34_the_server_counts_as_many_requests_as_there_are_samples(tmp_pat
     assert len(twice.requests) == 2
     server = far_side(lambda connection, nth: answer(200, '{"version": {"id": "v2.1"}, "servers": []}'))
     running = prober()
-    numbers = itertools.count(1)
     fast = rates_of({"vip-new": 33, "vip-reused": 33, "deep": 20})
     where = declare.Where("nova", server.url, "127.0.0.1", "public")
-    for spec in declare.shallow_probes(numbers, where, fast):
-        running.declare(spec)
+    new, reused, deep, *_ = [*declare.shallow_probes(where, fast), *declare.read_probes(where, fast)]
+    for number, spec in enumerate((new, reused), start=1):
+        running.declare(replace(spec, probe=number))
     running.token("kept", "token-of-the-test")
-    running.declare(declare.deep_probe(numbers, where, fast))
+    running.declare(replace(deep, probe=3))
     until(lambda: len(server.requests) >= 70)
     assert running.stop() == 0
     found = samples_by_probe(tmp_path)
