@@ -169,7 +169,10 @@ def planned(history, allowed):
     """The same run by a plan that says what guests may notice."""
     (attempt,) = history.attempts
     event = dataclasses.replace(attempt.event, plan={**attempt.event.plan, "guests": allowed})
-    return dataclasses.replace(history, attempts=(dataclasses.replace(attempt, event=event),))
+    records = (
+        dataclasses.replace(each, event=event) if each.event is attempt.event else each for each in history.records
+    )
+    return dataclasses.replace(history, records=tuple(records))
 
 
 def test_metadata_is_shown_with_bounds_and_judged_only_by_a_budget_of_the_plan(run):
