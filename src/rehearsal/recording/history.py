@@ -144,8 +144,8 @@ class History:
     """What was recorded about one run, or what the journals that were read say of it; each answer is made when asked for."""
 
     run_dir: Path = Path()
-    journals: tuple[JournalRead, ...] = field(default=(), repr=False)  # each as it was found
-    records: tuple[Record, ...] = field(default=(), repr=False)
+    journals: tuple[JournalRead, ...] = ()  # each as it was found
+    records: tuple[Record, ...] = ()
     boots: tuple[Boot, ...] = ()  # of the machine, if it was rebooted during the run: see `boots`
     accounts: dict[str, Account] = field(default_factory=dict, repr=False)  # of sample files that were read whole
 
