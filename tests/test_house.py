@@ -48,6 +48,20 @@ def test_recordings_have_one_reader():
     assert ["src/rehearsal/recording/history.py"] == readers
 
 
+def test_no_run_of_ten_lines_stands_twice():
+    """What is the same is written once, in the engine and in the lab; imports are the same by nature."""
+    seen = {}
+    twice = []
+    for path in (path for base in (SRC, ROOT / "lab") for path in sorted(base.rglob("*.py"))):
+        lines = [line.strip() for line in path.read_text().splitlines()]
+        lines = [line for line in lines if line and not line.startswith(("from ", "import ", "if TYPE_CHECKING"))]
+        for at in range(len(lines) - 9):
+            run = tuple(lines[at : at + 10])
+            if seen.setdefault(run, (path, at)) != (path, at):
+                twice.append(f"{path.relative_to(ROOT)} ~ {seen[run][0].relative_to(ROOT)}: {run[0]}")
+    assert [] == twice
+
+
 def test_every_room_says_what_it_is_for():
     """Each package of the engine opens with a docstring."""
     rooms = {path.parent for path in SRC.rglob("*.py")}
