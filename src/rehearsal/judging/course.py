@@ -18,6 +18,9 @@ from rehearsal.figures.outcome import worst
 from rehearsal.judging import plans
 from rehearsal.judging import words
 from rehearsal.recording import events
+from rehearsal.recording.stretch import INFLIGHT
+from rehearsal.recording.stretch import Gate
+from rehearsal.recording.stretch import is_gate_of
 
 if TYPE_CHECKING:
     from rehearsal.recording.history import History
@@ -105,15 +108,6 @@ def outcome_of(word: str) -> Outcome:
         return Outcome.UNKNOWN
 
 
-def gate_names(step: dict[str, Any], step_id: str) -> list[str]:
-    """Return the gates that a plan wants after a step."""
-    suites = step.get("gates")
-    return [
-        f"step:{step_id}" if suite == "inflight" else f"step:{step_id}:{suite}"
-        for suite in (["inflight"] if suites is None else suites)
-    ]
-
-
 def gate(history: History, name: str, checked: list[Check]) -> tuple[Outcome, str]:
     """Return a gate's outcome and a sentence.
 
@@ -186,12 +180,10 @@ def _asked(history: History, checked: list[Check]) -> list[str]:
 
 def _gates_of(step_id: str, spec: dict[str, Any], asked: list[str]) -> list[str]:
     """Return the gates that the step's plan wanted, and those that a later plan wanted of it and were asked."""
-    own = f"step:{step_id}"
-    return list(
-        dict.fromkeys(
-            [*gate_names(spec, step_id), *(name for name in asked if name == own or name.startswith(f"{own}:"))]
-        )
-    )
+    suites = spec.get("gates")
+    wanted = (str(Gate(suite, step_id)) for suite in ([INFLIGHT] if suites is None else suites))
+    later = (name for name in asked if is_gate_of(name, step_id))
+    return list(dict.fromkeys([*wanted, *later]))
 
 
 def _step(  # noqa: PLR0913, PLR0917 - what is known about one step

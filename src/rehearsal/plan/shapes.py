@@ -13,17 +13,21 @@ from pydantic import ConfigDict
 from pydantic import Field
 
 from rehearsal.figures import say
+from rehearsal.recording.stretch import AFTER
+from rehearsal.recording.stretch import BEFORE
+from rehearsal.recording.stretch import INFLIGHT
+from rehearsal.recording.stretch import SUITES
 
 CANARIES = "canaries"
 """The name under which budgets speak of the canaries' reachability."""
-GATES = ("preflight", "inflight", "postflight")
+GATES = SUITES
 PLACEHOLDER = re.compile(r"(?<!\{)\{([a-z_]+)\}(?!\})")
 NAMES_FROM_TARGET = ("configuration", "namespace_file", "operator_user", "operator_key")
 NAMES_FROM_HOST = ("host", "address", "ssh_options")
 SSH_OPTIONS = "{ssh_options}"
 """As a word of its own in a command: ssh's options for the host's own port and jump host, or no word at all."""
 NAMES_FROM_PLAN = ("from_release", "to_release")
-RESERVED_IDS = {"before": "what came before the first step", "after": "what came after the last step"}
+RESERVED_IDS = {str(look): f"what came {look.when}" for look in (BEFORE, AFTER)}
 """Ids that no step may have, and what the report calls so."""
 MOST_S = 366 * 86_400.0
 LEAST_S = 0.001
@@ -103,7 +107,7 @@ class StepSpec(Strict):
     retag: bool = True
     updates_manager: bool = False
     disturbs: dict[str, BudgetSpec] = {}
-    gates: list[str] = ["inflight"]
+    gates: list[str] = [INFLIGHT]
     hold: str = ""  # a sentence that a person must confirm before the step
     timeout_s: Seconds = Field(default=3600, gt=0)
     for_each: str = ""

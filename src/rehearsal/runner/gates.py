@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rehearsal.figures.outcome import Outcome
 from rehearsal.recording.events import GateDecided
+from rehearsal.recording.stretch import INFLIGHT
 from rehearsal.runner import suites
 from rehearsal.runner.attempt import Stopped
 from rehearsal.runner.past import IN_SPITE
@@ -15,17 +16,13 @@ from rehearsal.runner.progress import say
 
 if TYPE_CHECKING:
     from rehearsal.plan import StepSpec
+    from rehearsal.recording.stretch import Gate
     from rehearsal.runner.attempt import Attempt
-    from rehearsal.runner.suites import Gate
+    from rehearsal.runner.suites import GateResult
 
 
-def name_of(step: StepSpec, suite: str) -> str:
-    """Return the name of a step's gate."""
-    return f"step:{step.id}" if suite == "inflight" else f"step:{step.id}:{suite}"
-
-
-def ask(attempt: Attempt, suite: str, name: str, *, expect: str, step: StepSpec | None = None) -> bool:
-    """Run a suite and record what it decides; return whether everything holds.
+def ask(attempt: Attempt, place: Gate, *, expect: str, step: StepSpec | None = None) -> bool:
+    """Run a gate's suite and record what it decides; return whether everything holds.
 
     `expect`: the release that is expected, "from" or "to". Raises Stopped if not everything holds and the operator did not
     order to go on in spite of it.
@@ -33,8 +30,9 @@ def ask(attempt: Attempt, suite: str, name: str, *, expect: str, step: StepSpec 
     environment = {**attempt.environment, "REHEARSE_EXPECT": expect}
     if step is not None:
         environment["REHEARSE_STEP"] = step.id
+    name, suite = str(place), place.suite
     say(f"gate {name}: suite {suite} begins")
-    jobs = attempt.orders.jobs if suite != "inflight" else 0
+    jobs = attempt.orders.jobs if suite != INFLIGHT else 0
     gate = suites.run_suite(
         attempt.run, suite=suite, gate=name, environment=environment, record=attempt.record, jobs=jobs
     )
@@ -50,7 +48,7 @@ def ask(attempt: Attempt, suite: str, name: str, *, expect: str, step: StepSpec 
     return False
 
 
-def _sentence(gate: Gate) -> str:
+def _sentence(gate: GateResult) -> str:
     bad = next((check for check in gate.checks if check.outcome == gate.outcome), None)
     first = f" First: {bad.claim.rstrip('.')} ({suites.place_of(bad) or bad.suite})." if bad else ""
     return f"Gate {gate.name} is {gate.outcome.shown}: {gate.sentence}.{first} Log: {gate.log}"

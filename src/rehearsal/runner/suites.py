@@ -42,7 +42,7 @@ _MOST_PLACES = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
+class GateResult:
     """What a gate found: its outcome, its claims, and the log of the suite that made them."""
 
     name: str
@@ -95,7 +95,7 @@ def run_suite(  # noqa: PLR0913 - all by keyword
     environment: dict[str, str],
     record: Callable[[Event], object],
     jobs: int = 0,
-) -> Gate:
+) -> GateResult:
     """Run one suite for one gate and judge it. If the operator interrupts, the suite is told, and Interrupted goes on."""
     number = _next_number(run)
     stem = f"suite-{number:02d}-{suite}"
@@ -153,7 +153,7 @@ def run_suite(  # noqa: PLR0913 - all by keyword
     checks = read_checks(own_journal)
     outcome = worst(Outcome(check.outcome) for check in checks)
     trouble = trouble_of(suite, process.poll(), passed=outcome is Outcome.OK) or damage_of(own_journal)
-    return Gate(gate, worst([outcome, *([Outcome.UNKNOWN] if trouble else [])]), checks, log, trouble)
+    return GateResult(gate, worst([outcome, *([Outcome.UNKNOWN] if trouble else [])]), checks, log, trouble)
 
 
 def _next_number(run: RunDirectory) -> int:
@@ -199,7 +199,7 @@ def damage_of(path: Path) -> str:
     return f"its journal is damaged ({flaws[0].place or path.name}: {flaws[0].what})" if flaws else ""
 
 
-def tell(gate: Gate) -> None:
+def tell(gate: GateResult) -> None:
     """Print what a gate found: one sentence, and each claim that does not hold, with the places where it does not."""
     say(f"gate {gate.name}: {gate.outcome.shown}, {gate.sentence}")
     groups: dict[tuple[bool, str, str, str], list[CheckDone]] = {}

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 from typing import Any
 
 from rehearsal.figures.length import Budget
+
+if TYPE_CHECKING:
+    from rehearsal.recording.stretch import Stretch
 
 CANARIES = "canaries"
 _SECOND_NS = 1_000_000_000
@@ -35,9 +39,11 @@ def resolution_ns(plan: dict[str, Any], step: str, service: str) -> int | None:
     return _ns(spec.get("resolution_s")) if spec else None
 
 
-def budget_of(plan: dict[str, Any], step: str, service: str, kind: str) -> Budget | None:
-    """Return what a service may lose during a step (`""`: outside of steps); None if the plan does not say."""
-    spec = _spec(plan, step, service)
+def budget_of(plan: dict[str, Any], stretch: Stretch, service: str, kind: str) -> Budget | None:
+    """Return what a service may lose in a stretch of the run; None if the plan does not say."""
+    if stretch.is_migration:
+        return migration_budget(plan)
+    spec = _spec(plan, stretch.step, service)
     return None if spec is None else _budget(spec, kind)
 
 

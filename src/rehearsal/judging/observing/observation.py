@@ -11,10 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rehearsal.judging.charging import budgets
-from rehearsal.judging.stretch import BETWEEN
-from rehearsal.judging.stretch import CONTROL
-from rehearsal.judging.stretch import migration
-from rehearsal.judging.stretch import step
 from rehearsal.outage import FloorFold
 from rehearsal.outage import ProbeFold
 from rehearsal.outage import StreamFold
@@ -23,6 +19,10 @@ from rehearsal.outage import merged
 from rehearsal.recording import events
 from rehearsal.recording.history import UNDECLARED
 from rehearsal.recording.history import silences
+from rehearsal.recording.stretch import BETWEEN
+from rehearsal.recording.stretch import CONTROL
+from rehearsal.recording.stretch import migration
+from rehearsal.recording.stretch import step
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from rehearsal.judging.stretch import Stretch
     from rehearsal.outage import Tally
     from rehearsal.outage import Trace
     from rehearsal.recording.history import History
     from rehearsal.recording.history import Probe
+    from rehearsal.recording.stretch import Stretch
 
 SHALLOW_LANES = ("vip-new", "vip-reused")
 USER_LANES = (*SHALLOW_LANES, "deep", "write")
