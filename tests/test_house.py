@@ -11,6 +11,8 @@ import pytest
 
 from lab.faults import FAULTS
 from rehearsal.judging.charging.troubles import Attribution
+from rehearsal.lanes import table
+from rehearsal.lanes.rates import rates_of
 from rehearsal.recording.stretch import SUITES
 from rehearsal.recording.stretch import Kind
 from rehearsal.recording.stretch import Phase
@@ -252,3 +254,61 @@ def test_no_place_in_the_run_is_known_by_its_text():
 def test_a_place_known_by_its_text_would_be_found(text):
     """The search above is able to find one."""
     assert list(places_by_text(ast.parse(text)))
+
+
+def literals(node):
+    """The words that a node is, or consists of: `"icmp"`, `("icmp", "tcp")`, `frozenset({"icmp"})`."""
+    if isinstance(node, ast.Constant):
+        return [node.value] if isinstance(node.value, str) else []
+    if isinstance(node, ast.Tuple | ast.List | ast.Set):
+        return [word for each in node.elts for word in literals(each)]
+    return [word for each in node.args for word in literals(each)] if isinstance(node, ast.Call) else []
+
+
+def decided_by(node):
+    """The words by which a node decides: compared with, looked for, matched, or looked up."""
+    match node:
+        case ast.Compare(left=left, comparators=others):
+            return [word for each in (left, *others) for word in literals(each)]
+        case ast.MatchValue(value=value) | ast.Subscript(slice=value):
+            return literals(value)
+        case ast.Dict(keys=keys):
+            return [word for each in keys if each is not None for word in literals(each)]
+        case ast.Call(func=ast.Attribute(attr="get" | "startswith" | "endswith"), args=[value, *_]):
+            return literals(value)
+    return []
+
+
+HOMONYMS = {
+    "beacon/in_guest.py": {"udp"},
+    "canaries/hearing.py": {"udp"},
+}
+"""Words that are no lane where they stand: what a beacon tells of itself."""
+
+
+def test_no_lane_is_named_outside_of_the_table():
+    """Who wants to know something of a lane asks its row; a new lane is a row, and what sends its packets."""
+    lanes = {lane.name for lane in table.LANES}
+    rates = {*rates_of({})} - lanes
+    found = []
+    for path in SRC.rglob("*.py"):
+        where = path.relative_to(SRC).as_posix()
+        if where == "lanes/table.py":
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            named = {word for word in literals(node) if word in rates or (word in lanes and "-" in word)}
+            named |= lanes & {*decided_by(node)}
+            found += [f"{where}:{node.lineno}: {word}" for word in named - HOMONYMS.get(where, set())]
+    assert [] == sorted(found)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'lane == "icmp"', '"icmp" != lane', 'lane in ("icmp", "tcp")', 'lane in frozenset({"icmp"})', 'words["icmp"]',
+        '{"icmp": 1}', 'words.get("icmp", "")', 'match lane:\n case "tcp" | "icmp": pass',
+    ],
+)  # fmt: skip
+def test_a_lane_that_is_named_is_found(line):
+    """However the code decides by it."""
+    assert any("icmp" in decided_by(node) for node in ast.walk(ast.parse(line)))

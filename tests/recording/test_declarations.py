@@ -167,7 +167,7 @@ def test_past_haproxy_the_server_s_own_container_explains(tmp_path, monkeypatch,
 
 
 def test_nobody_else_takes_a_probe_s_name_apart():
-    """Outside of `declarations`, no code splits, strips or compares parts of a probe's name or of its VIP's label."""
+    """Outside of `declarations`, no code splits, strips or compares parts of a probe's name, its lane's or its VIP's label."""
     parsing = {"partition", "rpartition", "split", "rsplit", "startswith", "endswith", "removeprefix", "removesuffix"}
     found = []
     for path in SRC.rglob("*.py"):
@@ -176,7 +176,7 @@ def test_nobody_else_takes_a_probe_s_name_apart():
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in parsing:
                 text = ast.unparse(node.func.value)
-                if text.rpartition(".")[2] == "vip" or text.endswith(
+                if text.rpartition(".")[2] in {"vip", "lane"} or text.endswith(
                     ("declared.name", "probe.name", "spec.name", "probe_name")
                 ):
                     found.append(f"{path.relative_to(SRC)}:{node.lineno}: {ast.unparse(node)}")

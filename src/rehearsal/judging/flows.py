@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from rehearsal.figures.length import longest
 from rehearsal.judging.charging.union import united
+from rehearsal.lanes import table
+from rehearsal.lanes.table import Place
 from rehearsal.recording import events
 from rehearsal.recording.declarations import V4
 from rehearsal.recording.declarations import V6
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
     from rehearsal.judging.observing.observation import Seen
     from rehearsal.recording.history import History
 
-LANES = ("icmp", "udp", "tcp")
 SHOWN = {V4: "", V6: " v6"}
 """What the name of a lane ends in, by the family of its packets: each has rows of its own."""
 AMPLIFIED, AT_LEAST_NS = 2.2, 200_000_000
@@ -75,11 +76,11 @@ def flows(history: History, observation: Observation, groups: Iterable[Group]) -
                 mine.setdefault((probe.declared.canary, *lane), []).append(part)
     canaries = dict.fromkeys(canary for canary, *_ in named)
     return [
-        _flow(history, (canary, lane, family), named[canary, lane, family], mine)
+        _flow(history, (canary, lane.name, family), named[canary, lane.name, family], mine)
         for canary in canaries
         for family in SHOWN
-        for lane in LANES
-        if (canary, lane, family) in named
+        for lane in sorted(table.at(Place.GUEST), key=lambda lane: lane.kept)
+        if (canary, lane.name, family) in named
     ]
 
 
@@ -96,7 +97,9 @@ def _flow(
     canary, lane, family = key
     still, moving = _apart(groups.get(key, []))
     there, back, unknown = ways_of(history, {each.probe.declared.probe for each in seen})
-    network = [length for part in _apart(groups.get((canary, "icmp", family), [])) for length in _lengths(part)]
+    network = [
+        length for part in _apart(groups.get((canary, table.ICMP.name, family), [])) for length in _lengths(part)
+    ]
     together = united(sighting for group in still for sighting in group.sightings)
     return Flow(
         canary=canary,
@@ -107,7 +110,7 @@ def _flow(
         longest=longest(_lengths(still)),
         total=together.length,
         longest_migrating=longest(_lengths(moving)),
-        expected_ns=expected_ns(longest(network)) if lane == "tcp" else None,
+        expected_ns=expected_ns(longest(network)) if table.of(lane).kept else None,
         lost_there=there,
         lost_back=back,
         lost_unknown=unknown,

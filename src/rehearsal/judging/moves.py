@@ -15,6 +15,7 @@ from rehearsal.judging.charging import budgets
 from rehearsal.judging.charging.troubles import is_judged
 from rehearsal.judging.charging.union import united
 from rehearsal.judging.flows import ways_of
+from rehearsal.lanes import table
 from rehearsal.outage import OPEN_NS
 from rehearsal.outside import bounded
 from rehearsal.recording import events
@@ -84,10 +85,12 @@ def migrations(history: History, observation: Observation, groups: list[Group]) 
 
 def _migration(run: MigrationRun, history: History, observation: Observation, groups: list[Group]) -> Migration:
     began, ended = run.began, run.ended
-    network, floor_ns = _lane(run, observation, groups, "icmp")
-    tcp, _ = _lane(run, observation, groups, "tcp")
-    udp, _ = _lane(run, observation, groups, "udp")
-    datagrams = {seen.probe.declared.probe for seen, _ in observation.migrating(began.canary, began.migration, "udp")}
+    network, floor_ns = _lane(run, observation, groups, table.ICMP.name)
+    tcp, _ = _lane(run, observation, groups, table.TCP.name)
+    udp, _ = _lane(run, observation, groups, table.UDP.name)
+    datagrams = {
+        seen.probe.declared.probe for seen, _ in observation.migrating(began.canary, began.migration, table.UDP.name)
+    }
     there, back, _ = ways_of(history, datagrams, run.began_ns, run.ended_ns)
     stopped_ns = _hypervisor_downtime_ns(ended)
     budget = budgets.migration_budget(history.plan_at(run.began_ns))

@@ -18,6 +18,7 @@ from rehearsal.judging.losses import vip_floor
 from rehearsal.judging.losses import vips_of
 from rehearsal.judging.observing import unobserved
 from rehearsal.judging.rooms import Gap
+from rehearsal.lanes import table
 from rehearsal.recording import events
 from rehearsal.recording.stretch import INFLIGHT
 
@@ -37,16 +38,6 @@ _WATCHED_PARTS = {
     "haproxy": "HAProxy's view of the services",
     "vip": "Who held the virtual addresses",
     "ovn": "OVN's bindings of ports",
-}
-_LANES = {
-    "vip-new": "APIs over new connections",
-    "vip-reused": "APIs over kept connections",
-    "deep": "Authenticated reads",
-    "write": "Writing through the APIs (create, delete)",
-    "backend-new": "Each API server behind the load balancer",
-    "icmp": "Reachability of guests",
-    "tcp": "Established connections to guests",
-    "udp": "Datagrams to and from guests, by direction",
 }
 
 
@@ -124,7 +115,9 @@ def _of_probes(history: History, observation: Observation) -> list[Gap]:
     found += _coarse_lanes(history, observation)
     lanes = {seen.probe.lane for seen in observation.seen if seen.trace.samples}
     return found + [
-        Gap(what, "no probe of this kind was declared") for lane, what in _LANES.items() if lane not in lanes
+        Gap(lane.unproven, "no probe of this kind was declared")
+        for lane in table.LANES
+        if lane.unproven and lane.name not in lanes
     ]
 
 
@@ -172,11 +165,12 @@ def _coarse_lanes(history: History, observation: Observation) -> list[Gap]:
     """What only a lane with rarer samples could have seen, where that is longer than the budget: once a service."""
     steps = list(dict.fromkeys(piece.stretch for piece in observation.pieces if piece.stretch.is_step))
     found = []
-    for lane, what in (("deep", "Authenticated reads of"), ("write", "Writing through the API of")):
-        for service in dict.fromkeys(seen.probe.service for seen in observation.seen if seen.probe.lane == lane):
+    for lane in table.LANES:
+        mine = [seen for seen in observation.seen if lane.coarse and seen.probe.lane == lane.name]
+        for service in dict.fromkeys(seen.probe.service for seen in mine):
             named: dict[str, list[Any]] = {}
-            for seen in observation.of_service(service):
-                if seen.probe.lane == lane:
+            for seen in mine:
+                if seen.probe.service == service:
                     named.setdefault(seen.probe.name, []).append(seen)
             best = {
                 stretch: min(
@@ -185,7 +179,7 @@ def _coarse_lanes(history: History, observation: Observation) -> list[Gap]:
                 )
                 for stretch in steps
             }
-            found += _coarse(history, service, f"{what} {service}", best)
+            found += _coarse(history, service, f"{lane.coarse} {service}", best)
     for service in dict.fromkeys(joint.service for joint in observation.joints):
         for vip in vips_of(observation, service)[1:]:
             floors = {stretch: vip_floor(observation, service, vip, stretch) for stretch in steps}

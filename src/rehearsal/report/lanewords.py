@@ -6,25 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rehearsal.judging.instruments import Lane
+from rehearsal.lanes import table
 from rehearsal.report import printed
 from rehearsal.report.headline import clean_sentence
 
 if TYPE_CHECKING:
     from rehearsal.judging.results import Results
     from rehearsal.judging.windows import Strip
-
-_MEASURES = {
-    "vip-new": "APIs at the virtual address, a new connection (TCP, TLS) for every request",
-    "vip-reused": "APIs at the virtual address, over connections that are kept",
-    "deep": "authenticated reads, through the service and its database",
-    "write": "creating, reading and deleting something of the rehearsal's own",
-    "backend-new": "each API server past the load balancer, a new connection for every request",
-    "backend-reused": "each API server past the load balancer, over connections that are kept",
-    "icmp": "echo requests to a guest",
-    "tcp": "an established connection to a guest: does the application get its answer?",
-    "udp": "datagrams to and from a guest, counted on both sides",
-    "control": "a responder of the prober's own, or a target off the path: must never fail",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +35,6 @@ def shown(results: Results) -> list[Shown]:
         strips.setdefault(places.get(strip.name, (strip.lane, "")), []).append(strip)
     known = [_shown(lane, strips.pop((lane.lane, lane.vip), [])) for lane in results.lanes]
     return known + [_shown(_of_strips(lane, rows), rows) for (lane, _), rows in strips.items()]
-
-
-def measures(lane: str) -> str:
-    """Return what a lane measures; a lane that nobody described speaks for itself."""
-    return _MEASURES.get(lane, "")
 
 
 def _of_strips(lane: str, rows: list[Strip]) -> Lane:
@@ -80,7 +63,7 @@ def _shown(lane: Lane, probes: list[Strip]) -> Shown:
     return Shown(
         lane,
         f"{lane.lane}, {lane.vip}" if lane.vip else lane.lane,
-        measures(lane.lane),
+        table.of(lane.lane).measures,
         shortest if shortest == longest else f"{shortest} to {longest}",
         _sentence(lane),
         probes,

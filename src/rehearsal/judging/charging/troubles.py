@@ -19,7 +19,8 @@ from rehearsal.judging.charging.union import Witness
 from rehearsal.judging.charging.union import extent
 from rehearsal.judging.charging.union import incidents
 from rehearsal.judging.charging.union import split
-from rehearsal.judging.observing.observation import USER_LANES
+from rehearsal.lanes import table
+from rehearsal.lanes.table import Judge
 from rehearsal.outage import OPEN_NS
 from rehearsal.outage import join
 from rehearsal.recording import events
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     Strictness = Callable[[Stretch, str, str], int]
 
 _DETAIL_SLACK_NS = 2_000_000_000  # a detail is written soon after its sample was done
-_WITH_TOKEN = ("deep", "write")
 
 
 class Attribution(StrEnum):
@@ -142,7 +142,7 @@ def groups_of(observation: Observation, history: History, strictness: Strictness
     lanes: dict[tuple[str, str], list[Witness]] = defaultdict(list)
     by_key: dict[tuple[str, str, str], list[Sighting]] = defaultdict(list)
     for seen in observation.seen:
-        if seen.probe.lane == "control":
+        if table.of(seen.probe.lane).judge is Judge.NEVER:
             continue
         lanes[seen.probe.service, _viewpoint(seen)].append(Witness(seen))
         for kind, outages in (("down", seen.trace.outages), ("degraded", seen.trace.degraded)):
@@ -162,7 +162,7 @@ def _viewpoint(seen: Seen) -> str:
     probe = seen.probe
     if probe.reaches_canary:
         return f"{probe.declared.canary} {probe.lane}"
-    return "users" if probe.lane in USER_LANES else probe.name
+    return "users" if table.of(probe.lane).is_of_users else probe.name
 
 
 def is_judged(group: Group, observation: Observation) -> bool:
@@ -170,7 +170,7 @@ def is_judged(group: Group, observation: Observation) -> bool:
     probe = group.troubles[0].seen.probe
     if probe.reaches_canary:
         return probe.lane in {seen.probe.lane for seen in observation.of_service(group.service)}
-    return probe.lane in USER_LANES
+    return table.of(probe.lane).is_of_users
 
 
 def _shown(found: Sequence[Incident]) -> list[Group]:
@@ -228,7 +228,7 @@ class _Makers:
     def charged_service(self, seen: Seen, kind: str, outage: Outage) -> str:
         """A refusal that only keystone's token filter made is keystone's, whatever service was asked."""
         service = seen.probe.service
-        if kind != "down" or seen.probe.lane not in _WITH_TOKEN:
+        if kind != "down" or not table.of(seen.probe.lane).needs_token:
             return service
         details = self._details.get(seen.probe.declared.probe, [])
         low = bisect.bisect_left(details, (outage.first_bad_ns, ""))

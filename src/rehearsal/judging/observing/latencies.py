@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rehearsal.figures.fewruns import least_runs
+from rehearsal.lanes import table
+from rehearsal.lanes.table import Judge
+from rehearsal.lanes.table import Place
 from rehearsal.recording.sampleclass import CountsAs
 from rehearsal.recording.sampleclass import SampleClass
 from rehearsal.recording.stretch import Side
@@ -25,7 +28,6 @@ if TYPE_CHECKING:
     from rehearsal.judging.observing.observation import Piece
     from rehearsal.recording.history import History
 
-LANES = ("vip-new", "vip-reused", "deep")
 _FINENESS = 5  # 2^5 bins an octave: a bin is at most 3.2 % wide
 _SHIFT = 52 - _FINENESS
 _BINS = 42 << _FINENESS  # up to 73 minutes
@@ -64,7 +66,8 @@ class AnswerTimes:
         self._row = np.full(1 << 16, -1, np.int32)
         places: dict[tuple[str, str], int] = {}
         for probe in history.probes:
-            if probe.lane in LANES and not probe.reaches_canary:
+            lane = table.of(probe.lane)
+            if lane.place is Place.VIP and lane.judge is Judge.USERS:
                 key = probe.service, probe.lane
                 if key not in places:
                     places[key] = len(self._keys)

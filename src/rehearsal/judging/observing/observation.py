@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rehearsal.judging.charging import budgets
+from rehearsal.lanes import table
+from rehearsal.lanes.table import Place
 from rehearsal.outage import FloorFold
 from rehearsal.outage import ProbeFold
 from rehearsal.outage import StreamFold
@@ -37,8 +39,6 @@ if TYPE_CHECKING:
     from rehearsal.recording.history import Probe
     from rehearsal.recording.stretch import Stretch
 
-SHALLOW_LANES = ("vip-new", "vip-reused")
-USER_LANES = (*SHALLOW_LANES, "deep", "write")
 _SLACK_NS = 5_000_000_000
 _LATENCY_BINS = 400
 _MINUTE_NS = 60_000_000_000
@@ -97,10 +97,9 @@ class Observation:
 
     def of_service(self, service: str) -> list[Seen]:
         """Return the probes that see a service as its users do; for canaries, the network's."""
-        if service == budgets.CANARIES:
-            network = [seen for seen in self.seen if seen.probe.reaches_canary and seen.probe.lane == "icmp"]
-            return network or [seen for seen in self.seen if seen.probe.reaches_canary]
-        return [seen for seen in self.seen if seen.probe.service == service and seen.probe.lane in USER_LANES]
+        own = [seen for seen in self.seen if seen.probe.service == service]
+        of_users = [seen for seen in own if table.of(seen.probe.lane).is_of_users]
+        return of_users or own if service == budgets.CANARIES else of_users
 
     def migrating(self, canary: str, name: str, lane: str) -> list[tuple[Seen, Tally]]:
         """Return what a lane to a canary saw during a migration."""
@@ -170,7 +169,7 @@ def _together(history: History) -> dict[tuple[str, str, int], list[Probe]]:
     """Return the shallow lanes by service, VIP and process of the prober."""
     found: dict[tuple[str, str, int], list[Probe]] = {}
     for probe in history.probes:
-        if probe.lane in SHALLOW_LANES and not probe.reaches_canary:
+        if table.of(probe.lane).is_shallow:
             found.setdefault((probe.service, probe.declared.vip, probe.prober_run), []).append(probe)
     return found
 
@@ -295,7 +294,7 @@ def _own_word(history: History) -> list[tuple[int, int, str]]:
 
 
 def _is_off_path(probe: Probe) -> bool:
-    if probe.lane != "control":
+    if table.of(probe.lane).place is not Place.PROBER:
         return False
     target = probe.declared.address or probe.declared.target.partition("://")[2] or probe.declared.target
     return not target.startswith(_LOOPBACK)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from rehearsal.figures.length import most_certain_ns
 from rehearsal.judging.losses import Loss
 from rehearsal.judging.sums import longest_first
+from rehearsal.lanes import table
+from rehearsal.lanes.table import Judge
 from rehearsal.recording.stretch import Stretch
 from rehearsal.report import printed
 from rehearsal.report import texts
@@ -36,8 +38,6 @@ _RIGHT = 548
 _ROW = 16
 _ROWS_MOST = 8
 _MOST = 8
-_ASIDE = frozenset({"backend-new", "backend-reused", "write"})
-"""Lanes that explain or bear witness: what users lost is measured by the others."""
 _ABOUT = 0.8
 """Of windows whose certain lengths differ by less, the one that is known more closely tells more."""
 
@@ -76,7 +76,7 @@ def draw(results: Results, clock: Clock) -> list[Closeup]:
 
 def _most_telling(windows: Sequence[Window]) -> Window:
     """Return the window of a lane that users have, with an open end if there is one, that is about the longest and most closely known."""
-    own = [window for window in windows if window.lane not in _ASIDE] or windows
+    own = [window for window in windows if table.of(window.lane).judge is Judge.USERS] or windows
     own = [window for window in own if window.length.is_open] or own
     enough_ns = most_certain_ns(window.length for window in own) * _ABOUT
     long = [window for window in own if window.length.certain_ns >= enough_ns]
