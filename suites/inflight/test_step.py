@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fixtures.recorded import Before
     from fixtures.subjects import Bystander
     from rehearsal.cloud.expected import ExpectedContainer
+    from rehearsal.plan import Effects
     from rehearsal.plan import StepSpec
 
 
@@ -40,9 +41,11 @@ def test_step_healthy(replaced: ExpectedContainer, hosts: Hosts) -> None:
 
 
 @pytest.mark.check("inflight.others-untouched")
-def test_others_untouched(bystander: Bystander, hosts: Hosts, before: Before) -> None:
+def test_others_untouched(bystander: Bystander, hosts: Hosts, before: Before, step_effects: Effects) -> None:
     """A container that the step does not own is the same one as before the step, and was not restarted."""
-    expect(replacements.untouched(before.containers(bystander.host), hosts[bystander.host], bystander.container))
+    host, container = bystander.host, bystander.container
+    may_restart = step_effects.may_restart(container, host)
+    expect(replacements.untouched(before.containers(host), hosts[host], container, may_restart=may_restart))
 
 
 @pytest.mark.check("inflight.pulled-image", needs=("step:images",))

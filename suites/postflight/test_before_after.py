@@ -13,17 +13,18 @@ from rehearsal.figures.expectation import expect
 if TYPE_CHECKING:
     from fixtures.cloud import Cloud
     from fixtures.recorded import KnownMigration
+    from rehearsal.plan import Effects
     from rehearsal.recording.journal import Record
 
 
 @pytest.mark.check("postflight.nothing-lost")
 @pytest.mark.parametrize("kind", comparisons.KINDS)
-def test_nothing_lost(kind: str, cloud: Cloud, recorded: list[Record]) -> None:
+def test_nothing_lost(kind: str, cloud: Cloud, recorded: list[Record], effects: Effects) -> None:
     """Every server, port, volume, network, router, address, agent and service from before is there, in the same state.
 
     What rehearsals made themselves does not count; what is new does not matter.
     """
-    expect(comparisons.nothing_lost(kind, cloud_before(recorded), cloud.facts()))
+    expect(comparisons.nothing_lost(kind, cloud_before(recorded), cloud.facts(), effects))
 
 
 @pytest.mark.check("postflight.migration", service="nova")

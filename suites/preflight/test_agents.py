@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rehearsal.claims import agents
-from rehearsal.claims import computes
 from rehearsal.figures.expectation import expect
+from rehearsal.hosts.parts import libvirt
 
 if TYPE_CHECKING:
     from fixtures.cloud import Cloud
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @pytest.mark.check("preflight.nova-service", service="nova", needs=("nova",), after_upgrade=True)
 def test_nova_service(nova_service: Worker, cloud: Cloud, hosts: Hosts) -> None:
     """The nova service on the host reports itself as up, and did not take itself out of service."""
-    cause = computes.libvirt_trouble(hosts[nova_service.host])
+    cause = libvirt.libvirt_trouble(hosts[nova_service.host])
     expect(agents.alive(cloud.nova_services(), nova_service.binary, nova_service.host, "nova", cause=cause))
 
 

@@ -13,6 +13,7 @@ from fixtures.cloud import get
 from rehearsal.claims import apis
 from rehearsal.figures.expectation import NotObserved
 from rehearsal.figures.expectation import expect
+from rehearsal.hosts.parts import haproxy
 from rehearsal.lanes.answers import SHALLOW
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def test_api_answers(api: OfferedApi, cloud: Cloud) -> None:
 @pytest.mark.check("preflight.haproxy-servers", service="loadbalancer", needs=("haproxy",), after_upgrade=True)
 def test_haproxy_servers(placed_host: str, hosts: Hosts) -> None:
     """The load balancer on the host holds every server of every service to be up."""
-    expect(apis.servers_up(hosts[placed_host]))
+    expect(haproxy.servers_up(hosts[placed_host]))
 
 
 @pytest.mark.check("preflight.certificate", service="loadbalancer", needs=("tls",), after_upgrade=True)

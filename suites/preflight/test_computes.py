@@ -8,6 +8,7 @@ import pytest
 
 from rehearsal.claims import computes
 from rehearsal.figures.expectation import expect
+from rehearsal.hosts.parts import libvirt
 
 if TYPE_CHECKING:
     from fixtures.cloud import Cloud
@@ -23,4 +24,4 @@ def test_compute_capacity(compute_host: str, cloud: Cloud) -> None:
 @pytest.mark.check("preflight.libvirt-answers", service="nova", needs=("nova",), after_upgrade=True)
 def test_libvirt_answers(compute_host: str, hosts: Hosts) -> None:
     """The libvirt daemon of the compute node answers, to the node itself and to those that would migrate servers to it."""
-    expect(computes.takes_migrations(hosts.views, compute_host))
+    expect(libvirt.takes_migrations(hosts.views, compute_host))

@@ -12,6 +12,8 @@ from rehearsal.claims import configuration
 from rehearsal.claims import images
 from rehearsal.figures.expectation import NotObserved
 from rehearsal.figures.expectation import expect
+from rehearsal.hosts.parts import disks
+from rehearsal.hosts.parts import factcache
 
 if TYPE_CHECKING:
     from fixtures.hosts import Hosts
@@ -56,22 +58,16 @@ def test_tag_override(target: Target, plan: PlanSpec | None) -> None:
 @pytest.mark.check("preflight.facts-fresh", service="osism", after_upgrade=True)
 def test_facts_fresh(container_host: str, hosts: Hosts, plan: PlanSpec | None) -> None:
     """The cached facts with which kolla's plays will treat the host are at most a day old, or the plan gathers them first."""
-    views = hosts.views.values()
-    unseen = next((view.errors["fact_cache"] for view in views if "fact_cache" in view.errors), "")
-    caches = [view.fact_ages_s for view in views if view.fact_ages_s is not None]
-    if not caches and unseen:
-        raise NotObserved(f"the fact cache could not be read: {unseen}")
-    ages_s = {key: age for cache in caches for key, age in cache.items()} if caches else None
-    expect(configuration.facts_fresh(ages_s, container_host, plan))
+    expect(configuration.facts_fresh(factcache.ages_s(hosts.views.values()), container_host, plan))
 
 
 @pytest.mark.check("preflight.disk-space", after_upgrade=True)
 def test_disk_space(each_host: str, hosts: Hosts) -> None:
     """The file systems that an upgrade fills have room: 5 GB for images, 1 GB for data and logs, one inode in twenty."""
-    expect(configuration.disk_space(hosts[each_host]))
+    expect(disks.disk_space(hosts[each_host]))
 
 
 @pytest.mark.check("preflight.target-image")
 def test_target_image(needed: ExpectedContainer, hosts: Hosts, target: Target, plan: PlanSpec | None) -> None:
     """The image that the container needs next is on its host, or the plan pulls it before the step that needs it."""
-    expect(images.ready(hosts[needed.host], needed, target.release.openstack, plan))
+    expect(images.ready(hosts[needed.host], needed, target.release.openstack, plan, target.groups))

@@ -27,13 +27,12 @@ from rehearsal.figures.expectation import NotObserved
 from rehearsal.figures.length import Budget
 from rehearsal.figures.length import Length
 from rehearsal.figures.outcome import Outcome
-from rehearsal.hosts.view import ContainerView
-from rehearsal.hosts.view import DiskView
+from rehearsal.hosts.parts import disks
+from rehearsal.hosts.parts import haproxy
+from rehearsal.hosts.parts import libvirt
+from rehearsal.hosts.parts.docker import ContainerView
+from rehearsal.hosts.parts.docker import ImageView
 from rehearsal.hosts.view import HostView
-from rehearsal.hosts.view import ImageView
-from rehearsal.hosts.view import LibvirtView
-from rehearsal.hosts.view import PeerView
-from rehearsal.hosts.view import ProxyView
 from rehearsal.judging.losses import Loss
 from rehearsal.lanes.answers import SHALLOW
 from rehearsal.plan import BudgetSpec
@@ -316,9 +315,9 @@ def test_a_documented_hot_fix_is_allowed():
         lambda seen, it: containers.no_strangers(seen, {it.container}),
         lambda seen, it: replacements.replaced({}, seen, it, retag=True),
         lambda seen, it: replacements.untouched({}, seen, it.container),
-        lambda seen, _: configuration.disk_space(seen),
-        lambda seen, _: apis.servers_up(seen),
-        lambda seen, _: computes.takes_migrations({"control-0": seen}, "control-0"),
+        lambda seen, _: disks.disk_space(seen),
+        lambda seen, _: haproxy.servers_up(seen),
+        lambda seen, _: libvirt.takes_migrations({"control-0": seen}, "control-0"),
         lambda seen, it: images.ready(seen, it, "2024.2", None),
     ],
 )
@@ -355,25 +354,6 @@ def test_api_answers_only_by_itself(asked, tells):
     assert not judged.holds
     assert tells in judged.observed
     assert "nova" == judged.service
-
-
-def proxy(*rows):
-    return view(haproxy=tuple(ProxyView(*row) for row in rows))
-
-
-def test_haproxy_servers():
-    """A server that is down or in maintenance is named with its proxy; fronts and summaries do not count."""
-    fine = [("nova_api", "FRONTEND", "OPEN"), ("nova_api", "control-0", "UP"), ("nova_api", "BACKEND", "UP")]
-    assert apis.servers_up(proxy(*fine, ("x", "s", "no check"), ("y", "s", "UP 1/2"))).holds
-    down = apis.servers_up(proxy(*fine, ("keystone_external_back", "control-0", "DOWN", "L7STS")))
-    assert ("keystone_external_back/control-0 DOWN (L7STS)", "keystone", False) == (
-        down.observed,
-        down.service,
-        down.holds,
-    )
-    assert not apis.servers_up(proxy(*fine, ("keystone_back", "control-0", "MAINT"))).holds
-    with pytest.raises(NotObserved):
-        apis.servers_up(proxy())
 
 
 def test_certificate():
@@ -460,32 +440,6 @@ def test_capacity_says_nothing_while_a_node_has_withdrawn_itself(room):
         computes.gives_away(cloud, "a")
 
 
-def libvirts(own="", seen_by_b="", listens=("10.0.0.1 port 16509",)):
-    a = HostView("a", libvirt=LibvirtView(tuple(listens), own, {"b": PeerView("10.0.0.2", "")}))
-    b = HostView("b", libvirt=LibvirtView(("10.0.0.2 port 16509",), "", {"a": PeerView("10.0.0.1", seen_by_b)}))
-    return {"a": a, "b": b}
-
-
-def test_libvirt_answers():
-    """A daemon that does not answer itself or another node is named; a migration network apart counts only itself."""
-    judge = computes.takes_migrations
-    assert judge(libvirts(), "a").holds
-    assert judge(libvirts(), "b").holds
-    dead = libvirts(own="10.0.0.1 port 16509: timed out", seen_by_b="10.0.0.1 port 16509: timed out")
-    assert ("a", "nova_libvirt", False) == (judge(dead, "a").host, judge(dead, "a").container, judge(dead, "a").holds)
-    assert "seen from a: 10.0.0.1" in judge(dead, "a").observed
-    assert "seen from b: 10.0.0.1" in judge(dead, "a").observed
-    assert judge(dead, "b").holds
-    assert not judge(libvirts(seen_by_b="refused"), "a").holds
-    assert judge(libvirts(seen_by_b="refused", listens=("192.168.9.1 port 16509",)), "a").holds
-    stopped = dataclasses.replace(RUNNING, name="nova_libvirt", status="exited")
-    for odd in (HostView("a"), dataclasses.replace(dead["a"], containers={"nova_libvirt": stopped})):
-        with pytest.raises(NotObserved):
-            judge({"a": odd}, "a")
-    troubles = [computes.libvirt_trouble(each) for each in (HostView("a"), libvirts()["a"], dead["a"], odd)]
-    assert ["", "", "libvirt does not answer", "nova_libvirt does not run"] == troubles
-
-
 # --- surroundings
 
 
@@ -549,19 +503,6 @@ def test_facts_fresh():
         configuration.facts_fresh(None, "control-0")
 
 
-def test_disk_space():
-    """A file system without 5 GB for images, 1 GB for data, or 5 % of its inodes free is named."""
-    gb = 1_000_000_000
-    docker = DiskView("/var/lib/docker", 6 * gb, 50 * gb, 10, 100, holds_images=True)
-    assert configuration.disk_space(view(disks=(docker, DiskView("/var/log", gb, 9 * gb)))).holds
-    tight = configuration.disk_space(view(disks=(docker, DiskView("/var/log", gb // 2, 9 * gb))))
-    assert ("/var/log has 0.50 GB free of 9.00 GB", False) == (tight.observed, tight.holds)
-    assert not configuration.disk_space(view(disks=(dataclasses.replace(docker, free_bytes=4 * gb),))).holds
-    assert not configuration.disk_space(view(disks=(dataclasses.replace(docker, free_inodes=4),))).holds
-    with pytest.raises(NotObserved):
-        configuration.disk_space(view())
-
-
 # --- images that are needed next
 
 
@@ -597,9 +538,6 @@ def test_target_image():
     limited = PULL.model_copy(update={"command": [*PULL.command, "-l", "control-0"]})
     assert not images.ready(view(RUNNING), WANTED, "2024.2", plan(limited, UPGRADE)).holds
     assert images.ready(view(RUNNING), WANTED, "2024.2", plan(PULL)).holds
-    assert images.pulled_roles(["osism", "apply", "-a", "pull", "nova,glance"]) == ("glance", "nova")
-    assert images.pulled_roles(["osism", "apply", "-a", "upgrade", "nova"]) == ()
-    assert images.pulled_roles(["sh", "-c", "osism apply -a pull nova"]) == ()
 
 
 def test_pulled_image():

@@ -13,8 +13,11 @@ from hypothesis import strategies as st
 
 from rehearsal.cloud import Host
 from rehearsal.figures.expectation import NotObserved
-from rehearsal.hosts import observe_host
 from rehearsal.hosts import view as hostview
+from rehearsal.hosts.parts.disks import disks
+from rehearsal.hosts.parts.factcache import fact_cache
+from rehearsal.hosts.parts.haproxy import haproxy
+from rehearsal.hosts.parts.libvirt import libvirt
 from rehearsal.recording import events
 
 ANSWER = {
@@ -31,7 +34,7 @@ ANSWER = {
     ],
     "images": [{"reference": "r/kolla/nova-api:1", "id": "sha256:a", "labels": {}}],
     "libvirt": {"listens": ["0.0.0.0 port 16509"], "own": "", "peers": {"b": {"address": "10.0.0.2", "said": "no"}}},
-    "fact_cache": {"ages_s": {"a": 1.5}},
+    "fact_cache": {"a": 1.5},
     "errors": {"haproxy": "OSError: no socket"},
 }
 
@@ -40,13 +43,17 @@ def test_an_answer_becomes_a_view():
     """Known keys are kept, new ones are ignored, and a part that was not seen says so when it is asked for."""
     view = hostview.parse_view("a", ANSWER)
     assert "r/kolla/nova-api:1" == view.containers["nova_api"].image
-    assert {"a": 1.5} == view.fact_ages_s
-    assert view.libvirt is not None
-    assert "no" == view.libvirt.peers["b"].said
-    assert view.libvirt.listens_at("10.0.0.1")
+    assert {"a": 1.5} == view.shown(fact_cache)
+    daemon = view.shown(libvirt)
+    assert daemon is not None
+    assert "no" == daemon.peers["b"].said
+    assert daemon.listens_at("10.0.0.1")
     view.must_show("containers")
     with pytest.raises(NotObserved, match="a: haproxy could not be observed: OSError: no socket"):
-        view.must_show("haproxy")
+        view.shown(haproxy)
+    with pytest.raises(NotObserved, match="a: disks was not looked at"):
+        view.shown(disks)
+    assert view.get(haproxy) is None
 
 
 def test_an_unreachable_host_is_not_an_empty_one():
@@ -82,7 +89,7 @@ def test_no_answer_breaks_the_reader(text):
     """Whatever a host prints, the result is a view or a reason."""
     answer = hostview.read_answer(0, text, "")
     view = hostview.parse_view("a", answer)
-    assert view.error or "containers" in answer
+    assert view.error or "containers" in answer or "containers" in answer["errors"]
 
 
 def test_recorded_containers_are_read_back():
@@ -106,103 +113,12 @@ def test_every_compute_node_is_tried_by_others(count):
 
 def test_the_look_is_one_command_that_any_shell_runs():
     """The program travels inside the command, runs with nothing but python3, and prints one JSON object."""
-    command = hostview.look_command({"b": "127.0.0.1"}).replace("sudo -n python3", sys.executable)
+    command = hostview.look_command({"b": "127.0.0.1"}).replace("sudo -n python3", f"{sys.executable} -I -S")
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60, check=True)
     answer = json.loads(done.stdout)
-    assert {"containers", "images", "disks", "haproxy", "libvirt", "fact_cache", "errors"} <= set(answer)
-    assert answer["memory"]["MemTotal"] > 0
-
-
-@pytest.mark.parametrize(
-    ("check", "inside", "healthy"),
-    [
-        ({"Test": ["CMD-SHELL", "healthcheck_port nova 5672"]}, "/bin/sh -c healthcheck_port nova 5672", True),
-        ({"Test": ["CMD", "healthcheck_curl", "http://a b"]}, "healthcheck_curl http://a b", True),
-        ({"Test": ["CMD-SHELL", "fail"]}, "/bin/sh -c fail", False),
-        ({"Test": ["CMD-SHELL", "hang"], "Timeout": 300_000_000}, "/bin/sh -c hang", False),
-        ({"Test": ["NONE"]}, "", False),
-        ({}, "", False),
-    ],
-)
-def test_a_new_container_is_asked_its_own_check(tmp_path, monkeypatch, check, inside, healthy):
-    """The container's own words run inside of it, within its own time limit; a container without a check proves nothing."""
-    program = tmp_path / "docker"
-    program.write_text(
-        f'#!/bin/sh\necho "$*" > {tmp_path}/asked\ncase "$*" in *fail) exit 1;; *hang) exec sleep 9;; esac\n'
-    )
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    assert healthy == observe_host.ask_health("c1", {"Healthcheck": check} if check else {})
-    asked = tmp_path / "asked"
-    assert (f"exec c1 {inside}\n" if inside else None) == (asked.read_text() if asked.exists() else None)
-
-
-def test_only_undecided_containers_are_asked_and_only_if_told_to(monkeypatch):
-    """A container that Docker calls healthy or unhealthy stays what Docker calls it."""
-    rows = {
-        name: {
-            "Id": name, "Name": f"/{name}", "Image": "sha256:1", "Created": "",
-            "Config": {"Image": "i"},
-            "State": {"Status": "running", "ExitCode": 0, "StartedAt": "", "Health": {"Status": name, "Log": []}},
-        }
-        for name in ("healthy", "unhealthy", "starting")
-    }  # fmt: skip
-    answers = {"/containers/json?all=1": list(rows.values())} | {f"/containers/{n}/json": rows[n] for n in rows}
-    asked: list[str] = []
-    monkeypatch.setattr(observe_host, "docker", answers.__getitem__)
-    monkeypatch.setattr(observe_host, "ask_health", lambda name, _config: not asked.append(name))
-    assert ["healthy", "starting", "unhealthy"] == [each["health"] for each in observe_host.containers()]
-    assert [] == asked
-    found = {each["name"]: each for each in observe_host.containers(ask=True)}
-    assert (["starting"], "healthy", observe_host.ASKED) == (
-        asked,
-        found["starting"]["health"],
-        found["starting"]["health_said"],
-    )
-    assert "unhealthy" == found["unhealthy"]["health"]
-
-
-def test_a_daemon_that_listens_and_says_nothing_does_not_answer(monkeypatch):
-    """A connection that the kernel accepts is not an answer of the daemon behind it."""
-    import socket
-
-    monkeypatch.setattr(observe_host, "LIBVIRT_TIMEOUT_S", 0.2)
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        assert f"127.0.0.1 port {port}: timed out" == observe_host.ask_libvirt("127.0.0.1", port)
-    assert "refused" in observe_host.ask_libvirt("127.0.0.1", port)
-
-
-@pytest.mark.parametrize(
-    ("said", "answers"),
-    [
-        (b"\x16\x03\x03\x00", True),
-        (b"\x15\x03\x03\x00", False),
-        (b"\x15", False),
-        (b"", False),
-    ],
-)
-def test_a_tls_alert_is_not_an_answer_of_libvirt(monkeypatch, said, answers):
-    """A daemon whose certificate nobody accepts refuses the handshake: the port speaks, and no migration gets through."""
-    import socket
-    import threading
-
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        monkeypatch.setattr(observe_host, "LIBVIRT_PORTS", (1, port))
-
-        def serve():
-            talk, _ = server.accept()
-            with talk:
-                talk.recv(4096)
-                talk.sendall(said)
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        told = observe_host.ask_libvirt("127.0.0.1", port)
-        thread.join()
-    assert answers == (told == "")
-    assert ("alert" in told) == said.startswith(b"\x15")
+    assert {"containers", "images", "disks", "haproxy", "libvirt", "fact_cache"} <= {*answer, *answer["errors"]}
+    assert not hostview.parse_view("a", answer).error
+    assert len(command) < 32_000  # it travels as one argument; Linux takes 128 KiB at most
 
 
 def test_hosts_are_looked_at_side_by_side():
@@ -230,29 +146,3 @@ def test_the_ssh_configuration_knows_hosts_by_name(tmp_path):
     text = (tmp_path / "config").read_text()
     assert "Host control-0\n  HostName 10.0.0.10\n  HostKeyAlias control-0\n" in text
     assert "  User dragon\n  IdentityFile /key\n" in text
-
-
-def test_disks_are_looked_at_without_docker(monkeypatch, tmp_path):
-    """No socket of Docker: it is Docker that is named, and the file systems are told all the same."""
-    monkeypatch.setattr(observe_host, "DOCKER_SOCKET", str(tmp_path / "docker.sock"))
-    monkeypatch.setattr(observe_host, "DOCKER_FOLDER", str(tmp_path))
-    found = observe_host.main({})
-    assert found["errors"]["containers"].startswith(f"OSError: {observe_host.DOCKER_DEAD} {tmp_path}/docker.sock")
-    assert "disks" not in found["errors"]
-    assert found["disks"]
-    assert found["disks"][0]["holds_images"]
-    assert hostview.parse_view("a", found).docker_is_dead
-
-
-def test_the_moment_of_the_last_health_check_is_told(monkeypatch):
-    """Docker's log says when a check began; only so can one be told that is older than the container's start."""
-    row = {
-        "Id": "1", "Name": "/x", "Image": "i", "Created": "c",
-        "Config": {"Image": "r", "Labels": None},
-        "State": {"Status": "running", "ExitCode": 0, "StartedAt": "s", "Pid": 1, "Health": {"Status": "healthy", "Log": [
-            {"Start": "2026-11-24T06:00:00Z", "Output": ""}, {"Start": "2026-11-24T06:00:30Z", "Output": ""}]}},
-    }  # fmt: skip
-    monkeypatch.setattr(
-        observe_host, "docker", {"/containers/json?all=1": [row], "/containers/1/json": row}.__getitem__
-    )
-    assert ["2026-11-24T06:00:30Z"] == [each["checked_at"] for each in observe_host.containers()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import pytest
@@ -11,7 +12,7 @@ from rehearsal.figures.outcome import Outcome
 from rehearsal.judging import flows
 from rehearsal.judging import inside
 from rehearsal.judging.judge import judge
-from rehearsal.plan.shapes import GuestSpec
+from rehearsal.plan.allowances import GuestSpec
 from rehearsal.recording import events
 from rehearsal.recording.history import load
 from tests.made.synthetic import START_NS
@@ -164,6 +165,13 @@ def asks(ok, failed, windows=(), **more):
     }
 
 
+def planned(history, allowed):
+    """The same run by a plan that says what guests may notice."""
+    (attempt,) = history.attempts
+    event = dataclasses.replace(attempt.event, plan={**attempt.event.plan, "guests": allowed})
+    return dataclasses.replace(history, attempts=(dataclasses.replace(attempt, event=event),))
+
+
 def test_metadata_is_shown_with_bounds_and_judged_only_by_a_budget_of_the_plan(run):
     """Three questions in a row failed: at most 20 s; without a budget that is shown."""
     window = [220.0, 225.0, 235.0, 240.0, 3]
@@ -173,10 +181,8 @@ def test_metadata_is_shown_with_bounds_and_judged_only_by_a_budget_of_the_plan(r
     assert row.length == Length(5 * S, 12_500_000_000, 20 * S)
     assert "3 of 7 questions failed (it)" in row.reason
     assert row.budget_ns is None
-    history.plan["guests"] = {"metadata_s": 4.0}
-    assert figures(history)["metadata"].outcome is Outcome.FAIL
-    history.plan["guests"] = {"metadata_s": 10.0}
-    assert figures(history)["metadata"].outcome is Outcome.UNKNOWN
+    assert figures(planned(history, {"metadata_s": 4.0}))["metadata"].outcome is Outcome.FAIL
+    assert figures(planned(history, {"metadata_s": 10.0}))["metadata"].outcome is Outcome.UNKNOWN
 
 
 def test_what_never_answered_is_unknown(run):
@@ -224,8 +230,7 @@ def test_the_plans_defaults_are_the_judges(run):
     usual = GuestSpec().model_dump()
     history = run(report(154), report(159))
     before = {row.figure: row.budget_ns for row in inside.guests(history)}
-    history.plan["guests"] = usual
-    assert {row.figure: row.budget_ns for row in inside.guests(history)} == before
+    assert {row.figure: row.budget_ns for row in inside.guests(planned(history, usual))} == before
 
 
 def test_what_a_guest_noticed_fails_the_run_and_what_it_did_not_tell_is_named(run):

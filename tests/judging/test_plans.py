@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from rehearsal.figures.outcome import Outcome
 from rehearsal.judging import plans
 from rehearsal.judging.judge import judge
+from rehearsal.plan import recorded
 from rehearsal.plan.changes import changes
 from rehearsal.recording import events
 from rehearsal.recording.history import load
@@ -159,6 +160,10 @@ def test_a_step_that_an_edit_takes_out_is_listed(tmp_path):
 # --- what is told
 
 
+def changed(before, after):
+    return changes(recorded(before), recorded(after))
+
+
 PLAIN = plan_of(Scenario())
 LEAVES = [
     (("settle_s",), st.floats(0, 100)),
@@ -177,21 +182,21 @@ def test_every_edit_is_told_and_nothing_else(data):
     """A change of any value names its place; an equal plan, or one of a program that knew fewer keys, has none."""
     path, values = data.draw(st.sampled_from(LEAVES))
     after = edited(PLAIN, path, data.draw(values))
-    found = changes(PLAIN, after)
-    assert not changes(after, after)
+    found = changed(PLAIN, after)
+    assert not changed(after, after)
     assert found == [] or any(path[-1] in text for text in found)
-    assert bool(found) == bool(changes(after, PLAIN))
+    assert bool(found) == bool(changed(after, PLAIN))
     explicit = edited(PLAIN, ("steps", "nova", "gates"), ["inflight"])
-    assert changes(PLAIN, explicit) == []  # as it is by default
+    assert changed(PLAIN, explicit) == []  # as it is by default
 
 
 def test_steps_that_come_go_and_change_places_are_told():
     """By their ids."""
     steps = PLAIN["steps"]
     new = {**steps[0], "id": "glance"}
-    assert changes(PLAIN, {**PLAIN, "steps": [steps[0], new, steps[1]]}) == ["step glance was added"]
-    assert changes(PLAIN, {**PLAIN, "steps": [steps[1]]}) == ["step keystone was removed"]
-    assert changes(PLAIN, {**PLAIN, "steps": steps[::-1]}) == ["the order of the steps was changed"]
+    assert changed(PLAIN, {**PLAIN, "steps": [steps[0], new, steps[1]]}) == ["step glance was added"]
+    assert changed(PLAIN, {**PLAIN, "steps": [steps[1]]}) == ["step keystone was removed"]
+    assert changed(PLAIN, {**PLAIN, "steps": steps[::-1]}) == ["the order of the steps was changed"]
 
 
 def test_the_runner_tells_of_an_edit_when_it_resumes(tmp_path, capsys):

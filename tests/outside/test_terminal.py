@@ -119,7 +119,7 @@ def test_nothing_is_printed_past_the_one_place() -> None:
     import rehearsal
 
     root = Path(rehearsal.__file__).parent
-    allowed = {"outside/terminal.py", "runner/progress.py", "claims/catalogue.py", "hosts/observe_host.py"}
+    allowed = {"outside/terminal.py", "runner/progress.py", "hosts/look.py"}
     machines = ("prober/control.py", "calibration/known.py", "witness/on_host/", "beacon/in_guest.py")
     found = [
         name

@@ -83,6 +83,21 @@ def mistakes(tmp_path, text):
         ("title: Small\n", "title: Small\nrates: {icmp: 0}\n", 3, ["0.0 is no rate for icmp", "1/600"]),
         ("title: Small\n", 'title: Small\nrates: {icmp: "20"}\n', 3, ["rates.icmp", "'20'"]),
         ("title: Small\n", "title: Small\nfocus_most: -1\n", 3, ["focus_most"]),
+        (
+            "    title: First\n",
+            "    title: First\n    restarts: [rabbitmp]\n",
+            12,
+            ["'rabbitmp' in restarts is unknown"],
+        ),
+        ("    title: First\n", "    title: First\n    roles: [novo]\n", 12, ["'novo' in roles is unknown"]),
+        ("    title: First\n", "    title: First\n    reboots: compute\n", 12, ["steps[0].reboots"]),
+        ("    title: First\n", '    title: First\n    takes_out: ["{host}"]\n', 12, ["{host} stands for nothing"]),
+        (
+            "    title: First\n",
+            "    title: First\n    takes_out: [a]\n    brings_in: [a]\n",
+            13,
+            ["a would be out and in"],
+        ),
         ("    title: First\n", "    title: First\n    focus: [novo]\n", 12, ["'novo' in focus is unknown", "nova"]),
     ],
 )
@@ -149,6 +164,35 @@ def test_the_wrong_cloud(tmp_path):
         assert words in told
 
 
+@pytest.mark.parametrize(
+    ("key", "names", "words"),
+    [
+        ("reboots", "[compute-9]", "reboots: 'compute-9' is neither a host nor a group"),
+        ("hosts", "[computes]", "hosts: 'computes' is neither a host nor a group"),
+        ("takes_out", "[compute]", "takes_out: 'compute' is a group. Name hosts, or use for_each and {host}."),
+        ("brings_in", "[compute]", "brings_in: 'compute' is a group"),
+        ("reboots", "[compute, compute-0]", ""),
+        ("takes_out", "[compute-9]", ""),
+        ("brings_in", "[compute-9]", ""),
+        ("moves_servers", '["{host}"]', ""),
+    ],
+)
+def test_hosts_that_a_step_acts_on_are_those_of_the_cloud(tmp_path, key, names, words):
+    """Named with file and line before the run; a host that is out by now, or not in yet, is no mistake."""
+    text = PLAN.replace("    containers: [nova_compute]\n", f"    {key}: {names}\n")
+    plan, target = read(tmp_path, text), discover(make_repository(tmp_path))
+    if not words:
+        steps = plans.expand(plan, target, path=tmp_path / "plan.yml").steps
+        assert ["compute-0"] == getattr(steps[1], key) or "{" not in names
+        return
+    with pytest.raises(plans.PlanError) as caught:
+        plans.expand(plan, target, path=tmp_path / "plan.yml")
+    (mistake,) = caught.value.mistakes
+    assert (str(tmp_path / "plan.yml"), 17) == (mistake.file, mistake.line)
+    assert words in str(mistake)
+    plans.expand(plan, target)  # after the first step the cloud may be another one
+
+
 def test_docker_templates_are_left_alone(tmp_path):
     """Double braces are no placeholders."""
     text = PLAN.replace("[echo, one]", "[echo, '{{.State.Health}}', '{to_release}']")
@@ -188,9 +232,57 @@ def test_budgets(tmp_path):
     plan = read(
         tmp_path, PLAN.replace("    migrate: mixed\n", "    disturbs: {nova: {longest_s: 9}}\n    migrate: mixed\n")
     )
-    assert 9 == plans.budget(plan, plan.steps[1], "nova").longest_s
-    assert 1 == plans.budget(plan, plan.steps[0], "nova").longest_s
-    assert plans.budget(plan, plan.steps[0], "glance") is None
+    assert 9 == plan.budget_of("two", "nova").longest_s
+    assert 1 == plan.budget_of("one", "nova").longest_s
+    assert plan.budget_of("one", "glance") is None
+
+
+# --- plans that were recorded
+
+
+def test_a_recorded_plan_is_read_as_it_was_followed(tmp_path):
+    plan = read(tmp_path, PLAN)
+    assert plan == plans.recorded(plan.model_dump(mode="json"))
+
+
+@given(
+    st.dictionaries(st.sampled_from([*plans.PlanSpec.model_fields, "later"]), st.recursive(
+        st.none() | st.booleans() | st.floats() | st.text(max_size=3),
+        lambda inner: st.lists(inner, max_size=2)
+        | st.dictionaries(st.sampled_from([*plans.StepSpec.model_fields, "longest_s", "nova", "later"]), inner),
+        max_leaves=8,
+    ))
+)  # fmt: skip
+def test_any_recorded_plan_can_be_read(data):
+    """Whatever version wrote it: what is not known is left out, and what is there has its type."""
+    plan = plans.recorded(data)
+    assert all(isinstance(step, plans.StepSpec) and isinstance(step.id, str) for step in plan.steps)
+    assert all(budget.longest_s >= 0 for budget in (*plan.defaults.values(), plan.migration))
+    assert plan == plans.recorded(plan.model_dump(mode="json"))
+
+
+def test_what_another_version_wrote_is_kept_as_far_as_it_is_known():
+    """A newer one's keys, an older one's lack of some, a step that nobody would accept today."""
+    plan = plans.recorded(
+        {
+            "name": "old",
+            "services": ["nova"],
+            "defaults": {"nova": {"longest_s": 3, "later": 1}, "glance": {"total_s": 1}},
+            "steps": [
+                {"id": "one", "containers": ["nova_api"], "disturbs": {"nova": {"longest_s": 9, "count": -1}}},
+                7,
+            ],
+            "later": {},
+        }
+    )
+    assert ["one"] == [step.id for step in plan.steps]
+    assert ["nova_api"] == plan.steps[0].containers
+    assert ["inflight"] == plan.steps[0].gates
+    assert [9.0, None] == [plan.budget_of("one", "nova").longest_s, plan.budget_of("one", "nova").count]
+    assert 3.0 == plan.budget_of("", "nova").longest_s
+    assert plan.budget_of("one", "glance") is None
+    assert (5.0, "default") == (plan.migration.longest_s, plan.migration.source)
+    assert [] == plans.recorded({}).steps
 
 
 # --- what could not be reported ------------------------------------------------------------------------------------------
@@ -277,6 +369,7 @@ def test_hosts_whose_names_differ_only_by_what_an_id_loses(tmp_path_factory, ste
     hosts = [types.SimpleNamespace(name=name, address="192.0.2.1", user="", detour=()) for name in names]
     fake = types.SimpleNamespace(
         in_group=lambda _: hosts, release=types.SimpleNamespace(openstack="2024.2"), configuration="/c", namespace_file="/n",
+        hosts=hosts, groups={},
         operator_user="dragon", operator_key="/k",
     )  # fmt: skip
     with pytest.raises(plans.PlanError) as caught:

@@ -17,9 +17,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rehearsal.hosts import engine
 from rehearsal.recording import events
 from rehearsal.witness import lines
-from rehearsal.witness.on_host import docker as containers
+from rehearsal.witness.on_host import dockerevents as containers
 from rehearsal.witness.on_host import netlink
 from rehearsal.witness.on_host import proxies
 from rehearsal.witness.on_host import southbound
@@ -76,7 +77,7 @@ def test_any_line_of_docker_is_read_or_passed_over(line):
 def docker(tmp_path, monkeypatch):
     """A daemon that answers as Docker does: one stream of events, one container."""
     path = str(tmp_path / "docker.sock")
-    monkeypatch.setattr(containers, "DOCKER_SOCKET", path)
+    monkeypatch.setattr(engine, "DOCKER_SOCKET", path)
     seen = {"Id": "a1", "Name": "/nova_api", "State": {"Status": "running", "StartedAt": "2026-11-26T13:46:01.07Z", "FinishedAt": "0001-01-01T00:00:00Z", "Health": {"Status": "healthy"}}}  # fmt: skip
     server = socket.socket(socket.AF_UNIX)
     server.bind(path)
@@ -173,7 +174,7 @@ def test_a_real_haproxys_server_that_goes_down_is_told_once(short_path, monkeypa
         )
         daemon = subprocess.Popen(["haproxy", "-db", "-q", "-f", str(config)], stderr=subprocess.DEVNULL)
         try:
-            monkeypatch.setattr(proxies, "root_of", lambda _name: f"{short_path}/")
+            monkeypatch.setattr(proxies, "root_of", lambda _name, _timeout_s: f"{short_path}/")
             watched = proxies.Proxies(talk.Sight())
             within(20, watched.tick, lambda: kinds(told, "proxies"))
             assert ["nova_api", "one", "UP"] in [row[:3] for row in kinds(told, "proxies")[0]["rows"]]
@@ -254,7 +255,7 @@ def test_a_real_southbound_database_tells_where_ports_are_bound(tmp_path, monkey
                 )
             ),
         )  # fmt: skip
-        monkeypatch.setattr(southbound, "root_of", lambda _name: f"{tmp_path}/")
+        monkeypatch.setattr(southbound, "root_of", lambda _name, _timeout_s: f"{tmp_path}/")
         watched = southbound.Southbound(talk.Sight(), {})
         watched.tick()
         within(20, watched.read, lambda: kinds(told, "chassis-list"))

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from rehearsal.hosts.packing import packed
 from rehearsal.recording import events
 from rehearsal.recording.journal import read_journal
 from rehearsal.witness import Witness
 from rehearsal.witness import watching
-from rehearsal.witness.packing import packed
 
 HERE = watching.COMMAND.replace("sudo -n python3", sys.executable)
 
@@ -141,7 +141,7 @@ def test_nothing_stays_on_the_host_if_the_runner_is_killed(tmp_path, journal):
 
 def test_nothing_stays_on_the_host_if_the_network_goes_silent():
     """Neither end of file nor reset: what is not heard from for a while ends by itself."""
-    program = packed()
+    program = packed(watching.PROGRAM)
     assert r"SILENCE_S = 60\n" in program
     process = subprocess.Popen(
         [sys.executable, "-c", program.replace(r"SILENCE_S = 60\n", r"SILENCE_S = 1\n")],
@@ -162,7 +162,9 @@ def test_nothing_stays_on_the_host_if_the_network_goes_silent():
 
 def test_nothing_stays_on_the_host_if_its_output_breaks():
     """Nobody reads any more: the next word ends it."""
-    process = subprocess.Popen([sys.executable, "-c", packed()], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-c", packed(watching.PROGRAM)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     with process:
         process.stdin.write(b"{}\n")
         process.stdin.flush()

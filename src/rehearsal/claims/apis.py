@@ -1,4 +1,4 @@
-"""Claims about APIs: they answer themselves, the servers behind HAProxy are up, certificates last."""
+"""Claims about APIs: they answer themselves, certificates last."""
 
 from __future__ import annotations
 
@@ -7,18 +7,15 @@ from dataclasses import field
 from typing import TYPE_CHECKING
 
 from rehearsal.figures.expectation import Expectation
-from rehearsal.figures.expectation import NotObserved
 from rehearsal.lanes.answers import judge_response
 from rehearsal.lanes.response import Response
 from rehearsal.recording.sampleclass import SampleClass
 
 if TYPE_CHECKING:
-    from rehearsal.hosts.view import HostView
     from rehearsal.lanes.answers import Answer
 
 CERTIFICATE_DAYS = 14
 """A certificate must outlive the upgrade and a rollback with a fortnight of room; kolla itself never warns."""
-_UP = ("UP", "OPEN", "no check")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,34 +40,6 @@ def answered_by_itself(asked: Asked, service: str, good: Answer) -> Expectation:
     judged = judge_response(good, response)
     holds = judged.sample_class is SampleClass.OK
     return Expectation(expected, judged.message or f"status {asked.status} with the mark", holds=holds, service=service)
-
-
-def proxies(view: HostView) -> list[str]:
-    """Return the names of HAProxy's proxies that have servers, sorted."""
-    view.must_show("containers")
-    view.must_show("haproxy")
-    return sorted({row.proxy for row in view.haproxy if row.server not in {"FRONTEND", "BACKEND"}})
-
-
-def servers_up(view: HostView) -> Expectation:
-    """HAProxy on this host holds every server of every proxy to be up; backups that wait are up too."""
-    if not proxies(view):
-        raise NotObserved(f"{view.host}: HAProxy lists no server")
-    down = [
-        f"{row.proxy}/{row.server} {row.status}{f' ({row.check})' if row.check else ''}"
-        for row in view.haproxy
-        if row.server not in {"FRONTEND", "BACKEND"} and not row.status.startswith(_UP)
-    ]
-    count = sum(row.server not in {"FRONTEND", "BACKEND"} for row in view.haproxy)
-    services = sorted({each.split("/")[0].removesuffix("_back").removesuffix("_external") for each in down})
-    return Expectation(
-        f"{count} of {count} servers up",
-        ", ".join(down) or f"{count} of {count} servers up",
-        holds=not down,
-        host=view.host,
-        container="haproxy",
-        service=", ".join(services),
-    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,12 @@ from rehearsal.figures.expectation import Expectation
 from rehearsal.figures.expectation import NotObserved
 from rehearsal.figures.outcome import Outcome
 from rehearsal.figures.outcome import worst
+from rehearsal.plan.effects import NO_EFFECTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from rehearsal.plan import Effects
     from rehearsal.recording.events import CloudFacts
     from rehearsal.recording.events import MigrationBegan
     from rehearsal.recording.events import MigrationEnded
@@ -34,10 +36,10 @@ _SERVICES = {
 _MOST_NAMED = 10
 
 
-def nothing_lost(kind: str, before: CloudFacts | None, after: CloudFacts) -> Expectation:
+def nothing_lost(kind: str, before: CloudFacts | None, after: CloudFacts, effects: Effects = NO_EFFECTS) -> Expectation:
     """Everything of this kind that was there before is still there, with the same state; what is new does not matter.
 
-    What was moved to another host, or replaced by octavia, is told and is no loss.
+    What was moved to another host, replaced by octavia, or is explained by what the plan does is told and is no loss.
     """
     if before is None:
         raise NotObserved(f"the cloud's {kind} were not recorded before the upgrade")
@@ -50,6 +52,8 @@ def nothing_lost(kind: str, before: CloudFacts | None, after: CloudFacts) -> Exp
         now = sameness.found_again(kind, row, after.facts[kind])
         if now is None and str(row["id"]) in replaced:
             planned.append(f"{row['name']} was replaced by octavia")
+        elif effects.explain(kind, row, now):
+            planned.append(f"{row['name']} {'is gone' if now is None else 'changed'}, as planned")
         elif now is None:
             wrong.append(f"{row['name']} is lost")
         else:

@@ -1,4 +1,4 @@
-"""Claims about compute nodes: each can give its servers to the others, and libvirt answers where they would go."""
+"""Claims about compute nodes: each can give its servers to the others."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from rehearsal.figures.expectation import NotObserved
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from rehearsal.hosts.view import HostView
 
 CLASSES = ("VCPU", "MEMORY_MB", "DISK_GB")
 _UNITS = {"VCPU": "vCPU", "MEMORY_MB": "MB of memory", "DISK_GB": "GB of disk"}
@@ -82,42 +80,3 @@ def _rooms(room: Mapping[str, Mapping[str, int]]) -> str:
 
 def _order(kind: str) -> tuple[int, str]:
     return (CLASSES.index(kind) if kind in CLASSES else len(CLASSES), kind)
-
-
-def libvirt_trouble(view: HostView) -> str:
-    """Return in words what keeps nova-compute from its libvirt on this node, as the checks of libvirt see it; else ""."""
-    container = view.containers.get("nova_libvirt")
-    if container is not None and container.status != "running":
-        return "nova_libvirt does not run"
-    return "libvirt does not answer" if view.libvirt is not None and view.libvirt.own else ""
-
-
-def takes_migrations(views: Mapping[str, HostView], host: str) -> Expectation:
-    """The libvirt daemon of this node answers, to itself and to every other compute node that tried."""
-    view = views[host]
-    view.must_show("containers")
-    view.must_show("libvirt")
-    if view.libvirt is None:
-        raise NotObserved(f"{host}: there is neither a container nova_libvirt nor anything on libvirt's ports")
-    container = view.containers.get("nova_libvirt")
-    if container is not None and container.status != "running":
-        raise NotObserved(f"{host}: nova_libvirt does not run; see the check of its state")
-    complaints = [f"seen from {host}: {view.libvirt.own}"] if view.libvirt.own else []
-    tried = 0
-    for name, other in sorted(views.items()):
-        seen = other.libvirt.peers.get(host) if other.libvirt else None
-        if name == host or seen is None:
-            continue
-        if not view.libvirt.own and not view.libvirt.listens_at(seen.address):
-            continue  # it listens on a migration network that the inventory does not tell: only its own answer counts
-        tried += 1
-        complaints += [f"seen from {name}: {seen.said}"] if seen.said else []
-    expected = f"libvirt on {host} answers itself and {tried} other compute nodes"
-    return Expectation(
-        expected,
-        "; ".join(complaints) or f"it answers at {', '.join(view.libvirt.listens)}",
-        holds=not complaints,
-        host=host,
-        container="nova_libvirt",
-        service="nova",
-    )

@@ -1,4 +1,4 @@
-"""Claims about what surrounds an upgrade: locks, left-over overrides, the fact cache, disk space."""
+"""Claims about what surrounds an upgrade: locks, left-over overrides, the fact cache."""
 
 from __future__ import annotations
 
@@ -6,26 +6,21 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rehearsal.claims.images import limit
 from rehearsal.cloud.expected import pins
 from rehearsal.figures import say
 from rehearsal.figures.expectation import Expectation
 from rehearsal.figures.expectation import NotObserved
+from rehearsal.plan.effects import gathers_facts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from collections.abc import Sequence
 
-    from rehearsal.hosts.view import HostView
     from rehearsal.plan import PlanSpec
 
 FACTS_OLDEST_S = 24 * 3600
 """Kolla's plays take the facts from the cache as they are; after a day a host may have changed, and the plan renews them."""
 HOTFIX_FILE = "environments/kolla/images.yml"
-IMAGES_FREE_BYTES = 5_000_000_000
-DATA_FREE_BYTES = 1_000_000_000
-FREE_INODES_SHARE = 0.05
-"""A host holds both releases' images at once; databases that are migrated and logs at debug level grow by hundreds of MB."""
 _LOCK_WORD = re.compile(r"\b(?:UN)?LOCKED\b")
 """The first such word of a line is the state; a reason that follows may hold any word."""
 _SET = re.compile(r"^(?P<key>[a-z0-9_]+)\s*:\s*(?P<value>.*)$")
@@ -107,34 +102,8 @@ def facts_fresh(ages_s: Mapping[str, float] | None, host: str, plan: PlanSpec | 
 def _gathers_facts(plan: PlanSpec) -> str:
     """Return the step that gathers facts of all hosts before the first step that replaces containers."""
     for step in plan.steps:
-        if step.containers:
+        if step.containers or step.roles:
             return ""
-        if (
-            step.command[:2] == ["osism", "apply"]
-            and {"facts", "gather-facts"} & set(step.command)
-            and not limit(step.command)
-        ):
+        if gathers_facts(step.command):
             return step.id
     return ""
-
-
-def disk_space(view: HostView) -> Expectation:
-    """Every file system that an upgrade fills has room: 5 GB for images, 1 GB for data, and one inode in twenty."""
-    view.must_show("disks")
-    if not view.disks:
-        raise NotObserved(f"{view.host}: no file system was seen")
-    tight = []
-    for disk in view.disks:
-        needed = IMAGES_FREE_BYTES if disk.holds_images else DATA_FREE_BYTES
-        if disk.free_bytes < needed:
-            tight.append(f"{disk.folder} has {disk.free_bytes / 1e9:.2f} GB free of {disk.total_bytes / 1e9:.2f} GB")
-        elif disk.total_inodes and disk.free_inodes < FREE_INODES_SHARE * disk.total_inodes:
-            tight.append(f"{disk.folder} has {disk.free_inodes} of {disk.total_inodes} inodes free")
-    least = min(view.disks, key=lambda disk: disk.free_bytes)
-    return Expectation(
-        f"{IMAGES_FREE_BYTES / 1e9:.0f} GB free for images, {DATA_FREE_BYTES / 1e9:.0f} GB for data, "
-        f"{FREE_INODES_SHARE:.0%} of the inodes",
-        "; ".join(tight) or f"least: {least.folder} with {least.free_bytes / 1e9:.1f} GB free",
-        holds=not tight,
-        host=view.host,
-    )

@@ -12,13 +12,13 @@ from rehearsal.figures import say
 from rehearsal.figures.expectation import Expectation
 from rehearsal.figures.expectation import NotObserved
 from rehearsal.figures.expectation import same
-from rehearsal.hosts.observe_host import ASKED
+from rehearsal.hosts.parts.docker import ASKED
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from rehearsal.cloud.expected import ExpectedContainer
-    from rehearsal.hosts.view import ContainerView
+    from rehearsal.hosts.parts.docker import ContainerView
     from rehearsal.hosts.view import HostView
 
 _SHELLS_WORDS = re.compile(

@@ -4,42 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rehearsal.cloud import expected
 from rehearsal.figures.expectation import Expectation
 from rehearsal.figures.expectation import NotObserved
+from rehearsal.plan.effects import Effects
+from rehearsal.plan.effects import limit
+from rehearsal.plan.effects import pulled_roles
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from rehearsal.cloud.expected import ExpectedContainer
     from rehearsal.hosts.view import HostView
     from rehearsal.plan import PlanSpec
+    from rehearsal.plan.effects import Groups
 
 
-def pulled_roles(command: Sequence[str]) -> tuple[str, ...]:
-    """Return the roles whose images a command pulls: `osism apply -a pull ROLE`, with OSISM's `a//b` and `a,b` for many."""
-    words = list(command)
-    if words[:2] != ["osism", "apply"] or not _pulls(words):
-        return ()
-    known = set(expected.roles())
-    named = {role for word in words[2:] for role in word.replace("//", ",").split(",")}
-    return tuple(sorted(named & known))
-
-
-def _pulls(words: Sequence[str]) -> bool:
-    return any(
-        (word in {"-a", "--action"} and words[at + 1 : at + 2] == ["pull"]) or word in {"-apull", "--action=pull"}
-        for at, word in enumerate(words)
-    )
-
-
-def limit(command: Sequence[str]) -> str:
-    """Return the host or group to which `-l` limits a command, or an empty string."""
-    words = list(command)
-    return next((words[at + 1] for at, word in enumerate(words[:-1]) if word in {"-l", "--limit"}), "")
-
-
-def ready(view: HostView, wanted: ExpectedContainer, claimed: str, plan: PlanSpec | None) -> Expectation:
+def ready(
+    view: HostView, wanted: ExpectedContainer, claimed: str, plan: PlanSpec | None, groups: Groups | None = None
+) -> Expectation:
     """The image that this container needs next is on its host, or the plan pulls it before the step that needs it.
 
     Before the manager's own upgrade the tags of the target release are not known: then the plan alone counts.
@@ -54,14 +34,8 @@ def ready(view: HostView, wanted: ExpectedContainer, claimed: str, plan: PlanSpe
         raise NotObserved(f"{wanted.host}: {wanted.doubt}")
     if plan is None:
         return Expectation(wanted.image, "not on the host", holds=False, **where)
-    needed_by = next(
-        (
-            step.id
-            for step in plan.steps
-            if expected.stem(wanted.container) in map(expected.stem, step.containers) and step.retag
-        ),
-        "",
-    )
+    replacing = Effects.of(plan.steps, groups or {}).replaced_by(wanted.container, wanted.host)
+    needed_by = next((step.id for step in replacing if step.retag), "")
     if not needed_by:
         return Expectation("no new image", f"no step of the plan replaces {wanted.container}", holds=True, **where)
     what = wanted.image if known else f"the image of {plan.to_release}"

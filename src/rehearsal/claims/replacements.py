@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 from rehearsal.figures.expectation import Expectation
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from rehearsal.cloud.expected import ExpectedContainer
-    from rehearsal.hosts.view import ContainerView
+    from rehearsal.hosts.parts.docker import ContainerView
     from rehearsal.hosts.view import HostView
 
 
@@ -52,12 +53,19 @@ def replaced(
     return Expectation(expected, f"{found.image}, {observed}", holds=anew, **where)
 
 
-def untouched(before: Mapping[str, ContainerView] | None, view: HostView, container: str) -> Expectation:
-    """A container that the step does not own is the same one, made from the same image, running since the same moment."""
+def untouched(
+    before: Mapping[str, ContainerView] | None, view: HostView, container: str, *, may_restart: bool = False
+) -> Expectation:
+    """A container that the step does not own is the same one, made from the same image, running since the same moment.
+
+    `may_restart`: it may have been started anew, and runs.
+    """
     view.must_show("containers")
     if before is None:
         raise NotObserved(f"{view.host}: its containers were not recorded before the step")
     earlier, found = before.get(container), view.containers.get(container)
+    if may_restart and earlier is not None and found is not None:
+        earlier = dataclasses.replace(earlier, started_at=found.started_at)
     expected, observed = _sign(earlier), _sign(found)
     changed = [
         word

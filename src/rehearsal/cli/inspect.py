@@ -177,9 +177,7 @@ def step_lines(number: int, step: StepSpec) -> list[str]:
         lines.append(f"     hold point: {step.hold}")
     if step.focus is not None:
         lines.append(f"     sampled faster meanwhile: {', '.join(step.focus) or 'nothing'}")
-    if step.containers:
-        where = f" on {', '.join(step.hosts)}" if step.hosts else ""
-        lines.append(f"     replaces {', '.join(step.containers)}{where}")
+    lines += [f"     {effect}" for effect in step.told()]
     lines += [f"     may cost {name:<10} {budget_text(budget)}" for name, budget in step.disturbs.items()]
     lines.append(
         f"     then {', '.join(step.gates) if step.gates else 'no gate'}; time limit {say.exact_s(step.timeout_s)}"

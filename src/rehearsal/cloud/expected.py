@@ -112,6 +112,11 @@ def roles() -> tuple[str, ...]:
     return tuple(_table()["roles"])
 
 
+def containers_of(role: str) -> tuple[str, ...]:
+    """Return the names of a role's containers, without numbers."""
+    return tuple(row.container for row in _rows() if row.role == role)
+
+
 @functools.cache
 def pins() -> frozenset[str]:
     """Return the variables that pin a container of kolla's to a tag or an image; other `_tag`s are none of them."""
@@ -264,21 +269,15 @@ def is_enabled(flag: str, target: Target, release: str) -> bool:
 # --- containers ----------------------------------------------------------------------------------------------------
 
 
-def expected_containers(
-    target: Target, release: Release | None = None, *, containers: Collection[str] | None = None
-) -> tuple[ExpectedContainer, ...]:
+def expected_containers(target: Target, release: Release | None = None) -> tuple[ExpectedContainer, ...]:
     """Return every container that the release expects on every host, sorted by host and name.
 
-    `release` defaults to what the target claims; `containers` restricts to these names (a step's); one of several that
-    kolla numbers stands for all of them.
+    `release` defaults to what the target claims.
     """
     claimed = release or target.release
     rules = Rules(target, claimed.openstack)
-    wanted = None if containers is None else {stem(name) for name in containers}
     found: dict[tuple[str, str], ExpectedContainer] = {}
     for row in _rows():
-        if wanted is not None and row.container not in wanted:
-            continue
         for each in _of_row(row, target, claimed, rules):
             earlier = found.get((each.host, each.container))
             if earlier is None or (earlier.doubt and not each.doubt):

@@ -36,17 +36,18 @@ def found_again(kind: str, row: Row, after: Iterable[Row]) -> Row | None:
     same = next((each for each in rows if each["id"] == row["id"]), None)
     if same is not None or kind not in BY_HOST:
         return same
-    what, host = _what_and_host(str(row["id"]))
+    what, host = what_and_host(str(row["id"]))
     others = [each for each in rows if _is(each, what, host)]
     return others[0] if len(others) == 1 else None
 
 
 def _is(row: Row, what: str, host: str) -> bool:
-    other_what, other_host = _what_and_host(str(row["id"]))
+    other_what, other_host = what_and_host(str(row["id"]))
     return what == other_what and same_host(host, other_host)
 
 
-def _what_and_host(name: str) -> tuple[str, str]:
+def what_and_host(name: str) -> tuple[str, str]:
+    """Return what the id of a row of BY_HOST says: `WHAT on HOST`, or a host alone."""
     what, _, host = name.rpartition(" on ")
     return what.replace(_GATEWAY, "OVN Controller agent"), host
 

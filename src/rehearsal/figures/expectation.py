@@ -1,7 +1,8 @@
 """What a check expected and what it observed, as data, so that a report never has to read the text of an assertion.
 
 A claim about a cloud is judged by a pure function that returns an `Expectation`, or raises `NotObserved` when the facts
-do not suffice. A suite's test hands the result to `expect`. Nothing here tries anything again.
+do not suffice. A suite's test hands the result to `expect`. Nothing here tries anything again. (It travels to hosts with the
+parts of a look: no slots before Python 3.10.)
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ class NotObserved(Exception):  # noqa: N818 - it is no error: it is the third ou
     """The facts do not suffice to judge the claim: the outcome is unknown, and the text says why."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Expectation:
     """One claim, judged: what should be, what is, and where. `holds` says whether the claim is true."""
 

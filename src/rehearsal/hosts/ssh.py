@@ -1,7 +1,7 @@
 """What runs on the hosts: containers and images of each, in one SSH round trip per host, many hosts at once.
 
 Invariant: a host that did not answer is a fact with an `error`, never a host without containers. What runs on the host is
-`observe_host.py`, which travels inside the command; OSISM's `osism container` is not used, because it hides exit codes.
+`hosts.look`, which travels inside the command; OSISM's `osism container` is not used, because it hides exit codes.
 """
 
 from __future__ import annotations

@@ -1,26 +1,34 @@
 """One look at each host: what the suites judge. One SSH round trip a host and session, with testinfra.
 
 Invariant: a host that did not answer, or a part of it that could not be seen, says so; it never looks like a host where
-nothing is wrong. `observe_host.py` is the half that runs on the host.
+nothing is wrong. `look` and the `parts` run on the host.
 """
 
 from __future__ import annotations
 
 import base64
 import functools
+import importlib
 import json
 import shlex
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from dataclasses import field
-from importlib import resources
 from typing import TYPE_CHECKING
 from typing import Any
+from typing import TypeVar
+from typing import get_type_hints
 
 from pydantic import TypeAdapter
 
 from rehearsal.figures.expectation import NotObserved
-from rehearsal.hosts.observe_host import DOCKER_DEAD
+from rehearsal.hosts import parts
+from rehearsal.hosts.engine import DOCKER_DEAD
+from rehearsal.hosts.look import PARTS
+from rehearsal.hosts.packing import packed
+from rehearsal.hosts.parts.docker import ContainerView
+from rehearsal.hosts.parts.docker import ImageView
 from rehearsal.outside import bounded
 
 if TYPE_CHECKING:
@@ -30,102 +38,31 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rehearsal.cloud.target import Host
+    from rehearsal.hosts.look import Look
     from rehearsal.recording.events import HostFacts
+
+    T = TypeVar("T")
 
 LOOK_TIMEOUT_S = 60
 AT_ONCE = 16
 _LIMITS = bounded.Limits(total_bytes=16 << 20, depth=8)
+_UNPACK = shlex.quote("import sys, zlib; exec(zlib.decompress(sys.stdin.buffer.read()))")
 MOST_PEERS = 8
 """Each compute node tries at most so many others: on large clouds every node is still tried by eight."""
 
 
 @dataclass(frozen=True, slots=True)
-class ContainerView:
-    """One container as Docker describes it. `health` is healthy, unhealthy, starting or none (no health check).
-
-    `checked_at` is when the last health check began; empty if there was none.
-    """
-
-    name: str
-    id: str
-    image: str
-    image_id: str
-    status: str
-    started_at: str
-    health: str = "none"
-    health_said: str = ""
-    checked_at: str = ""
-    exit_code: int = 0
-    labels: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class ImageView:
-    """One image reference on a host, and what it stands for there."""
-
-    reference: str
-    id: str
-    labels: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class DiskView:
-    """One file system, in bytes and inodes. `holds_images`: Docker keeps its images there."""
-
-    folder: str
-    free_bytes: int
-    total_bytes: int
-    free_inodes: int = 0
-    total_inodes: int = 0
-    holds_images: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class PeerView:
-    """Whether another host's libvirt daemon answers at this address (`said` is empty if so)."""
-
-    address: str
-    said: str
-
-
-@dataclass(frozen=True, slots=True)
-class LibvirtView:
-    """Where the host's libvirt daemon listens (`address port number`), and whether it answers (`own` is empty if so).
-
-    `peers`: other compute nodes, seen from this host.
-    """
-
-    listens: tuple[str, ...]
-    own: str
-    peers: dict[str, PeerView] = field(default_factory=dict)
-
-    def listens_at(self, address: str) -> bool:
-        """Return whether it listens at this address; a migration network of its own is not where the inventory points."""
-        return any(where.split(" ")[0] in {address, "0.0.0.0", "::"} for where in self.listens)
-
-
-@dataclass(frozen=True, slots=True)
-class ProxyView:
-    """One row of HAProxy's table: `server` is FRONTEND, BACKEND or a server's name."""
-
-    proxy: str
-    server: str
-    status: str
-    check: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class HostView:
-    """Everything that one look at a host showed. `error` non-empty: it was not seen; `errors` names unseen parts."""
+    """Everything that one look at a host showed. `error` non-empty: it was not seen; `errors` names unseen parts.
+
+    `seen`: what each part showed, by its name, in the shape that the part declares; containers and images are kept by name.
+    """
 
     host: str
     error: str = ""
     containers: dict[str, ContainerView] = field(default_factory=dict)
     images: dict[str, ImageView] = field(default_factory=dict)
-    disks: tuple[DiskView, ...] = ()
-    haproxy: tuple[ProxyView, ...] = ()
-    libvirt: LibvirtView | None = None
-    fact_ages_s: dict[str, float] | None = None
+    seen: Mapping[str, Any] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -139,27 +76,45 @@ class HostView:
         if reason:
             raise NotObserved(f"{self.host}: {part} could not be observed: {reason}")
 
+    def get(self, part: Callable[[Look], T]) -> T | None:
+        """Return what a part showed, or None if it was not seen."""
+        return self.seen.get(part.__name__)
+
+    def shown(self, part: Callable[[Look], T]) -> T:
+        """Return what a part showed. Raises NotObserved if it was not seen."""
+        self.must_show(part.__name__)
+        if part.__name__ not in self.seen:
+            raise NotObserved(f"{self.host}: {part.__name__} was not looked at")
+        shown: T = self.seen[part.__name__]
+        return shown
+
 
 def parse_view(host: str, data: Mapping[str, Any]) -> HostView:
     """Return the view that a host's answer describes; unknown keys are ignored.
 
-    Raises KeyError for a lacking part, ValueError, TypeError or AttributeError for one of another shape.
+    Raises KeyError for an answer without containers, ValueError, TypeError or AttributeError for a part of another shape.
     """
     if data.get("error"):
         return HostView(host, error=bounded.text_of(str(data["error"])))
-    libvirt = data.get("libvirt") or {}
-    containers = _checked(list[ContainerView], data["containers"])
-    images = _checked(list[ImageView], data["images"])
+    errors = _checked(dict[str, str], data.get("errors", {}))
+    seen = {name: _checked(shape, data[name]) for name, shape in _shapes().items() if name in data}
+    if not {"containers"} & {*seen, *errors}:
+        raise KeyError("containers")
     return HostView(
         host=host,
-        containers={each.name: each for each in containers},
-        images={each.reference: each for each in images},
-        disks=_checked(tuple[DiskView, ...], data.get("disks", ())),
-        haproxy=_checked(tuple[ProxyView, ...], data.get("haproxy", ())),
-        libvirt=_checked(LibvirtView, libvirt) if libvirt else None,
-        fact_ages_s=_checked(dict[str, float] | None, (data.get("fact_cache") or {}).get("ages_s")),
-        errors=_checked(dict[str, str], data.get("errors", {})),
+        containers={each.name: each for each in seen.get("containers", ())},
+        images={each.reference: each for each in seen.get("images", ())},
+        seen=seen,
+        errors=errors,
     )
+
+
+@functools.cache
+def _shapes() -> dict[str, Any]:
+    """Return what each part shows: what its function is said to return."""
+    for name in parts.NAMES:
+        importlib.import_module(name)
+    return {part.__name__: get_type_hints(part)["return"] for part in PARTS}
 
 
 def _checked(shape: Any, value: Any) -> Any:
@@ -188,10 +143,9 @@ def look_command(peers: Mapping[str, str], *, ask_health: bool = False) -> str:
 
     `ask_health`: containers whose health is not decided yet are asked their own health check at once.
     """
-    program = resources.files("rehearsal.hosts").joinpath("observe_host.py").read_bytes()
-    packed = base64.b64encode(program).decode()
+    program = base64.b64encode(zlib.compress(packed("rehearsal.hosts.look", *parts.NAMES).encode(), 9)).decode()
     arguments = shlex.quote(json.dumps({"peers": dict(peers), "ask_health": ask_health}))
-    return f"echo {packed} | base64 -d | timeout {LOOK_TIMEOUT_S} sudo -n python3 - {arguments}"
+    return f"echo {program} | base64 -d | timeout {LOOK_TIMEOUT_S} sudo -n python3 -c {_UNPACK} {arguments}"
 
 
 def read_answer(status: int, output: str | bytes, errors: str | bytes) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from typing import Any
 
 from rehearsal.claims.outcomes import checks_of
 from rehearsal.claims.outcomes import trouble_of
@@ -18,11 +17,10 @@ from rehearsal.figures.outcome import worst
 from rehearsal.judging import plans
 from rehearsal.judging import words
 from rehearsal.recording import events
-from rehearsal.recording.stretch import INFLIGHT
-from rehearsal.recording.stretch import Gate
 from rehearsal.recording.stretch import is_gate_of
 
 if TYPE_CHECKING:
+    from rehearsal.plan import StepSpec
     from rehearsal.recording.history import History
     from rehearsal.recording.history import StepRun
     from rehearsal.recording.history import SuiteRun
@@ -168,9 +166,9 @@ def steps(history: History, checked: list[Check]) -> list[Step]:
     for run in history.steps:
         runs.setdefault(run.step, []).append(run)
     # A step that was repeated counts as it went the last time, by the plan that was followed then.
-    last = dict(plans.specs(history))
+    last = {step.id: step for step in plans.specs(history)}
     asked = _asked(history, checked)
-    return [_step(step_id, spec, runs.get(step_id, []), history, checked, asked) for step_id, spec in last.items()]
+    return [_step(spec, runs.get(spec.id, []), history, checked, asked) for spec in last.values()]
 
 
 def _asked(history: History, checked: list[Check]) -> list[str]:
@@ -178,31 +176,28 @@ def _asked(history: History, checked: list[Check]) -> list[str]:
     return list(dict.fromkeys([*(run.event.gate for run in history.suites), *(check.gate for check in checked)]))
 
 
-def _gates_of(step_id: str, spec: dict[str, Any], asked: list[str]) -> list[str]:
+def _gates_of(step: StepSpec, asked: list[str]) -> list[str]:
     """Return the gates that the step's plan wanted, and those that a later plan wanted of it and were asked."""
-    suites = spec.get("gates")
-    wanted = (str(Gate(suite, step_id)) for suite in ([INFLIGHT] if suites is None else suites))
-    later = (name for name in asked if is_gate_of(name, step_id))
+    wanted = (str(step.gate(suite)) for suite in step.gates)
+    later = (name for name in asked if is_gate_of(name, step.id))
     return list(dict.fromkeys([*wanted, *later]))
 
 
-def _step(  # noqa: PLR0913, PLR0917 - what is known about one step
-    step_id: str,
-    spec: dict[str, Any],
+def _step(
+    spec: StepSpec,
     runs: list[StepRun],
     history: History,
     checked: list[Check],
     asked: list[str],
 ) -> Step:
-    title = str(spec.get("title") or step_id)
-    services = [str(service) for service in spec.get("services") or []]
+    title, services = spec.title or spec.id, list(spec.services)
     if not runs:
-        command = shlex.join(map(str, spec.get("command") or []))
-        return Step(step_id, title, services, None, None, None, 0, Outcome.UNKNOWN, "it did not run", "", command)
+        command = shlex.join(spec.command)
+        return Step(spec.id, title, services, None, None, None, 0, Outcome.UNKNOWN, "it did not run", "", command)
     last = runs[-1]
     outcomes: list[tuple[Outcome, str]] = [_command(last)]
     if last.ended_ns is not None:
-        outcomes += [gate(history, name, checked) for name in _gates_of(step_id, spec, asked)]
+        outcomes += [gate(history, name, checked) for name in _gates_of(spec, asked)]
     outcome = worst(each for each, _ in outcomes)
     notes = [text for each, text in outcomes if each is outcome and (text and outcome is not Outcome.OK)]
     if len(runs) > 1:
@@ -210,7 +205,7 @@ def _step(  # noqa: PLR0913, PLR0917 - what is known about one step
     if last.note:
         notes.append(last.note)
     return Step(
-        id=step_id,
+        id=spec.id,
         title=last.event.title or title,
         services=list(last.event.services) or services,
         began_ns=last.began_ns,

@@ -12,7 +12,6 @@ from typing import Any
 from rehearsal.cloud import sameness
 from rehearsal.cloud.expected import RELEASE_LABEL
 from rehearsal.cloud.expected import is_kollas
-from rehearsal.cloud.expected import stem
 from rehearsal.judging import plans
 from rehearsal.recording import events
 from rehearsal.recording.stretch import AFTER
@@ -74,6 +73,7 @@ def _cloud(history: History) -> tuple[dict[str, Any], dict[str, Any]]:
 def _in_the_cloud(history: History) -> list[Difference]:
     before, after = _cloud(history)
     replaced = sameness.failed_over(before, after)
+    effects = plans.effects_of_runs(history)
     found: list[Difference] = []
     for kind, rows in before.items():
         if not isinstance(after.get(kind), list) or not isinstance(rows, list):
@@ -88,13 +88,12 @@ def _in_the_cloud(history: History) -> list[Difference]:
             name = str((one or other or {}).get("name") or key)
             if one is None or other is None:
                 change = "new" if one is None else "lost"
-                expected = one is not None and key in replaced
+                expected = (one is not None and key in replaced) or effects.explain(kind, one, other)
                 found.append(Difference(singular, name, change, _state(one), _state(other), expected=expected))
             else:
                 keys = [part for part in {**one, **other} if one.get(part) != other.get(part)]
-                found.append(
-                    Difference(singular, name, "changed", _state(one, keys), _state(other, keys), expected=False)
-                )
+                states = _state(one, keys), _state(other, keys)
+                found.append(Difference(singular, name, "changed", *states, expected=effects.explain(kind, one, other)))
     return found
 
 
@@ -143,34 +142,34 @@ def _hosts(history: History) -> tuple[dict[str, events.HostFacts], dict[str, eve
 
 def _on_the_hosts(history: History) -> list[Difference]:
     before, after = _hosts(history)
-    replaced = replaced_by_plan(history)
-    managers = _updated_managers(history)
+    effects = plans.effects(history)
+    out, came = plans.effects_of_runs(history).out_after(), effects.out_before()
     found: list[Difference] = []
     for host in sorted(before.keys() & after.keys()):
         old = {str(each["name"]): each for each in before[host].containers if each.get("name")}
         new = {str(each["name"]): each for each in after[host].containers if each.get("name")}
         for name in sorted(old.keys() | new.keys()):
-            of_manager = host in managers and not any(map(_is_kollas, (old.get(name, {}), new.get(name, {}))))
-            expected = stem(name) in replaced or of_manager
-            found += _container(f"{name} on {host}", old.get(name), new.get(name), expected=expected)
+            one, other, where = old.get(name), new.get(name), f"{name} on {host}"
+            of_manager = effects.updates_manager(host) and not any(_is_kollas(each or {}) for each in (one, other))
+            replaced = of_manager or effects.replaces(name, host)
+            if one is None:
+                found.append(_came_or_went(where, "new", other, expected=replaced or host in came))
+            elif other is None:
+                found.append(_came_or_went(where, "lost", one, expected=host in out))
+            elif image_of(one) != image_of(other):
+                found.append(Difference("image", where, "changed", *_told(one, other), expected=replaced))
+            elif one.get("started_at") != other.get("started_at") and not (
+                of_manager or effects.may_restart(name, host)
+            ):
+                started = (f"started {one.get('started_at')}", f"started {other.get('started_at')}")
+                found.append(Difference("container", where, "changed", *started, expected=False))
     return found
 
 
-def _container(
-    name: str, old: dict[str, Any] | None, new: dict[str, Any] | None, *, expected: bool
-) -> list[Difference]:
-    if old is None or new is None:
-        only = old or new or {}
-        image = str(only.get("image", ""))
-        if old is None:
-            return [Difference("container", name, "new", "", image, expected=expected)]
-        return [Difference("container", name, "lost", image, "", expected=False)]
-    if image_of(old) != image_of(new):
-        return [Difference("image", name, "changed", *_told(old, new), expected=expected)]
-    if old.get("started_at") != new.get("started_at") and not expected:
-        started = (f"started {old.get('started_at')}", f"started {new.get('started_at')}")
-        return [Difference("container", name, "changed", *started, expected=False)]
-    return []
+def _came_or_went(name: str, change: str, container: dict[str, Any] | None, *, expected: bool) -> Difference:
+    image = str((container or {}).get("image", ""))
+    states = ("", image) if change == "new" else (image, "")
+    return Difference("container", name, change, *states, expected=expected)
 
 
 def image_of(container: dict[str, Any]) -> tuple[str, str]:
@@ -184,19 +183,6 @@ def _told(old: dict[str, Any], new: dict[str, Any]) -> tuple[str, str]:
     return " ".join(image_of(old)), " ".join(image_of(new))
 
 
-def replaced_by_plan(history: History) -> set[str]:
-    """Return the names of the containers that steps of the plan replace; without numbers where there are several of a kind."""
-    return {stem(str(container)) for _, spec in plans.specs(history) for container in spec.get("containers") or []}
-
-
-def _updated_managers(history: History) -> set[str]:
-    """Return the hosts whose own containers the plan updates: those of the group manager, if a step does that."""
-    if not any(spec.get("updates_manager") for _, spec in plans.specs(history)):
-        return set()
-    groups = history.last.event.target.get("groups")
-    return set(map(str, groups.get("manager") or [])) if isinstance(groups, dict) else set()
-
-
 def unchanged(history: History) -> list[tuple[str, str]]:
     """Return (container on host, image) of what finished steps should have brought to the new release and did not.
 
@@ -205,14 +191,9 @@ def unchanged(history: History) -> list[tuple[str, str]]:
     """
     before, after = _hosts(history)
     done = {run.step for run in history.steps if run.rc == 0}
-    wanted: dict[str, bool] = {}
-    for step_id, spec in plans.specs(history):
-        if spec.get("retag", True):
-            for container in spec.get("containers") or []:
-                kind = stem(str(container))
-                wanted[kind] = wanted.get(kind, True) and step_id in done
-    old_release = str(history.first.plan.get("from_release", ""))
-    if old_release == str(history.plan.get("to_release", "")):
+    effects = plans.effects(history)
+    old_release = plans.plan_of(history.first).from_release
+    if old_release == plans.last(history).to_release:
         return []
     found = []
     for host in sorted(before.keys() & after.keys()):
@@ -220,7 +201,8 @@ def unchanged(history: History) -> list[tuple[str, str]]:
         found += [
             (f"{each['name']} on {host}", str(each.get("image", "")))
             for each in after[host].containers
-            if wanted.get(stem(str(each.get("name"))))
+            if (due := [step.id for step in effects.replaced_by(str(each.get("name")), host) if step.retag])
+            and done.issuperset(due)
             and release_of(each) == old_release
             and image_of(each) == image_of(old.get(str(each["name"]), {}))
         ]
@@ -230,7 +212,7 @@ def unchanged(history: History) -> list[tuple[str, str]]:
 def strange(history: History) -> list[str]:
     """Return the containers of OpenStack (container on host) whose image changed although no step replaces them."""
     before, after = _hosts(history)
-    replaced = replaced_by_plan(history)
+    effects = plans.effects(history)
     found = []
     for host in sorted(before.keys() & after.keys()):
         old = {str(each.get("name")): each for each in before[host].containers}
@@ -238,7 +220,7 @@ def strange(history: History) -> list[str]:
             f"{each['name']} on {host}"
             for each in after[host].containers
             if each.get("name") in old
-            and stem(str(each["name"])) not in replaced
+            and not effects.replaces(str(each["name"]), host)
             and (release_of(each) or release_of(old[str(each["name"])]))
             and image_of(each) != image_of(old[str(each["name"])])
         ]

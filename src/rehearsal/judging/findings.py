@@ -246,9 +246,7 @@ def _between(figure: GuestFigure) -> str:
 def _of_missing_migrations(history: History, judged: Judged) -> list[Finding]:
     made = {migration.occasion for migration in judged.migrations}
     run = {step.id for step in judged.steps if step.rc == 0}
-    wanted = [
-        str(spec.get("migrate")) for step_id, spec in plans.specs(history) if spec.get("migrate") and step_id in run
-    ]
+    wanted = [step.migrate for step in plans.specs(history) if step.migrate and step.id in run]
     if history.last.reason != "finished":
         return []
     return [

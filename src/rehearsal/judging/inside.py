@@ -17,6 +17,7 @@ from rehearsal import beacon
 from rehearsal.figures.length import NOTHING
 from rehearsal.figures.length import Length
 from rehearsal.figures.outcome import Outcome
+from rehearsal.judging import plans
 from rehearsal.judging import words
 from rehearsal.judging.charging import budgets
 from rehearsal.outside import bounded
@@ -343,12 +344,12 @@ class _Allowed:
     @property
     def now_ns(self) -> int | None:
         """By the plan of the last attempt (ns): None if it does not say."""
-        return budgets.guest_ns(self.history.plan, self.figure)
+        return budgets.guest_ns(plans.last(self.history), self.figure)
 
     def between(self, pair: Pair) -> list[int | None]:
         """By the plans that were followed from one report to the next (ns): two if it was edited in between."""
         moments = (pair.from_ns, pair.to_ns)
-        return list(dict.fromkeys(budgets.guest_ns(self.history.plan_at(at_ns), self.figure) for at_ns in moments))
+        return list(dict.fromkeys(budgets.guest_ns(plans.at(self.history, at_ns), self.figure) for at_ns in moments))
 
 
 def _judged(  # noqa: PLR0913 - the last three by keyword

@@ -16,11 +16,11 @@ from rehearsal.judging import grades
 from rehearsal.judging import instruments
 from rehearsal.judging import moves
 from rehearsal.judging import notproven
+from rehearsal.judging import plans
 from rehearsal.judging import summary
 from rehearsal.judging import windows as views
 from rehearsal.judging.causes.reach import NO_WORLD
 from rehearsal.judging.causes.reach import world_of
-from rehearsal.judging.charging import budgets
 from rehearsal.judging.charging.troubles import groups_of
 from rehearsal.judging.differences import differences
 from rehearsal.judging.flows import flows
@@ -76,7 +76,7 @@ def judge(history: History, rooms: Rooms | None = None) -> Results:
     provenance = rooms.ask("provenance", "the provenance", lambda: _provenance(history), {})
     verdict, sentence = _verdict(found, judged, rooms)
     found += findings.of_rooms(rooms)
-    plan = history.plan
+    plan = plans.last(history)
     return Results(
         run=history.first.run,
         mode=history.first.mode,
@@ -87,9 +87,9 @@ def judge(history: History, rooms: Rooms | None = None) -> Results:
         ended_ns=history.ended_ns,
         clock_pairs=history.walls(),
         target=history.first.target,
-        plan=plan,
-        from_release=str(plan.get("from_release", "")),
-        to_release=str(plan.get("to_release", "")),
+        plan=history.last.event.plan,
+        from_release=plan.from_release,
+        to_release=plan.to_release,
         phases=[(phase, began_ns, ended_ns) for phase, began_ns, ended_ns, _ in history.phases],
         steps=judged.steps,
         services=list(dict.fromkeys(loss.service for loss in judged.matrix)),
@@ -161,7 +161,7 @@ def _judged(history: History, observation: Observation | None, groups: list[Grou
 
 
 def _provenance(history: History) -> dict[str, str]:
-    last = history.last.event
+    last, plan = history.last.event, plans.last(history)
     return {
         "run": history.first.run,
         "attempts": str(len(history.attempts)),
@@ -170,7 +170,7 @@ def _provenance(history: History) -> dict[str, str]:
         "revision": last.revision,
         "host": last.host,
         "boot id": last.boot_id,
-        "plan": f"{history.plan.get('name', '')} ({len(budgets.steps_of(history.plan))} steps)",
+        "plan": f"{plan.name} ({len(plan.steps)} steps)",
         "plan sha256": last.plan_sha256,
         "utc offset": last.utc_offset,
     }

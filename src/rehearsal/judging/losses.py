@@ -84,7 +84,7 @@ def matrix(history: History, observation: Observation, groups: list[Group], *, o
     `only`: a step; the cells of no other are judged.
     """
     begun = {run.step for run in history.steps}
-    names = [step for step in budgets.steps_of(history.plan) if step in begun]
+    names = [step.id for step in plans.last(history).steps if step.id in begun]
     names += [step for step in dict.fromkeys(run.step for run in history.steps) if step not in names]
     services = plans.services(history)
     if _canaries_have_budgets(history) or observation.of_service(budgets.CANARIES):
@@ -100,7 +100,7 @@ def matrix(history: History, observation: Observation, groups: list[Group], *, o
 
 
 def _canaries_have_budgets(history: History) -> bool:
-    return any(budgets.CANARIES in (attempt.event.plan.get("defaults") or {}) for attempt in history.attempts)
+    return any(budgets.CANARIES in epoch.plan.defaults for epoch in plans.epochs(history))
 
 
 def budget_at(history: History, stretch: Stretch, service: str, kind: str) -> Budget | None:
@@ -383,7 +383,7 @@ def _judged(history: History, stretch: Stretch, service: str, lost: Lost, watche
         budget=budget,
         allowed_anyway=budget_at(history, stretch, service, "down") if budget is None else None,
         resolution_ns=min(declared, default=0) or 2 * watched.period_ns,
-        blind_share=min(budgets.blind_share(plan) for plan in followed),
+        blind_share=min(plan.blind_share for plan in followed),
     )
 
 

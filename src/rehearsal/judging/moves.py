@@ -10,6 +10,7 @@ from rehearsal.figures.length import Length
 from rehearsal.figures.length import longest
 from rehearsal.figures.outcome import Outcome
 from rehearsal.figures.outcome import worst
+from rehearsal.judging import plans
 from rehearsal.judging import words
 from rehearsal.judging.charging import budgets
 from rehearsal.judging.charging.troubles import is_judged
@@ -93,7 +94,7 @@ def _migration(run: MigrationRun, history: History, observation: Observation, gr
     }
     there, back, _ = ways_of(history, datagrams, run.began_ns, run.ended_ns)
     stopped_ns = _hypervisor_downtime_ns(ended)
-    budget = budgets.migration_budget(history.plan_at(run.began_ns))
+    budget = budgets.migration_budget(plans.at(history, run.began_ns))
     claims = [*moved(run.began, run.ended), *_as_the_network_says(network, floor_ns, budget)]
     outcome = worst(claim for claim, _ in claims)
     reasons = [text for claim, text in claims if claim is outcome and text]

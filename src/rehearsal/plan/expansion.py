@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from rehearsal.cloud.expected import expected_containers
+from rehearsal.plan.allowances import LONGEST_ID
+from rehearsal.plan.effects import HOSTS
+from rehearsal.plan.effects import NAMED
+from rehearsal.plan.effects import Effects
+from rehearsal.plan.effects import StepSpec
 from rehearsal.plan.reading import line_of_step
 from rehearsal.plan.reading import plainly
 from rehearsal.plan.reading import unwritable
-from rehearsal.plan.shapes import LONGEST_ID
 from rehearsal.plan.shapes import PLACEHOLDER
 from rehearsal.plan.shapes import SSH_OPTIONS
-from rehearsal.plan.shapes import BudgetSpec
 from rehearsal.plan.shapes import Mistake
 from rehearsal.plan.shapes import PlanError
 from rehearsal.plan.shapes import PlanSpec
-from rehearsal.plan.shapes import StepSpec
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,6 +39,7 @@ def expand(
     could not be told apart. `path`: where the plan was read, to name the line.
     """
     mistakes = _unfit(plan, target, variables or {})
+    mistakes += _hosts_unknown(plan, target, path) if path else []  # a step may have taken a host away since
     if mistakes:
         raise PlanError(mistakes)
     values = {
@@ -160,6 +163,26 @@ def _unfit(plan: PlanSpec, target: Target, variables: dict[str, str]) -> list[Mi
     return found
 
 
+def _hosts_unknown(plan: PlanSpec, target: Target, path: Path) -> list[Mistake]:
+    """Return the names that are no host (or group) of the cloud as it is before the first step."""
+    groups = target.groups
+    new = {name for step in plan.steps for name in step.brings_in if name not in groups}
+    known = new | {host.name for host in target.hosts}
+    found = []
+    for place, step in enumerate(plan.steps):
+        for key in HOSTS:
+            for name in getattr(step, key):
+                what, remedy = f"{name!r} is neither a host nor a group", "See `rehearse target`."
+                if name in groups and name not in known and not NAMED[key].groups:
+                    what, remedy = f"{name!r} is a group", "Name hosts, or use for_each and {host}."
+                elif PLACEHOLDER.search(name) or name in known or name in groups or key in {"takes_out", "brings_in"}:
+                    continue  # a host may be out by now, or not in yet
+                found.append(
+                    Mistake(str(path), line_of_step(path, place, key), f"Step {step.id}: {key}: {what}.", remedy)
+                )
+    return found
+
+
 def _filled(step: StepSpec, values: dict[str, str], ssh_options: tuple[str, ...] = ()) -> StepSpec:
     def fill(text: str) -> str:
         return PLACEHOLDER.sub(lambda found: values.get(found[1], found[0]), text)
@@ -171,34 +194,17 @@ def _filled(step: StepSpec, values: dict[str, str], ssh_options: tuple[str, ...]
             "command": [
                 word for part in step.command for word in (ssh_options if part == SSH_OPTIONS else (fill(part),))
             ],
-            "hosts": [fill(part) for part in step.hosts],
+            **{key: [fill(part) for part in getattr(step, key)] for key in HOSTS},
         }
     )
 
 
 def left_alone(plan: PlanSpec, target: Target) -> dict[str, list[str]]:
     """Return the containers that the release after the plan expects and that no step gives its tag, with their hosts."""
-    replaced = {
-        (container, host)
-        for step in plan.steps
-        if step.retag
-        for container in step.containers
-        for host in _where(step, target)
-    }
+    effects = Effects.of(plan.steps, target.groups)
     release = replace(target.release, openstack=plan.to_release)
     found: dict[str, list[str]] = {}
     for each in expected_containers(target, release):
-        if (each.container, each.host) not in replaced:
+        if not effects.retags(each.container, each.host):
             found.setdefault(each.container, []).append(each.host)
     return found
-
-
-def _where(step: StepSpec, target: Target) -> set[str]:
-    if not step.hosts:
-        return {host.name for host in target.hosts}
-    return {host for name in step.hosts for host in (target.groups.get(name) or (name,))}
-
-
-def budget(plan: PlanSpec, step: StepSpec, service: str) -> BudgetSpec | None:
-    """Return what a service (or `canaries`) may lose during a step: the step's own budget before the plan's default."""
-    return step.disturbs.get(service) or plan.defaults.get(service)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable  # noqa: TC003 - a table is typed by it
 from importlib import resources
 from pathlib import Path
 from typing import Any
+from typing import TypeVar
 
 import yaml
 from pydantic import ValidationError
@@ -15,6 +17,12 @@ from rehearsal.cloud import expected
 from rehearsal.lanes import rates
 from rehearsal.outside.redact import is_secret_name
 from rehearsal.outside.redact import without_input
+from rehearsal.plan.allowances import BudgetSpec
+from rehearsal.plan.allowances import GuestSpec
+from rehearsal.plan.allowances import Strict
+from rehearsal.plan.effects import HOSTS
+from rehearsal.plan.effects import NAMED
+from rehearsal.plan.effects import StepSpec
 from rehearsal.plan.shapes import CANARIES
 from rehearsal.plan.shapes import GATES
 from rehearsal.plan.shapes import LONGEST_TEXT
@@ -23,12 +31,9 @@ from rehearsal.plan.shapes import NAMES_FROM_PLAN
 from rehearsal.plan.shapes import NAMES_FROM_TARGET
 from rehearsal.plan.shapes import PLACEHOLDER
 from rehearsal.plan.shapes import RESERVED_IDS
-from rehearsal.plan.shapes import BudgetSpec
 from rehearsal.plan.shapes import Mistake
 from rehearsal.plan.shapes import PlanError
 from rehearsal.plan.shapes import PlanSpec
-from rehearsal.plan.shapes import StepSpec
-from rehearsal.plan.shapes import Strict
 
 At = tuple[str | int, ...]
 Lines = dict[At, int]
@@ -58,15 +63,15 @@ def find(name: str) -> Path:
     )
 
 
-def line_of_step(path: Path, number: int) -> int:
-    """Return the line in which a step of a plan that was read begins; 0 if it cannot be read again."""
+def line_of_step(path: Path, number: int, key: str = "id") -> int:
+    """Return the line of a key of a step of a plan that was read; 0 if it cannot be read again."""
     lines: Lines = {}
     try:
         if node := yaml.compose(path.read_text(), Loader=yaml.SafeLoader):
             _index(node, (), lines, [], str(path))
     except (OSError, yaml.YAMLError, ValueError, RecursionError):
         return 0
-    return _line(lines, ("steps", number, "id"))
+    return _line(lines, ("steps", number, key))
 
 
 def sha256(path: Path) -> str:
@@ -109,6 +114,60 @@ def load_plan(path: Path) -> PlanSpec:
     if mistakes:
         raise PlanError(mistakes)
     return plan
+
+
+_M = TypeVar("_M", bound=Strict)
+
+
+def recorded(data: Any) -> PlanSpec:
+    """Return the copy of a plan that a run recorded, whatever version wrote it.
+
+    What this version does not know, or would refuse, is left out; what the plan does not say is as it is by default.
+    """
+    return _as_far_as_known(PlanSpec, data if isinstance(data, dict) else {})
+
+
+def _as_far_as_known(model: type[_M], data: dict[str, Any]) -> _M:
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        bad = {detail["loc"][0] for detail in error.errors()}
+    values: dict[str, Any] = {}
+    for name, field in model.model_fields.items():
+        if name in _PARTS:
+            values[name] = _PARTS[name](data.get(name))
+        elif name in data and name not in bad:
+            values[name] = data[name]
+        elif field.is_required():
+            values[name] = [] if name in {"command", "services"} else ""
+    return model.model_construct(**values)
+
+
+def _steps(data: Any) -> list[StepSpec]:
+    found = data if isinstance(data, list) else []
+    return [_as_far_as_known(StepSpec, each) for each in found if isinstance(each, dict)]
+
+
+def _budgets(data: Any) -> dict[str, BudgetSpec]:
+    found = data if isinstance(data, dict) else {}
+    return {name: each for name, given in found.items() if (each := _budget(given)) is not None}
+
+
+def _budget(data: Any) -> BudgetSpec | None:
+    try:
+        least = BudgetSpec.model_validate({"longest_s": data["longest_s"]})
+    except (KeyError, TypeError, ValidationError):
+        return None
+    return _as_far_as_known(BudgetSpec, {**data, "longest_s": least.longest_s})
+
+
+_PARTS: dict[str, Callable[[Any], Any]] = {
+    "steps": _steps,
+    "defaults": _budgets,
+    "disturbs": _budgets,
+    "migration": lambda data: _budget(data) or PlanSpec.model_fields["migration"].default,
+    "guests": lambda data: _as_far_as_known(GuestSpec, data if isinstance(data, dict) else {}),
+}
 
 
 def _index(
@@ -246,6 +305,10 @@ def _references(plan: PlanSpec, file: str, lines: Lines) -> list[Mistake]:
                     "Name it, or remove for_each.",
                 )
             )
+        if both := sorted({*step.takes_out} & {*step.brings_in}):
+            complaints.append(
+                ((*at, "brings_in"), f"Step {step.id}: {both[0]} would be out and in.", "Use a step for each.")
+            )
         if step.migrate_after != "last" and not (step.for_each and step.migrate):
             complaints.append(
                 ((*at, "migrate_after"), f"Step {step.id}: migrate_after needs for_each and migrate.", "Add them.")
@@ -309,6 +372,7 @@ def _rates(plan: PlanSpec) -> list[Complaint]:
 
 
 def _unknown_names(step: StepSpec, at: At, services: set[str]) -> list[Complaint]:
+    known = {"containers": expected.container_names(), "roles": set(expected.roles())}
     return [
         ((*at, key), f"Step {step.id}: {name!r} in {key} is unknown.", _one_of(allowed))
         for key, given, allowed in (
@@ -316,7 +380,7 @@ def _unknown_names(step: StepSpec, at: At, services: set[str]) -> list[Complaint
             ("disturbs", list(step.disturbs), services),
             ("focus", step.focus or [], services - {CANARIES}),
             ("gates", step.gates, set(GATES)),
-            ("containers", step.containers, expected.container_names()),
+            *((key, getattr(step, key), known[of.kind]) for key, of in NAMED.items() if of.kind in known),
         )
         for name in given
         if name not in allowed
@@ -326,7 +390,7 @@ def _unknown_names(step: StepSpec, at: At, services: set[str]) -> list[Complaint
 def _placeholders(plan: PlanSpec, step: StepSpec, at: At) -> list[Complaint]:
     allowed = {*NAMES_FROM_TARGET, *NAMES_FROM_PLAN, *plan.variables} | ({*NAMES_FROM_HOST} if step.for_each else set())
     texts = [("title", step.title), ("hold", step.hold)]
-    texts += [("command", part) for part in step.command] + [("hosts", part) for part in step.hosts]
+    texts += [(key, part) for key in ("command", *HOSTS) for part in getattr(step, key)]
     return [
         ((*at, key), f"Step {step.id}: {{{name}}} stands for nothing.", _one_of(allowed))
         for key, text in texts

@@ -174,13 +174,8 @@ class History:
 
     @property
     def plan(self) -> dict[str, Any]:
-        """The plan as the last attempt followed it. What happened is judged by the plan of its time: `plan_at`."""
+        """The plan as the last attempt recorded it; `judging.plans` reads it."""
         return self.last.event.plan
-
-    def plan_at(self, at_ns: int) -> dict[str, Any]:
-        """Return the plan that was followed at a moment: a plan may be edited before a run is resumed."""
-        begun = [attempt for attempt in self.attempts if attempt.began_ns <= at_ns]
-        return (begun[-1] if begun else self.attempts[0]).event.plan
 
     @property
     def rebooted(self) -> bool:

@@ -96,7 +96,11 @@ class Attempt:
 
     def _tell_edits(self) -> None:
         """Say what is another in the plan than in the attempt before: what happened under that one stays its own."""
-        edited = changes(self.past.plan, redact(self.plan.model_dump(mode="json"))) if self.past.attempts else []
+        edited = (
+            changes(plans.recorded(self.past.plan), plans.recorded(redact(self.plan.model_dump(mode="json"))))
+            if self.past.attempts
+            else []
+        )
         if edited:
             self.note(
                 "warning",

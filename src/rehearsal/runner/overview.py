@@ -14,7 +14,6 @@ from rehearsal.lanes.table import Place
 from rehearsal.outage.spans import clipped
 from rehearsal.outage.spans import measure
 from rehearsal.outage.spans import merged
-from rehearsal.plan.expansion import budget as budget_of
 from rehearsal.plan.shapes import CANARIES
 from rehearsal.recording.events import MigrationBegan
 from rehearsal.recording.events import MigrationEnded
@@ -129,7 +128,7 @@ class Overview:
 
     def _told(self, service: str, since_ns: int) -> str:
         took = lengths.duration(self._now_ns() - since_ns)
-        budget = budget_of(self._plan, self._step, service) if self._step is not None else None
+        budget = self._plan.budget_of(self._step.id, service) if self._step is not None else None
         return took if budget is None else f"{took} of a budget of {lengths.exact_s(budget.longest_s)}"
 
     def _budgets(self, since: Mapping[str, int]) -> list[str]:
@@ -137,7 +136,7 @@ class Overview:
             return []
         told = []
         for service in dict.fromkeys([*self._step.services, *self._step.disturbs]):
-            budget = budget_of(self._plan, self._step, service)
+            budget = self._plan.budget_of(self._step.id, service)
             if budget is None:
                 continue
             now = [(since[service], self._now_ns())] if service in since else []

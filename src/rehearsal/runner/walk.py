@@ -15,7 +15,6 @@ from rehearsal.figures import say as lengths
 from rehearsal.recording import private
 from rehearsal.recording.events import StepBegan
 from rehearsal.recording.events import StepEnded
-from rehearsal.recording.stretch import Gate
 from rehearsal.recording.stretch import Look
 from rehearsal.recording.stretch import Side
 from rehearsal.runner import gates
@@ -62,7 +61,7 @@ class Walk:
 
     def _pass_by(self, step: StepSpec) -> None:
         past = self.attempt.past
-        still_open = [suite for suite in step.gates if not past.gate_passed(Gate(suite, step.id))]
+        still_open = [suite for suite in step.gates if not past.gate_passed(step.gate(suite))]
         if not still_open or "suites" in self.attempt.orders.without:
             say(f"step {step.id} is done")
             return
@@ -174,6 +173,5 @@ class Walk:
 
     def _ask(self, step: StepSpec, suites: list[str]) -> None:
         for suite in suites:
-            expect = "to" if step.retag else "from"
-            if not gates.ask(self.attempt, Gate(suite, step.id), expect=expect, step=step):
+            if not gates.ask(self.attempt, step.gate(suite), expect=step.release, step=step):
                 self.facts.forget()

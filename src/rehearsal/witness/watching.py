@@ -21,16 +21,17 @@ from typing import TYPE_CHECKING
 from typing import Any
 
 from rehearsal.figures import say
+from rehearsal.hosts.packing import packed
 from rehearsal.recording import events
 from rehearsal.recording.journal import Journal
 from rehearsal.witness import lines
-from rehearsal.witness.packing import packed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from collections.abc import Iterable
     from pathlib import Path
 
+PROGRAM = "rehearsal.witness.on_host.program"
 COMMAND = "exec sudo -n python3 -uc 'import base64;exec(base64.b64decode(open(0,\"rb\",0,closefd=False).readline()))'"
 """The program is the first line of its standard input: command lines on the host stay short."""
 PING_S = 5.0
@@ -91,7 +92,7 @@ class Witness:
         self._stop = threading.Event()
         self._wanted = threading.Event()  # other servers are to be watched
         self._selector: selectors.BaseSelector | None = None
-        self._program = base64.b64encode(packed().encode()) + b"\n"
+        self._program = base64.b64encode(packed(PROGRAM).encode()) + b"\n"
 
     # --- for the runner -------------------------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rehearsal.judging.charging.troubles import Group
     from rehearsal.judging.hosts.hostclocks import Happening
     from rehearsal.judging.hosts.unwatched import Unwatched
+    from rehearsal.plan import Effects
     from rehearsal.recording.history import History
 
 OWN, OWN_OTHER, PROXY, BALANCER, SHARED, SYMPTOM = 0, 10, 20, 30, 40, 50
@@ -61,7 +62,7 @@ class World:
     happenings: list[Happening]
     unwatched: list[Unwatched]
     witnessed: bool
-    specs: dict[str, list[dict[str, Any]]]  # what the plans say of each step: see `plans.specs`
+    effects: dict[str, Effects]  # by step: what the plans let it do
     vips: dict[str, list[str]]  # by kind (external, internal)
     places: dict[str, list[tuple[int, str]]]  # of canaries: since when, host
     holders: dict[str, list[tuple[int, str, bool]]]  # of addresses: when, host, held
@@ -69,10 +70,7 @@ class World:
 
     def step_concerns(self, step: str, service: str) -> bool:
         """Return whether the plan lets a step touch a service."""
-        return any(
-            service in (spec.get("services") or []) or service in (spec.get("disturbs") or {})
-            for spec in self.specs.get(step, [])
-        )
+        return step in self.effects and self.effects[step].concern(service)
 
     def place_of(self, canary: str, at_ns: int) -> set[str]:
         """Return where a canary was: the last host before, and the next one if it is about to move."""
@@ -130,14 +128,11 @@ def world_of(history: History) -> World:
     holders: dict[str, list[tuple[int, str, bool]]] = {}
     for at_ns, told in history.of(events.VipChanged):
         holders.setdefault(numeric(told.address), []).append((at_ns, told.host, told.held))
-    specs: dict[str, list[dict[str, Any]]] = {}
-    for step, spec in plans.specs(history):
-        specs.setdefault(step, []).append(spec)
     return World(
         happenings=happenings_of(history),
         unwatched=unwatched(history),
         witnessed=was_witnessed(history),
-        specs=specs,
+        effects=plans.effects_by_step(history),
         vips=_vips(history.last.event.target),
         places={canary: sorted(told) for canary, told in places.items()},
         holders=holders,

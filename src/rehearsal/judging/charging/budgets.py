@@ -1,83 +1,63 @@
-"""What the plan allows: budgets by step and service, read from the copy of the plan that the run recorded."""
+"""What the plan allows: budgets by step and service, as the run recorded them. All in ns."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from typing import Any
 
 from rehearsal.figures.length import Budget
+from rehearsal.plan import shapes
 
 if TYPE_CHECKING:
+    from rehearsal.plan import BudgetSpec
+    from rehearsal.plan import PlanSpec
     from rehearsal.recording.stretch import Stretch
 
-CANARIES = "canaries"
+CANARIES = shapes.CANARIES
 _SECOND_NS = 1_000_000_000
-_SETTLE_S = 5.0
-_BLIND_SHARE = 0.1
-_GUEST_S = {"pause": 5.0, "stall": 5.0}
 
 
-def steps_of(plan: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the plan's steps by id, in order."""
-    return {str(step.get("id")): step for step in plan.get("steps") or []}
-
-
-def settle_ns(plan: dict[str, Any]) -> int:
+def settle_ns(plan: PlanSpec) -> int:
     """Return how long after its command a step's consequences are still charged to it."""
-    return _ns(plan.get("settle_s", _SETTLE_S)) or 0
+    return _ns(plan.settle_s)
 
 
-def blind_share(plan: dict[str, Any]) -> float:
-    """Return the share of a step in which the prober may be blind before its blindness counts as possible downtime."""
-    share = plan.get("blind_share")
-    return _BLIND_SHARE if share is None else float(share)
-
-
-def resolution_ns(plan: dict[str, Any], step: str, service: str) -> int | None:
+def resolution_ns(plan: PlanSpec, step: str, service: str) -> int | None:
     """Return the declared resolution of a budget of zero; None: two periods of the probe."""
-    spec = _spec(plan, step, service)
-    return _ns(spec.get("resolution_s")) if spec else None
+    spec = plan.budget_of(step, service)
+    return _ns_or_none(spec.resolution_s) if spec else None
 
 
-def budget_of(plan: dict[str, Any], stretch: Stretch, service: str, kind: str) -> Budget | None:
+def budget_of(plan: PlanSpec, stretch: Stretch, service: str, kind: str) -> Budget | None:
     """Return what a service may lose in a stretch of the run; None if the plan does not say."""
     if stretch.is_migration:
         return migration_budget(plan)
-    spec = _spec(plan, stretch.step, service)
-    return None if spec is None else _budget(spec, kind)
-
-
-def migration_budget(plan: dict[str, Any]) -> Budget | None:
-    """Return how long a canary may be out of reach while it migrates; None if the plan does not say."""
-    spec = plan.get("migration")
-    return _budget(spec, "down") if isinstance(spec, dict) else None
-
-
-def guest_ns(plan: dict[str, Any], figure: str) -> int | None:
-    """Return how long what a guest notices may last (ns): pause and stall in a migration; None: shown, not judged."""
-    spec = plan.get("guests")
-    found = spec if isinstance(spec, dict) else {}
-    return _ns(found.get(f"{figure}_s", _GUEST_S.get(figure)))
-
-
-def _spec(plan: dict[str, Any], step: str, service: str) -> dict[str, Any] | None:
-    disturbs = steps_of(plan).get(step, {}).get("disturbs") or {}
-    found = disturbs.get(service) or (plan.get("defaults") or {}).get(service)
-    return found if isinstance(found, dict) else None
-
-
-def _budget(spec: dict[str, Any], kind: str) -> Budget | None:
-    source = str(spec.get("source") or "plan")
-    prefix = "slow_" if kind == "degraded" else ""
-    longest = _ns(spec.get(f"{prefix}longest_s"))
-    total = _ns(spec.get(f"{prefix}total_s"))
-    if longest is None:
-        longest = total  # one window can be no longer than all of them
-    if longest is None:
+    spec = plan.budget_of(stretch.step, service)
+    if spec is None:
         return None
-    count = spec.get("count") if kind == "down" else None
-    return Budget(longest, total, None if count is None else int(count), source)
+    if kind == "down":
+        return _whole(spec)
+    longest_s = spec.slow_total_s if spec.slow_longest_s is None else spec.slow_longest_s
+    # One window can be no longer than all of them.
+    return None if longest_s is None else Budget(_ns(longest_s), _ns_or_none(spec.slow_total_s), None, spec.source)
 
 
-def _ns(seconds: Any) -> int | None:
-    return None if seconds is None else round(float(seconds) * _SECOND_NS)
+def migration_budget(plan: PlanSpec) -> Budget:
+    """Return how long a canary may be out of reach while it migrates."""
+    return _whole(plan.migration)
+
+
+def _whole(spec: BudgetSpec) -> Budget:
+    return Budget(_ns(spec.longest_s), _ns_or_none(spec.total_s), spec.count, spec.source)
+
+
+def guest_ns(plan: PlanSpec, figure: str) -> int | None:
+    """Return how long what a guest notices may last: pause and stall in a migration; None: shown, not judged."""
+    return _ns_or_none(getattr(plan.guests, f"{figure}_s", None))
+
+
+def _ns(seconds: float) -> int:
+    return round(seconds * _SECOND_NS)
+
+
+def _ns_or_none(seconds: float | None) -> int | None:
+    return None if seconds is None else _ns(seconds)

@@ -10,6 +10,7 @@ import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rehearsal.judging import plans
 from rehearsal.judging.charging import budgets
 from rehearsal.lanes import table
 from rehearsal.lanes.table import Place
@@ -226,7 +227,7 @@ def pieces_of(history: History) -> tuple[Piece, ...]:
     steps: list[Piece] = []
     for run in history.steps:
         if run.ended_ns is not None:
-            end_ns = run.ended_ns + budgets.settle_ns(history.plan_at(run.began_ns))
+            end_ns = run.ended_ns + budgets.settle_ns(plans.at(history, run.began_ns))
         else:  # killed in the middle: nobody knows when it ended
             end_ns = min((moment for moment in restarts if moment > run.began_ns), default=history.ended_ns)
         steps.append(Piece(run.began_ns, max(run.began_ns, min(end_ns, history.ended_ns)), step(run.step)))

@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rehearsal.figures.outcome import Outcome
+from rehearsal.judging import plans
 from rehearsal.judging import words
 from rehearsal.judging.causes.reach import short
-from rehearsal.judging.charging import budgets
 from rehearsal.judging.rooms import Finding
 from rehearsal.judging.rooms import Gap
 from rehearsal.recording import events
@@ -136,7 +136,7 @@ def _is_due(look: Look, history: History) -> bool:
     if look == BEFORE:
         return bool(history.steps)
     ran = {run.step for run in history.steps}
-    return history.last.reason == "finished" and all(step in ran for step in budgets.steps_of(history.plan))
+    return history.last.reason == "finished" and all(step.id in ran for step in plans.last(history).steps)
 
 
 # --- canaries and probers --------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """Tells what happens on a host while it happens.
 
-These modules travel to the host over SSH, as one text (`packing`), and run there with its python3, as root.
+These modules travel to the host over SSH, as one text (`hosts.packing`), and run there with its python3, as root.
 It only reads: Docker's events, HAProxy's own table, OVN's southbound database, the addresses that the host holds. It needs
 nothing but the standard library of Python 3.8 or newer. One process, no threads, no files.
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
 
-from rehearsal.witness.on_host.docker import Absent
-from rehearsal.witness.on_host.docker import Containers
+from rehearsal.hosts.engine import Absent
+from rehearsal.witness.on_host.dockerevents import Containers
 from rehearsal.witness.on_host.netlink import Addresses
 from rehearsal.witness.on_host.proxies import Proxies
 from rehearsal.witness.on_host.southbound import Southbound

@@ -8,10 +8,11 @@ import io
 import time
 from typing import TYPE_CHECKING
 
-from rehearsal.witness.on_host.docker import Absent
-from rehearsal.witness.on_host.docker import root_of
+from rehearsal.hosts.engine import Absent
+from rehearsal.hosts.engine import connected
+from rehearsal.hosts.engine import root_of
 from rehearsal.witness.on_host.talk import ABSENT_S
-from rehearsal.witness.on_host.talk import connected
+from rehearsal.witness.on_host.talk import LOCAL_TIMEOUT_S
 from rehearsal.witness.on_host.talk import tell
 from rehearsal.witness.on_host.talk import wall_ns
 
@@ -69,7 +70,7 @@ class Proxies:
         self.due = time.monotonic() + PROXY_PERIOD_S
         try:
             if not self._path:
-                self._path = root_of("haproxy") + HAPROXY_SOCKET
+                self._path = root_of("haproxy", LOCAL_TIMEOUT_S) + HAPROXY_SOCKET
             asked_ns = wall_ns()
             states = proxy_states(self._ask())
         except Absent:
@@ -85,7 +86,7 @@ class Proxies:
             self._compare(states, asked_ns)
 
     def _ask(self) -> str:
-        with contextlib.closing(connected(self._path)) as connection:
+        with contextlib.closing(connected(self._path, LOCAL_TIMEOUT_S)) as connection:
             # Type 6: backends (2) and servers (4); frontends have no state that matters here.
             connection.sendall(b"show stat -1 6 -1\n")
             return b"".join(iter(lambda: connection.recv(65536), b"")).decode(errors="replace")

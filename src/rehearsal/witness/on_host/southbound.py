@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 from typing import Any
 from typing import NamedTuple
 
-from rehearsal.witness.on_host.docker import Absent
-from rehearsal.witness.on_host.docker import root_of
+from rehearsal.hosts.engine import Absent
+from rehearsal.hosts.engine import connected
+from rehearsal.hosts.engine import root_of
 from rehearsal.witness.on_host.talk import ABSENT_S
+from rehearsal.witness.on_host.talk import LOCAL_TIMEOUT_S
 from rehearsal.witness.on_host.talk import LONGEST_MESSAGE_BYTES
 from rehearsal.witness.on_host.talk import RETRY_S
-from rehearsal.witness.on_host.talk import connected
+from rehearsal.witness.on_host.talk import received
 from rehearsal.witness.on_host.talk import tell
 from rehearsal.witness.on_host.talk import wall_ns
 
@@ -105,11 +107,11 @@ class Southbound:
             self.due = float("inf")
             return
         try:
-            root = root_of("ovn_sb_db")
+            root = root_of("ovn_sb_db", LOCAL_TIMEOUT_S)
             path = next((root + each for each in SOUTHBOUND_SOCKETS if Path(root + each).exists()), "")
             if not path:
                 raise ConnectionError("its socket is not there")
-            self.socket = connected(path)
+            self.socket = connected(path, LOCAL_TIMEOUT_S)
             self._buffer = ""
             tables = {
                 "Chassis": [{"columns": ["name", "hostname"]}],
@@ -145,12 +147,7 @@ class Southbound:
     def read(self) -> None:
         """Take what the database says now. Raises OSError, ValueError."""
         assert self.socket is not None
-        try:
-            part = self.socket.recv(65536)
-        except BlockingIOError:
-            return
-        if not part:
-            raise OSError("the database closed the connection")
+        part = received(self.socket, "the database closed the connection")
         messages, self._buffer = json_values(self._buffer + part.decode(errors="replace"))
         if len(self._buffer) > LONGEST_MESSAGE_BYTES:
             raise ValueError("what the database says cannot be read")

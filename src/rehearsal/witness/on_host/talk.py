@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import time
+from typing import TYPE_CHECKING
 from typing import Any
+
+if TYPE_CHECKING:
+    import socket
 
 RETRY_S = 1.0
 ABSENT_S = 60.0
@@ -48,13 +51,12 @@ class Sight:
             tell("sight", part=part, state=state, why=why[:300], wall_ns=wall_ns())
 
 
-def connected(path: str) -> socket.socket:
-    """Return a connection to a local socket. Raises OSError."""
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+def received(connection: socket.socket, ended: str) -> bytes:
+    """Return what has arrived, empty if nothing has. Raises OSError with these words if the other side is gone."""
     try:
-        connection.settimeout(LOCAL_TIMEOUT_S)
-        connection.connect(path)
-    except OSError:
-        connection.close()
-        raise
-    return connection
+        part = connection.recv(65536)
+    except BlockingIOError:
+        return b""
+    if not part:
+        raise OSError(ended)
+    return part

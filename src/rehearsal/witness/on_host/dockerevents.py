@@ -1,14 +1,16 @@
-"""Docker's containers: their events as they come, and where the files of one can be read."""
+"""Docker's containers: their events as they come."""
 
 from __future__ import annotations
 
-import http.client
 import json
 from typing import TYPE_CHECKING
 from typing import Any
 
+from rehearsal.hosts.engine import engine_connected
+from rehearsal.hosts.engine import every_container
+from rehearsal.witness.on_host.talk import LOCAL_TIMEOUT_S
 from rehearsal.witness.on_host.talk import LONGEST_MESSAGE_BYTES
-from rehearsal.witness.on_host.talk import connected
+from rehearsal.witness.on_host.talk import received
 from rehearsal.witness.on_host.talk import tell
 from rehearsal.witness.on_host.talk import wall_ns
 
@@ -18,38 +20,7 @@ if TYPE_CHECKING:
 
     from rehearsal.witness.on_host.talk import Sight
 
-DOCKER_SOCKET = "/var/run/docker.sock"
 ACTIONS = ("start", "restart", "die", "stop", "kill", "oom", "pause", "unpause", "health_status")
-
-
-class Absent(Exception):  # noqa: N818 - a fact, no error
-    """There is no such container on this host."""
-
-
-class DockerConnection(http.client.HTTPConnection):
-    """HTTP to Docker's own socket: there is no need for its command line program."""
-
-    def connect(self) -> None:
-        """Connect to the socket on this host."""
-        self.sock = connected(DOCKER_SOCKET)
-
-
-def docker(path: str) -> Any:
-    """Return what Docker answers to a GET, decoded. Raises Absent (404), OSError."""
-    connection = DockerConnection("docker")
-    try:
-        connection.request("GET", path)
-        answer = connection.getresponse()
-        body = answer.read()
-    except http.client.HTTPException as error:
-        raise OSError(str(error)) from error
-    finally:
-        connection.close()
-    if answer.status == 404:
-        raise Absent(path)
-    if answer.status != 200:
-        raise OSError(f"Docker answers {answer.status} to {path}")
-    return json.loads(body.decode())
 
 
 def docker_event(line: bytes) -> dict[str, Any] | None:
@@ -88,7 +59,7 @@ class Containers:
         """Subscribe first, then look: nothing falls in between. Raises OSError."""
         filters = json.dumps({"type": ["container"], "event": list(ACTIONS)}, separators=(",", ":"))
         quoted = "".join(c if c.isalnum() else f"%{ord(c):02X}" for c in filters)
-        stream = connected(DOCKER_SOCKET)
+        stream = engine_connected(LOCAL_TIMEOUT_S)
         try:
             self._buffer = self._opened(stream, quoted)
             rows = self._rows()
@@ -119,35 +90,23 @@ class Containers:
 
     @staticmethod
     def _rows() -> list[dict[str, Any]]:
-        rows = []
-        for row in docker("/containers/json?all=1"):
-            try:
-                seen = docker("/containers/{}/json".format(row["Id"]))
-            except Absent:
-                continue  # it was removed between the two questions
-            state = seen["State"]
-            rows.append(
-                {
-                    "name": seen["Name"].lstrip("/"),
-                    "id": seen["Id"],
-                    "status": state["Status"],
-                    "started_at": state["StartedAt"],
-                    "finished_at": state["FinishedAt"],
-                    "health": (state.get("Health") or {}).get("Status") or "none",
-                }
-            )
+        rows = [
+            {
+                "name": seen["Name"].lstrip("/"),
+                "id": seen["Id"],
+                "status": seen["State"]["Status"],
+                "started_at": seen["State"]["StartedAt"],
+                "finished_at": seen["State"]["FinishedAt"],
+                "health": (seen["State"].get("Health") or {}).get("Status") or "none",
+            }
+            for seen in every_container(LOCAL_TIMEOUT_S)
+        ]
         return sorted(rows, key=lambda each: str(each["name"]))
 
     def read(self) -> None:
         """Take what Docker says now. Raises OSError if the stream has ended."""
         assert self.socket is not None
-        try:
-            part = self.socket.recv(65536)
-        except BlockingIOError:
-            return
-        if not part:
-            raise OSError("Docker closed the stream of its events")
-        self._take(part)
+        self._take(received(self.socket, "Docker closed the stream of its events"))
 
     def _take(self, part: bytes) -> None:
         *lines, self._buffer = (self._buffer + part).split(b"\n")
@@ -164,11 +123,3 @@ class Containers:
         if self.socket is not None:
             self.socket.close()
             self.socket = None
-
-
-def root_of(container: str) -> str:
-    """Return where the files of a running container can be read. Raises Absent, OSError (it does not run)."""
-    state = docker(f"/containers/{container}/json")["State"]
-    if state["Status"] not in {"running", "paused"} or not state.get("Pid"):
-        raise ConnectionError("its container does not run ({})".format(state["Status"]))
-    return "/proc/{}/root/".format(state["Pid"])
