@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import re
 from collections import Counter
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 
 from lab.faults import FAULTS
 from rehearsal.judging.charging.troubles import Attribution
+from rehearsal.judging.results import Results
+from rehearsal.judging.rooms import declared_in
 from rehearsal.lanes import table
 from rehearsal.lanes.rates import rates_of
 from rehearsal.recording.stretch import SUITES
@@ -254,6 +257,12 @@ def test_no_place_in_the_run_is_known_by_its_text():
 def test_a_place_known_by_its_text_would_be_found(text):
     """The search above is able to find one."""
     assert list(places_by_text(ast.parse(text)))
+
+
+def test_a_figure_that_only_the_report_reads_registers_itself():
+    """Every module in judging/shown declares a room; none has the key of another, or of what the verdict is drawn from."""
+    keys = [room.key for room in declared_in("rehearsal.judging.shown", "ROOM").values()]
+    assert len(keys) == len({*keys} - {field.name for field in dataclasses.fields(Results)})
 
 
 def literals(node):

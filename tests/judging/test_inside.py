@@ -9,9 +9,9 @@ import pytest
 
 from rehearsal.figures.length import Length
 from rehearsal.figures.outcome import Outcome
-from rehearsal.judging import flows
 from rehearsal.judging import inside
 from rehearsal.judging.judge import judge
+from rehearsal.judging.shown import flows
 from rehearsal.plan.allowances import GuestSpec
 from rehearsal.recording import events
 from rehearsal.recording.history import load
@@ -245,7 +245,7 @@ def test_lanes_to_a_canary_stand_side_by_side(run):
     """ICMP and TCP saw the same gap; TCP's own is shown with what was to be expected, the datagrams with their way."""
     lost = events.DatagramsLost(1, START_NS + 120 * S, START_NS + 122 * S, 40, 30, 10)
     history = run((130, lost), icmp_hz=50.0, tcp_hz=20.0, troubles=(Trouble("canary-0", 120, 122),), migrations=())
-    found = {flow.lane: flow for flow in judge(history).flows}
+    found = {flow.lane: flow for flow in judge(history).of("flows")}
     assert set(found) == {"icmp", "tcp"}
     icmp = found["icmp"].longest
     assert icmp.certain_ns <= 2 * S <= icmp.possible_ns
@@ -272,7 +272,7 @@ def test_each_family_has_rows_of_its_own_and_is_judged(run):
     alone = Trouble("canary-0 icmp v6", 120, 122)
     both = Trouble("canary-0", 130, 131)
     results = judge(run(icmp_hz=50.0, ipv6=True, troubles=(alone, both), migrations=()))
-    found = {flow.lane: flow for flow in results.flows}
+    found = {flow.lane: flow for flow in results.of("flows")}
     assert {"icmp": 1, "icmp v6": 2} == {lane: flow.count for lane, flow in found.items()}
     assert found["icmp"].longest.possible_ns < 1.2 * S
     assert found["icmp v6"].longest.certain_ns <= 2 * S <= found["icmp v6"].longest.possible_ns

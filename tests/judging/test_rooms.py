@@ -29,7 +29,7 @@ from tests.made.synthetic import write_run
 OF_THE_JUDGE = (
     "judging.judge.observe", "judging.judge.pieces_of", "judging.judge.groups_of", "judging.judge.world_of", "judging.judge.matrix", "judging.judge.course.checks",
     "judging.judge.course.steps", "judging.judge.moves.migrations", "judging.judge.moves.canaries", "judging.judge.differences", "judging.judge.quality",
-    "judging.judge.guests", "judging.judge.flows", "judging.judge.views.windows", "judging.judge.views.strips", "judging.judge.instruments.lanes",
+    "judging.judge.guests", "judging.shown.flows.flows", "judging.judge.views.windows", "judging.judge.views.strips", "judging.judge.instruments.lanes",
     "judging.judge.instruments.calibrations", "judging.judge.grades.grades", "judging.judge.notproven.gaps", "judging.judge.summary.sentence",
     "judging.judge.AnswerTimes.add", "judging.judge.AnswerTimes.found", "judging.judge._provenance",
     "judging.findings._of_the_end", "judging.findings._of_steps", "judging.findings._of_gates",

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from rehearsal.lanes import declare
 from rehearsal.lanes.answers import DEEP
 from rehearsal.lanes.answers import SHALLOW
+from rehearsal.lanes.load import check_load
 from rehearsal.lanes.spec import ProbeRefused
 from rehearsal.lanes.spec import ProbeSpec
-from rehearsal.lanes.spec import check_load
 from rehearsal.lanes.spec import spec_from
 from rehearsal.lanes.spec import web_settings
 from rehearsal.prober.sink import request_id
@@ -116,9 +116,9 @@ def test_every_service_has_its_lanes():
     assert declare.services_known() == set(DEEP)
     for service in sorted(declare.services_known()):
         for port in (5000, 443):
-            where = {"url": f"https://api.example.test:{port}/x", "address": "192.0.2.10", "vip": "public"}
-            specs = declare.endpoint_probes(numbers, service=service, **where)
-            specs.append(declare.deep_probe(numbers, service=service, project_id="p", **where))
+            where = declare.Where(service, f"https://api.example.test:{port}/x", "192.0.2.10", "public")
+            specs = declare.shallow_probes(numbers, where)
+            specs.append(declare.deep_probe(numbers, where, project_id="p"))
             for spec in specs:
                 settings = web_settings(spec_from(spec.to_dict()))
                 assert "{" not in settings.path

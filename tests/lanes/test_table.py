@@ -55,7 +55,7 @@ def test_a_lane_of_another_release_judges_nothing():
     lane = table.of("quic-new")
     assert (lane.name, lane.is_of_users, lane.needs_token, lane.measures) == ("quic-new", False, False, "")
     assert load_of([("quic-new", 2.0)]) == Load(requests_per_s=2, connections_per_s=2)
-    assert not table.is_known("quic-new")
+    assert "quic-new" not in table.BY_NAME
 
 
 def test_a_lane_kind_is_a_row(monkeypatch):
@@ -65,10 +65,10 @@ def test_a_lane_kind_is_a_row(monkeypatch):
         rates=(Rate("vip-slow", 3, "something new"),),
     )  # fmt: skip
     monkeypatch.setattr(table, "LANES", (*table.LANES, row))
-    monkeypatch.setitem(table._BY_NAME, row.name, row)
-    where = {"url": "https://api.example:8774/", "address": "192.0.2.1", "vip": "public"}
+    monkeypatch.setitem(table.BY_NAME, row.name, row)
+    where = declare.Where("nova", "https://api.example:8774/", "192.0.2.1", "public")
     rates = {**rates_of({}), "vip-slow": 4.0}
-    spec = declare.endpoint_probes(itertools.count(1), service="nova", rates=rates, **where)[-1]
+    spec = declare.shallow_probes(itertools.count(1), where, rates)[-1]
     assert (spec.name, spec.rate, spec.period_ns) == ("nova public slow", "vip-slow", 250_000_000)
     assert (spec.soft_ns, spec.deadline_ns) == (1_000_000_000, 9_000_000_000)
     assert spec_from(spec.to_dict()) == spec

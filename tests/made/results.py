@@ -13,7 +13,6 @@ from rehearsal.figures.outcome import Outcome
 from rehearsal.judging.course import Check
 from rehearsal.judging.course import Step
 from rehearsal.judging.differences import Difference
-from rehearsal.judging.flows import Flow
 from rehearsal.judging.inside import GuestFigure
 from rehearsal.judging.instruments import BlindCause
 from rehearsal.judging.instruments import Calibration
@@ -28,6 +27,7 @@ from rehearsal.judging.quality import Quality
 from rehearsal.judging.results import Results
 from rehearsal.judging.rooms import Finding
 from rehearsal.judging.rooms import Gap
+from rehearsal.judging.shown.flows import Flow
 from rehearsal.judging.sums import MoreWindows
 from rehearsal.judging.windows import Strip
 from rehearsal.judging.windows import Window
@@ -492,22 +492,24 @@ def full(  # noqa: C901, PLR0912 - a whole run
         calibrations=[calibration()],
         grades=dict.fromkeys(SERVICES, "A") | ({"nova": "C", "canaries": ""} if bad else {}),
         grade="" if bad else "A",
-        flows=[
-            Flow(
-                "canary-0",
-                "udp",
-                9_000,
-                12,
-                2,
-                length(0.1, 0.2, 0.3),
-                length(0.1, 0.2, 0.3),
-                length(0, 0, 0),
-                700_000_000,
-                7,
-                4,
-                1,
-            )
-        ],
+        shown={
+            "flows": [
+                Flow(
+                    "canary-0",
+                    "udp",
+                    9_000,
+                    12,
+                    2,
+                    length(0.1, 0.2, 0.3),
+                    length(0.1, 0.2, 0.3),
+                    length(0, 0, 0),
+                    700_000_000,
+                    7,
+                    4,
+                    1,
+                )
+            ]
+        },
         guests=[
             GuestFigure(
                 "canary-0",

@@ -9,6 +9,7 @@ import json
 import socket
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -105,12 +106,11 @@ def test_ipv6_is_asked_like_ipv4(tmp_path, prober):
     threading.Thread(target=echoing, args=(listener,), daemon=True).start()
     with Server(("::1", 0), Nova) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        where = {"service": "nova", "url": f"http://[::1]:{server.server_port}", "address": "::1"}
+        where = declare.Where("nova", f"http://[::1]:{server.server_port}", "::1")
         numbers = itertools.count(1)
-        specs = declare.endpoint_probes(numbers, vip="public v6", **where)
-        specs += declare.backend_probes(
-            numbers, server="control-0", rates=rates_of({"backend-new": 10, "backend-reused": 10}), **where
-        )
+        specs = declare.shallow_probes(numbers, replace(where, vip="public v6"))
+        fast = rates_of({"backend-new": 10, "backend-reused": 10})
+        specs += declare.shallow_probes(numbers, replace(where, server="control-0"), fast)
         specs += declare.canary_probes(numbers, canary="c0", address="::1", beacon_port=listener.getsockname()[1])
         running = prober(allowed=["::1/128"])
         for spec in specs:

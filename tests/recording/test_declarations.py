@@ -69,11 +69,10 @@ def test_an_old_declaration_says_what_a_new_one_says(  # noqa: PLR0917 - what is
 ):
     """Interface, family and server of every lane are those that were declared, also where they stand only in the name."""
     numbers = itertools.count(1)
-    where = {"url": "https://api.example:1234/", "address": ADDRESS[family]}
+    where = declare.Where(service, "https://api.example:1234/", ADDRESS[family])
     vip = f"{interface} v6" if second and family == "v6" else interface
-    at_vip = {"vip": vip, "interface": interface, **where}
-    specs = declare.endpoint_probes(numbers, service=service, **at_vip)
-    specs += declare.backend_probes(numbers, service=service, server=server, **where)
+    specs = declare.shallow_probes(numbers, dataclasses.replace(where, vip=vip, interface=interface))
+    specs += declare.shallow_probes(numbers, dataclasses.replace(where, server=server))
     specs += declare.canary_probes(numbers, canary=canary, address=ADDRESS[family], beacon_port=9, udp=True)
     for spec in specs:
         old, new = announced(spec), announced(spec, interface=spec.interface, family=family, server=spec.server)
@@ -89,17 +88,10 @@ def run_of(*, kind, family, server="", more=()):
     probes = []
     for service in ("keystone", "nova"):
         for each in ("v4", "v6"):
-            where = {"service": service, "url": "https://api.example/", "address": ADDRESS[each]}
-            if server:
-                specs = declare.backend_probes(
-                    numbers, server=server, rates={rate.name: 10.0 for rate in table.RATES}, **where
-                )
-            else:
-                vip = kind if each == "v4" else f"{kind} v6"
-                specs = declare.endpoint_probes(
-                    numbers, vip=vip, interface=kind, rates={rate.name: 10.0 for rate in table.RATES}, **where
-                )
-            probes += [announced(spec) for spec in specs]
+            vip = "" if server else kind if each == "v4" else f"{kind} v6"
+            where = declare.Where(service, "https://api.example/", ADDRESS[each], vip, "" if server else kind, server)
+            rates = {rate.name: 10.0 for rate in table.RATES}
+            probes += [announced(spec) for spec in declare.shallow_probes(numbers, where, rates)]
     hit = [each for each in probes if each.service == "nova" and family in {"both", family_of(each.address)}]
     script = Scenario(more=tuple(more), troubles=tuple(Trouble(each.name, 120, 124) for each in hit))
     return script, probes

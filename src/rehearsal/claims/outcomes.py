@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from rehearsal.recording.events import Event
 
 
+OWN = "own"
+"""The suite that an operator's own claims are, and how their ids begin."""
 _ENDS = {3: "with an internal error of pytest", 4: "because pytest could not be used so", 5: "without finding a check"}
 
 

@@ -5,6 +5,7 @@ reached, or whose test broke or whose process died is recorded as unknown with t
 fail; nothing is tried again. With pytest-xdist the controller alone writes.
 
 Only tests with a `check` marker below a `suites/` folder are claims; in any other pytest session this plugin is silent.
+In a session with an operator's own claims (`rehearsal.own`), every test is one.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import shlex
 import sys
 from dataclasses import dataclass
@@ -22,12 +24,15 @@ from typing import Any
 
 import pytest
 
+from rehearsal.claims.asserted import asserted
+from rehearsal.claims.outcomes import OWN
 from rehearsal.cloud.secrets import files_of as secret_files
 from rehearsal.cloud.secrets import remember_secrets
 from rehearsal.figures import expectation
 from rehearsal.figures.expectation import NotObserved
 from rehearsal.figures.outcome import Outcome
 from rehearsal.figures.outcome import worst
+from rehearsal.figures.say import exact_s
 from rehearsal.outside.redact import remember_environment
 from rehearsal.outside.terminal import shown
 from rehearsal.recording.events import CheckDone
@@ -54,6 +59,8 @@ _REPEAT_VARIABLES = (
 _COLLECTED = (
     "rehearsal_collected"  # key of xdist's workerinput: the folder into which workers write what they collected
 )
+OWN_PLUGIN = "rehearsal.own.ownsession"
+_TIMED_OUT = re.compile(r"Timeout \(>([\d.]+)s\)")  # pytest-timeout ends a test as pytest.fail() would
 NOT_APPLICABLE = pytest.StashKey[dict[str, str]]()
 """Checks that make no claim about this cloud or step, each with the reason."""
 _PLACES = ("host", "container", "service")
@@ -71,6 +78,7 @@ class Claim:
     host: str = ""
     container: str = ""
     service: str = ""
+    remedy: str = ""
 
 
 @dataclass(slots=True)
@@ -91,6 +99,18 @@ def suite_of(path: Path) -> str:
     return parts[places[-1] + 1] if places else ""
 
 
+def suite_in(config: pytest.Config, path: Path) -> str:
+    """Return the name of the suite that a test file belongs to in this session, or an empty string."""
+    return OWN if config.pluginmanager.has_plugin(OWN_PLUGIN) else suite_of(path)
+
+
+def own_id(item: pytest.Item) -> str:
+    """Return the id of an operator's test that was given none: `own.FILE.TEST`, without `test_`."""
+    file = item.path.relative_to(item.config.rootpath).with_suffix("")
+    test = item.nodeid.partition("[")[0].split("::")[1:]
+    return ".".join([OWN, *(part.removeprefix("test_") for part in (*file.parts, *test))])
+
+
 def check_id(marked: str, suite: str) -> str:
     """Return the id of a claim in this suite: post-flight takes claims over from pre-flight and says so in its own name."""
     _, _, name = marked.partition(".")
@@ -105,15 +125,22 @@ def claim_sentence(docstring: str | None) -> str:
 
 def claim_of(item: pytest.Item) -> Claim | None:
     """Return the claim that a collected test makes, or None if it makes none."""
-    suite = suite_of(item.path)
+    suite = suite_in(item.config, item.path)
     marker = item.get_closest_marker("check")
-    if not suite or marker is None or not marker.args:
+    marked = str(marker.args[0]) if marker and marker.args else ""
+    if not suite or not (marked or suite == OWN):
         return None
+    says = marker.kwargs if marker else {}
     callspec = getattr(item, "callspec", None)
     where = place_of(callspec.params if callspec else {})
-    where["service"] = where["service"] or str(marker.kwargs.get("service") or "")
-    docstring = getattr(getattr(item, "obj", None), "__doc__", None)
-    return Claim(check_id(str(marker.args[0]), suite), item.nodeid, suite, claim_sentence(docstring), **where)
+    where["service"] = where["service"] or str(says.get("service") or "")
+    sentence = claim_sentence(getattr(getattr(item, "obj", None), "__doc__", None))
+    if suite == OWN:
+        marked = marked or own_id(item)
+        sentence = sentence or marked.rpartition(".")[2].replace("_", " ").replace("-", " ")
+    else:
+        marked = check_id(marked, suite)
+    return Claim(marked, item.nodeid, suite, sentence, **where, remedy=str(says.get("remedy") or ""))
 
 
 def place_of(parameters: Mapping[str, Any]) -> dict[str, str]:
@@ -194,6 +221,8 @@ class _Witness:
             return report
         judged = expectation.take()
         outcome, detail = judge_phase(call, report)
+        if outcome is Outcome.FAIL and call.excinfo and (judged is None or judged.holds):
+            judged = asserted(call.excinfo)
         show_nothing_secret(report)
         # An attribute with plain data travels with the report from a worker to the controller.
         report.rehearsal = {  # type: ignore[attr-defined]
@@ -220,9 +249,16 @@ def judge_phase(call: pytest.CallInfo[None], report: pytest.TestReport) -> tuple
         return (Outcome.OK if passed else None), ""
     if isinstance(error, pytest.skip.Exception | pytest.xfail.Exception):
         return Outcome.UNKNOWN, f"not checked: {error.msg or 'skipped'}"
-    if report.when == "call" and isinstance(error, AssertionError):
+    late = _TIMED_OUT.match(str(error)) if isinstance(error, pytest.fail.Exception) else None
+    if report.when == "call" and isinstance(error, AssertionError | pytest.fail.Exception) and not late:
         return Outcome.FAIL, shown(str(error))[:_LONGEST_DETAIL]
     doing = {"setup": "while it was prepared", "call": "while it ran", "teardown": "while it was cleaned up"}
+    if late:
+        limit = exact_s(float(late[1]))
+        return (
+            Outcome.UNKNOWN,
+            f"not finished within its time limit of {limit}: it was ended {doing[report.when or 'call']}",
+        )
     broke = shown(f"the check broke {doing[report.when or 'call']}: {type(error).__name__}: {error}")
     return Outcome.UNKNOWN, broke[:_LONGEST_DETAIL]
 
@@ -300,7 +336,7 @@ class _Recorder:
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Record a file that cannot be collected: its claims are not known, so one record stands for all of them."""
-        suite = suite_of(Path(report.nodeid.split("::")[0]))
+        suite = suite_in(self.config, Path(report.nodeid.split("::")[0]))
         if report.passed or not suite or report.nodeid in self.broken_files:
             return
         claim = Claim(f"{suite}.collection", report.nodeid, suite, "Every check of this file can be read.")
@@ -386,6 +422,7 @@ class _Recorder:
             service=judged.get("service") or claim.service,
             duration_s=round(course.duration_s, 3),
             detail=course.detail,
+            remedy=claim.remedy,
         )
         self.records[claim.node_id] = record
         if self.journal:
@@ -395,7 +432,10 @@ class _Recorder:
     def _repeat(self, node_id: str) -> str:
         settings = [f"{name}={shlex.quote(os.environ[name])}" for name in _REPEAT_VARIABLES if os.environ.get(name)]
         root = shlex.quote(str(self.config.rootpath))
-        return " ".join([f"cd {root} &&", *settings, shlex.quote(sys.executable), "-m pytest", shlex.quote(node_id)])
+        own = self.config.pluginmanager.get_plugin(OWN_PLUGIN)
+        needs = shlex.join(own.needed(self.config.rootpath)) if own else ""
+        python = f"{shlex.quote(sys.executable)} {'-P ' if own else ''}-m pytest {needs}".rstrip()
+        return " ".join([f"cd {root} &&", *settings, python, shlex.quote(node_id)])
 
     # --- what people see
 

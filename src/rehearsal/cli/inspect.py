@@ -13,10 +13,10 @@ from rehearsal.cli import usage
 from rehearsal.cloud import discover
 from rehearsal.cloud import options as target_options
 from rehearsal.figures import say
+from rehearsal.lanes.load import MOST_CONNECTIONS_PER_S
+from rehearsal.lanes.load import MOST_SAMPLES_PER_S
 from rehearsal.lanes.rates import USUAL
 from rehearsal.lanes.rates import rates_of
-from rehearsal.lanes.spec import MOST_CONNECTIONS_PER_S
-from rehearsal.lanes.spec import MOST_SAMPLES_PER_S
 from rehearsal.outside.redact import redact
 from rehearsal.outside.terminal import show
 from rehearsal.outside.terminal import warn

@@ -23,7 +23,6 @@ from rehearsal.judging.causes.reach import NO_WORLD
 from rehearsal.judging.causes.reach import world_of
 from rehearsal.judging.charging.troubles import groups_of
 from rehearsal.judging.differences import differences
-from rehearsal.judging.flows import flows
 from rehearsal.judging.inside import guests
 from rehearsal.judging.losses import matrix
 from rehearsal.judging.losses import strictness
@@ -34,7 +33,9 @@ from rehearsal.judging.observing.observation import pieces_of
 from rehearsal.judging.quality import quality
 from rehearsal.judging.quality import unknown_quality
 from rehearsal.judging.results import Results
+from rehearsal.judging.rooms import Given
 from rehearsal.judging.rooms import Rooms
+from rehearsal.judging.rooms import declared_in
 from rehearsal.recording import events
 
 if TYPE_CHECKING:
@@ -71,7 +72,11 @@ def judge(history: History, rooms: Rooms | None = None) -> Results:
     lanes = rooms.rows("lanes", "what each lane could see", lambda: instruments.lanes(seen))
     took = rooms.rows("answer times", ANSWER_TIMES, lambda: answer_times.found() if answer_times else [])
     calibrations = rooms.rows("calibration", "the calibration", lambda: instruments.calibrations(history))
-    flown = rooms.rows("flows", "what each lane to a canary saw", lambda: flows(history, seen, groups))
+    given = Given(history, seen, groups)
+    shown = {
+        room.key: rooms.rows(room.key, room.what, partial(room.work, given))
+        for room in declared_in("rehearsal.judging.shown", "ROOM").values()
+    }
     gaps = rooms.rows("not proven", "what is not proven", lambda: notproven.gaps(history, observation, judged))
     provenance = rooms.ask("provenance", "the provenance", lambda: _provenance(history), {})
     verdict, sentence = _verdict(found, judged, rooms)
@@ -114,7 +119,7 @@ def judge(history: History, rooms: Rooms | None = None) -> Results:
         happenings=world.happenings,
         unwatched=world.unwatched,
         guests=judged.guests,
-        flows=flown,
+        shown=shown,
     )
 
 

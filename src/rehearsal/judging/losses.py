@@ -30,6 +30,7 @@ from rehearsal.outage import OPEN_NS
 from rehearsal.outage import clipped
 from rehearsal.outage import measure
 from rehearsal.outage import merged
+from rehearsal.recording.declarations import USERS_VIP
 from rehearsal.recording.stretch import BETWEEN
 from rehearsal.recording.stretch import CONTROL
 from rehearsal.recording.stretch import Stretch
@@ -287,7 +288,7 @@ def _floor(observation: Observation, lanes: Sequence[Seen], stretch: Stretch, ki
 def vips_of(observation: Observation, service: str) -> list[str]:
     """Return the VIPs at which a service is watched, the public one first."""
     vips = {joint.vip for joint in observation.joints if joint.service == service}
-    return sorted(vips, key=lambda vip: (vip != "public", vip))
+    return sorted(vips, key=lambda vip: (vip != USERS_VIP, vip))
 
 
 def vip_floor(observation: Observation, service: str, vip: str, stretch: Stretch, kind: str = "down") -> int | None:

@@ -15,7 +15,7 @@ from rehearsal.judging import words
 from rehearsal.judging.charging import budgets
 from rehearsal.judging.charging.troubles import is_judged
 from rehearsal.judging.charging.union import united
-from rehearsal.judging.flows import ways_of
+from rehearsal.judging.shown.flows import ways_of
 from rehearsal.lanes import table
 from rehearsal.outage import OPEN_NS
 from rehearsal.outside import bounded

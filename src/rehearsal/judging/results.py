@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from rehearsal.judging.course import Check
     from rehearsal.judging.course import Step
     from rehearsal.judging.differences import Difference
-    from rehearsal.judging.flows import Flow
     from rehearsal.judging.hosts.hostclocks import Happening
     from rehearsal.judging.hosts.unwatched import Unwatched
     from rehearsal.judging.inside import GuestFigure
@@ -74,4 +73,9 @@ class Results:
     happenings: list[Happening] = field(default_factory=list)
     unwatched: list[Unwatched] = field(default_factory=list)
     guests: list[GuestFigure] = field(default_factory=list)  # what canaries noticed from inside
-    flows: list[Flow] = field(default_factory=list)  # what each lane to a canary saw
+    shown: dict[str, list[Any]] = field(default_factory=dict)
+    """What rooms of `judging.shown` say, by their keys: each is a key of results.json like the others."""
+
+    def of(self, key: str) -> list[Any]:
+        """Return the rows of a room of `judging.shown`; none if they are not known."""
+        return self.shown.get(key, [])

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rehearsal.figures.outcome import Outcome
+    from rehearsal.judging.charging.troubles import Group
+    from rehearsal.judging.observing.observation import Observation
+    from rehearsal.recording.history import History
 
 _T = TypeVar("_T")
 _U = TypeVar("_U")
@@ -55,6 +58,24 @@ class Broken:
     what: str
     why: str
     traceback: str
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a room is asked about: the recording, what the probes saw, and what of it is one outage."""
+
+    history: History
+    observation: Observation
+    groups: list[Group]
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """A part of the judge that registers itself: its key in results.json, what it says, and how it comes to its rows."""
+
+    key: str
+    what: str
+    work: Callable[[Given], list[Any]]
 
 
 class Rooms:

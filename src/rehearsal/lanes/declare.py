@@ -6,6 +6,8 @@ in its name (`… v6`).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,7 +15,6 @@ from urllib.parse import urlsplit
 from rehearsal.lanes import table
 from rehearsal.lanes.answers import DEEP
 from rehearsal.lanes.answers import ISSUE
-from rehearsal.lanes.answers import ISSUER
 from rehearsal.lanes.answers import SHALLOW
 from rehearsal.lanes.rates import AS_USUAL
 from rehearsal.lanes.rates import period_ns
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 KEPT, FRESH = "kept", "fresh"
 """Names of the tokens that reads carry: issued before the run, issued again and again during it."""
-_SETTLING_HARD_S = 60.0
+_SETTLING_NS = 60 * SECOND_NS
 
 
 def services_known() -> frozenset[str]:
@@ -43,115 +44,77 @@ def services_known() -> frozenset[str]:
     return frozenset(SHALLOW) - {"prober"}
 
 
-def endpoint_probes(  # noqa: PLR0913 - all by keyword
-    numbers: Iterator[int],
-    *,
-    service: str,
-    url: str,
-    address: str,
-    vip: str,
-    interface: str = "",
-    cafile: str = "",
-    rates: Mapping[str, float] = AS_USUAL,
-) -> list[ProbeSpec]:
-    """Return the shallow probes, over new and over kept connections, for one service at one VIP.
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Where a service is asked: the catalog's endpoint `url` (scheme, host and port count), and the address behind its name.
 
-    `url` is the endpoint of the catalog; only its scheme, host and port count.
+    At one of its VIPs and interfaces; or past HAProxy, at the `server` of that name.
     """
-    settings = {"address": address, "cafile": cafile}
+
+    service: str
+    url: str
+    address: str
+    vip: str = ""
+    interface: str = ""
+    server: str = ""
+    cafile: str = ""
+
+
+def shallow_probes(numbers: Iterator[int], where: Where, rates: Mapping[str, float] = AS_USUAL) -> list[ProbeSpec]:
+    """Return the probes that carry no token, over new and over kept connections."""
+    place = Place.BACKEND if where.server else Place.VIP
     return [
-        _spec(next(numbers), lane, lane.rate(interface), rates, name=f"{service} {vip} {lane.called}", service=service,
-              target=_root(url) + SHALLOW[service].path, vip=vip, interface=interface, settings=settings)
-        for lane in table.asking(Place.VIP, Asks.ROOT)
-    ]  # fmt: skip
+        _web(next(numbers), lane, lane.rate(where.interface), rates, where, SHALLOW[where.service].path)
+        for lane in table.at(place)
+        if lane.asks is Asks.ROOT
+    ]
 
 
-def backend_probes(  # noqa: PLR0913 - all by keyword
+def deep_probe(
     numbers: Iterator[int],
-    *,
-    service: str,
-    server: str,
-    url: str,
-    address: str,
-    cafile: str = "",
+    where: Where,
     rates: Mapping[str, float] = AS_USUAL,
-) -> list[ProbeSpec]:
-    """Return the shallow probes that ask one API server past HAProxy; `server` is HAProxy's name for it."""
-    settings = {"address": address, "cafile": cafile}
-    return [
-        _spec(next(numbers), lane, lane.rate(), rates, name=f"{service} backend {server} {lane.called}",
-              service=service, target=_root(url) + SHALLOW[service].path, server=server, settings=settings)
-        for lane in table.asking(Place.BACKEND, Asks.ROOT)
-    ]  # fmt: skip
-
-
-def deep_probe(  # noqa: PLR0913 - all by keyword
-    numbers: Iterator[int],
     *,
-    service: str,
-    url: str,
-    address: str,
-    vip: str,
-    interface: str = "",
     token: str = KEPT,
-    cafile: str = "",
     project_id: str = "",
-    rates: Mapping[str, float] = AS_USUAL,
 ) -> ProbeSpec:
-    """Return the authenticated read of one service; `token` names the token it carries (`kept` or `fresh`)."""
+    """Return the authenticated read; `token` names the token it carries (`kept` or `fresh`)."""
+    lane, path = table.DEEP, DEEP[where.service].path.replace("{project_id}", project_id)
+    return _web(next(numbers), lane, lane.rate(token), rates, where, path, called=f"{lane.called} {token}", token=token)
+
+
+def issue_probe(numbers: Iterator[int], where: Where, rates: Mapping[str, float] = AS_USUAL) -> ProbeSpec:
+    """Return the probe that lets keystone issue the fresh token."""
     lane = table.DEEP
-    return _spec(
-        next(numbers), lane, lane.rate(token), rates, name=f"{service} {vip} {lane.called} {token}", service=service,
-        target=_root(url) + DEEP[service].path.replace("{project_id}", project_id), vip=vip, interface=interface,
-        settings={"address": address, "cafile": cafile, "token": token},
-    )  # fmt: skip
+    return _web(next(numbers), lane, lane.rate("issue"), rates, where, ISSUE.path, called="token issue", issues=FRESH)
 
 
-def issue_probe(  # noqa: PLR0913 - all by keyword
-    numbers: Iterator[int],
-    *,
-    url: str,
-    address: str,
-    vip: str,
-    interface: str = "",
-    token: str = FRESH,
-    cafile: str = "",
-    rates: Mapping[str, float] = AS_USUAL,
+def write_probe(
+    numbers: Iterator[int], where: Where, rates: Mapping[str, float] = AS_USUAL, **settings: str
 ) -> ProbeSpec:
-    """Return the probe that lets keystone issue a token, which reads named after `token` then carry."""
-    return _spec(
-        next(numbers), table.DEEP, table.DEEP.rate("issue"), rates, name=f"{ISSUER} {vip} token issue",
-        service=ISSUER, target=_root(url) + ISSUE.path, vip=vip, interface=interface,
-        settings={"address": address, "cafile": cafile, "issues": token},
-    )  # fmt: skip
+    """Return the write lane. `settings`: token, tag, description, user_id, project_id (see `ProbeSpec`)."""
+    write, lane = WRITES[where.service], table.WRITE
+    path = write.create.path.format(project_id=settings["project_id"])
+    spec = _web(next(numbers), lane, lane.rate(), rates, where, path, **settings)
+    return replace(spec, deadline_ns=_SETTLING_NS) if write.settling else spec
 
 
-def write_probe(  # noqa: PLR0913 - all by keyword
-    numbers: Iterator[int],
-    *,
-    service: str,
-    url: str,
-    address: str,
-    vip: str,
-    token: str,
-    tag: str,
-    description: str,
-    user_id: str,
-    project_id: str,
-    interface: str = "public",
-    cafile: str = "",
-    rates: Mapping[str, float] = AS_USUAL,
+def _web(  # noqa: PLR0913, PLR0917 - what a probe is made of
+    probe: int,
+    lane: Lane,
+    rate: Rate,
+    rates: Mapping[str, float],
+    where: Where,
+    path: str,
+    called: str = "",
+    **settings: str,
 ) -> ProbeSpec:
-    """Return the write lane of one service at one VIP. `tag` begins the names of all that it makes."""
-    write, lane = WRITES[service], table.WRITE
+    parts = urlsplit(where.url)
+    place = f"backend {where.server}" if where.server else where.vip
     return _spec(
-        next(numbers), lane, lane.rate(), rates, name=f"{service} {vip} {lane.called}", service=service,
-        target=_root(url) + write.create.path.format(project_id=project_id), vip=vip, interface=interface,
-        hard_s=_SETTLING_HARD_S if write.settling else lane.hard_s,
-        settings={
-            "address": address, "cafile": cafile, "token": token, "tag": tag, "description": description,
-            "user_id": user_id, "project_id": project_id,
-        },
+        probe, lane, rate, rates, name=f"{where.service} {place} {called or lane.called}", service=where.service,
+        target=f"{parts.scheme}://{parts.netloc}{path}", vip=where.vip, interface=where.interface, server=where.server,
+        settings={"address": where.address, "cafile": where.cafile, **settings},
     )  # fmt: skip
 
 
@@ -175,14 +138,12 @@ def canary_probes(  # noqa: PLR0913 - all by keyword
             canary=canary, target=f"{address} port {beacon_port}" if lane.has_port else address,
             settings=echo if lane.has_port else {"address": address},
         )
-        for lane in table.asking(Place.GUEST, Asks.ECHO)
+        for lane in table.at(Place.GUEST)
         if udp or lane.transport is not Transport.UDP
     ]  # fmt: skip
 
 
-def _spec(  # noqa: PLR0913 - all but the first by keyword or of one kind
-    probe: int, lane: Lane, rate: Rate, rates: Mapping[str, float], *, name: str, hard_s: float | None = None, **of: Any
-) -> ProbeSpec:
+def _spec(probe: int, lane: Lane, rate: Rate, rates: Mapping[str, float], *, name: str, **of: Any) -> ProbeSpec:
     is_v6 = family_of(of["settings"]["address"]) == V6
     return ProbeSpec(
         probe=probe,
@@ -191,11 +152,6 @@ def _spec(  # noqa: PLR0913 - all but the first by keyword or of one kind
         rate=rate.name,
         period_ns=period_ns(rates[rate.name]),
         soft_ns=round(lane.soft_s * SECOND_NS),
-        deadline_ns=round((lane.hard_s if hard_s is None else hard_s) * SECOND_NS),
+        deadline_ns=round(lane.hard_s * SECOND_NS),
         **of,
     )
-
-
-def _root(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}"

@@ -6,14 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rehearsal.lanes import table
-from rehearsal.lanes.spec import MOST_CONNECTIONS_PER_S
-from rehearsal.lanes.spec import MOST_SAMPLES_PER_S
+from rehearsal.lanes.spec import ProbeRefused
 from rehearsal.lanes.table import Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from rehearsal.lanes.spec import ProbeSpec
+
+MOST_SAMPLES_PER_S = 3000.0
+MOST_CONNECTIONS_PER_S = 400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +75,11 @@ def load_of(lanes: Iterable[tuple[str, float]]) -> Load:
 def load_of_specs(specs: Iterable[ProbeSpec]) -> Load:
     """Return the load of probes as they are declared."""
     return load_of((spec.lane, spec.samples_per_s) for spec in specs)
+
+
+def check_load(specs: Iterable[ProbeSpec]) -> float:
+    """Return the load of all probes together (samples per second). Raises ProbeRefused above the caps."""
+    load = load_of_specs(specs)
+    if excess := load.excess():
+        raise ProbeRefused(excess.removesuffix("."))
+    return load.samples_per_s

@@ -25,13 +25,10 @@ from rehearsal.lanes.writes import WRITES
 from rehearsal.lanes.writes import is_tag
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from collections.abc import Sequence
 
     from rehearsal.lanes.answers import Answer
 
-MOST_SAMPLES_PER_S = 3000.0
-MOST_CONNECTIONS_PER_S = 400.0
 CONNECT_NS = 900_000_000  # below the first retransmission of a SYN at 1 s
 OWN_PROBES = range(65000, 65536)  # numbers that the prober gives to its own controls
 
@@ -86,11 +83,6 @@ class ProbeSpec:
     def samples_per_s(self) -> float:
         """The load that this probe adds."""
         return SECOND_NS / self.period_ns
-
-    @property
-    def requests_per_s(self) -> float:
-        """How often it asks: a write is a create and a delete."""
-        return self.samples_per_s * table.of(self.lane).requests
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +145,7 @@ def _check_shape(spec: ProbeSpec) -> None:
         raise ProbeRefused(f"probe {spec.name}: settings must be an object")
     if not 0 <= spec.probe < 2**16:
         raise ProbeRefused(f"probe {spec.name}: the number must be between 0 and 65535")
-    if not table.is_known(spec.lane):
+    if spec.lane not in table.BY_NAME:
         raise ProbeRefused(f"probe {spec.name}: unknown lane {spec.lane!r}")
     check_period(spec.name, spec.period_ns)
     if not spec.period_ns // 100 <= spec.deadline_ns <= 60 * SECOND_NS:
@@ -166,21 +158,6 @@ def check_period(name: str, period_ns: int) -> None:
     """Refuse periods that would harm the target or that measure nothing. Raises ProbeRefused."""
     if type(period_ns) is not int or not 2_000_000 <= period_ns <= 600 * SECOND_NS:
         raise ProbeRefused(f"probe {name}: the period must be between 2 ms and 600 s")
-
-
-def check_load(specs: Iterable[ProbeSpec]) -> float:
-    """Return the load of all probes together (samples per second). Raises ProbeRefused above the caps."""
-    specs = list(specs)
-    total = sum(spec.samples_per_s for spec in specs)
-    webs = [(spec, lane) for spec in specs if (lane := table.of(spec.lane)).is_web]
-    connections = sum(spec.requests_per_s for spec, lane in webs if not lane.kept)
-    if total > MOST_SAMPLES_PER_S:
-        raise ProbeRefused(f"{total:.0f} samples a second would exceed the cap of {MOST_SAMPLES_PER_S:.0f}")
-    if connections > MOST_CONNECTIONS_PER_S:
-        raise ProbeRefused(
-            f"{connections:.0f} new connections a second would exceed the cap of {MOST_CONNECTIONS_PER_S:.0f}"
-        )
-    return total
 
 
 def numeric_address(spec: ProbeSpec) -> str:

@@ -222,17 +222,12 @@ GUEST_PEER = Rate("guest-peer", 5, "a canary asks the other canaries of its netw
 RATES = (*(rate for lane in LANES for rate in lane.rates), GUEST_BEAT, GUEST_WRITE, GUEST_PEER)
 """Those that are not of an occasion: of lanes, and of what a beacon does within its guest."""
 
-_BY_NAME = {lane.name: lane for lane in LANES}
+BY_NAME = {lane.name: lane for lane in LANES}
 
 
 def of(name: str) -> Lane:
     """Return a lane by its name. One of another release is HTTP over new connections that nothing is judged by."""
-    return _BY_NAME.get(name) or Lane(name, Place.BACKEND, Transport.HTTP, Asks.ROOT, Judge.ASIDE, name)
-
-
-def is_known(name: str) -> bool:
-    """Tell whether there is a lane of this name."""
-    return name in _BY_NAME
+    return BY_NAME.get(name) or Lane(name, Place.BACKEND, Transport.HTTP, Asks.ROOT, Judge.ASIDE, name)
 
 
 def focus(rate: str) -> str:
@@ -243,8 +238,3 @@ def focus(rate: str) -> str:
 def at(place: Place) -> list[Lane]:
     """Return the lanes that ask somebody."""
     return [lane for lane in LANES if lane.place is place]
-
-
-def asking(place: Place, asks: Asks) -> list[Lane]:
-    """Return the lanes that ask somebody for something."""
-    return [lane for lane in at(place) if lane.asks is asks]

@@ -13,8 +13,15 @@ if TYPE_CHECKING:
     from rehearsal.recording.events import ProbeDeclared
 
 V4, V6 = "v4", "v6"
-INTERFACES = ("public", "internal")
+PUBLIC, INTERNAL = INTERFACES = ("public", "internal")
+USERS_VIP = PUBLIC
+"""The label of the VIP at which most users reach a service: the first address of its public endpoint."""
 _BACKEND = "backend-"
+
+
+def vip_label(interface: str, number: int) -> str:
+    """Return the label of an endpoint's first address, or of its other one (IPv6, of an endpoint with both)."""
+    return interface if number == 0 else f"{interface} {V6}"
 
 
 def family_of(address: str) -> str:

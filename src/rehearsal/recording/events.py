@@ -116,6 +116,20 @@ class GateDecided(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class OwnClaimsRead(Event):
+    """The operator's own claims, as they were when they were read: which files, and which claims they make.
+
+    `sha256` is that of the lines `SHA256  NAME`, one a file, as `sha256sum` prints them; `files` have name and sha256,
+    `claims` have check, claim and gates.
+    """
+
+    directory: str
+    sha256: str
+    files: list[dict[str, str]] = field(default_factory=list)
+    claims: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
 class HostFacts(Event):
     """Containers and images of one host at one moment; `error` non-empty means: not observed.
 
@@ -224,7 +238,7 @@ class CheckDone(Event):
     """One claim about the cloud was checked.
 
     `check` is a stable id (`preflight.container-tag`), `node_id` the pytest id, `claim` the sentence that the customer
-    reads, `repeat` the command that repeats exactly this check.
+    reads, `repeat` the command that repeats exactly this check, `remedy` what to do if it does not hold.
     """
 
     check: str
@@ -241,14 +255,15 @@ class CheckDone(Event):
     service: str = ""
     duration_s: float = 0.0
     detail: str = ""
+    remedy: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimsListed(Event):
     """The claims that a pytest process is about to check: one without a CheckDone was never reached, and is unknown.
 
-    Each has check, node_id, suite, claim, host, container and service, as in its CheckDone. `not_applicable`: checks that
-    make no claim about this cloud or step, each with the reason.
+    Each has check, node_id, suite, claim, host, container, service and remedy, as in its CheckDone. `not_applicable`:
+    checks that make no claim about this cloud or step, each with the reason.
     """
 
     suite: str

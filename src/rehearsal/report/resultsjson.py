@@ -19,7 +19,9 @@ SCHEMA = 2
 
 def to_json(results: Results) -> str:
     """Return the results as JSON text."""
-    return json.dumps({"schema": SCHEMA, **_plain(results)}, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    plain = _plain(results)
+    found = {"schema": SCHEMA, **plain.pop("shown"), **plain}
+    return json.dumps(found, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def without_secrets(results: Results) -> Results:
@@ -35,7 +37,13 @@ def _hidden(value: Any) -> Any:
         return tuple(map(_hidden, value))
     if isinstance(value, list) and not all(isinstance(each, str) for each in value):
         return [_hidden(each) for each in value]
+    if isinstance(value, dict) and any(map(_is_rows, value.values())):
+        return {key: _hidden(each) for key, each in value.items()}
     return value if isinstance(value, Enum) else redact(value)
+
+
+def _is_rows(value: Any) -> bool:
+    return isinstance(value, list) and any(map(dataclasses.is_dataclass, value))
 
 
 def _plain(value: Any) -> Any:

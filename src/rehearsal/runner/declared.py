@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 from typing import TYPE_CHECKING
-from typing import Any
 
 from rehearsal.cloud.addresses import address_of
 from rehearsal.cloud.addresses import addresses_of
@@ -20,11 +19,15 @@ from rehearsal.lanes.answers import DEEP
 from rehearsal.lanes.answers import ISSUER
 from rehearsal.lanes.declare import FRESH
 from rehearsal.lanes.declare import KEPT
+from rehearsal.lanes.declare import Where
 from rehearsal.lanes.load import Load
 from rehearsal.lanes.load import load_of
-from rehearsal.lanes.table import Asks
 from rehearsal.lanes.table import Place
 from rehearsal.lanes.writes import WRITES
+from rehearsal.recording.declarations import INTERFACES
+from rehearsal.recording.declarations import PUBLIC
+from rehearsal.recording.declarations import USERS_VIP
+from rehearsal.recording.declarations import vip_label
 from rehearsal.recording.naming import description_of
 from rehearsal.recording.naming import name_of
 
@@ -58,35 +61,29 @@ def api_probes(
     specs: list[ProbeSpec] = []
     trust = trust_of(target)
     for service in sorted(set(services) & declare.services_known()):
-        for interface in ("public", "internal"):
+        for interface in INTERFACES:
             endpoint = target.endpoint(service, interface)
             if endpoint is None:
                 continue
             for number, address in enumerate(addresses_of(target, endpoint.url)):
-                vip = interface if number == 0 else f"{interface} v6"
-                where = {
-                    "url": endpoint.url,
-                    "address": address,
-                    "vip": vip,
-                    "interface": interface,
-                    "cafile": target.cacert,
-                }
-                specs += declare.endpoint_probes(itertools.repeat(0), service=service, rates=rates, **where)
-                if interface == "public" and number == 0 and not trust.refusal(endpoint.url):
-                    specs += _reads(service, project_id, rates, where)
+                where = Where(
+                    service, endpoint.url, address, vip_label(interface, number), interface, cafile=target.cacert
+                )
+                specs += declare.shallow_probes(itertools.repeat(0), where, rates)
+                if where.vip == USERS_VIP and not trust.refusal(endpoint.url):
+                    specs += _reads(where, project_id, rates)
     return specs
 
 
-def _reads(service: str, project_id: str, rates: Mapping[str, float], where: dict[str, Any]) -> list[ProbeSpec]:
+def _reads(where: Where, project_id: str, rates: Mapping[str, float]) -> list[ProbeSpec]:
     numbers = itertools.repeat(0)
     specs = []
-    if service in DEEP:
+    if where.service in DEEP:
         specs += [
-            declare.deep_probe(numbers, service=service, token=token, project_id=project_id, rates=rates, **where)
-            for token in (KEPT, FRESH)
+            declare.deep_probe(numbers, where, rates, token=token, project_id=project_id) for token in (KEPT, FRESH)
         ]
-    if service == ISSUER:
-        specs.append(declare.issue_probe(numbers, token=FRESH, rates=rates, **where))
+    if where.service == ISSUER:
+        specs.append(declare.issue_probe(numbers, where, rates))
     return specs
 
 
@@ -98,14 +95,10 @@ def backend_probes(
         spec
         for service in sorted(set(servers) & declare.services_known())
         for server in servers[service]
-        for spec in declare.backend_probes(
+        for spec in declare.shallow_probes(
             itertools.repeat(0),
-            service=service,
-            server=server.name,
-            url=server.url,
-            address=server.address,
-            cafile=target.cacert,
-            rates=rates,
+            Where(service, server.url, server.address, server=server.name, cafile=target.cacert),
+            rates,
         )
     ]
 
@@ -145,25 +138,13 @@ def write_probes(
     """Return the write lane of every API on the public VIP that an ordinary user can write to."""
     specs = []
     for service in sorted(set(services) & set(WRITES)):
-        endpoint = target.endpoint(service, "public")
+        endpoint = target.endpoint(service, PUBLIC)
         address = address_of(target, endpoint.url) if endpoint else ""
         if endpoint is not None and address and not trust_of(target).refusal(endpoint.url):
-            specs.append(
-                declare.write_probe(
-                    itertools.repeat(0),
-                    service=service,
-                    url=endpoint.url,
-                    address=address,
-                    vip="public",
-                    token=WRITER,
-                    tag=name_of(run, "write"),
-                    description=description_of(run),
-                    user_id=author.user_id,
-                    project_id=author.project_id,
-                    cafile=target.cacert,
-                    rates=rates,
-                )
-            )
+            where = Where(service, endpoint.url, address, USERS_VIP, PUBLIC, cafile=target.cacert)
+            told = {"tag": name_of(run, "write"), "description": description_of(run)}
+            who = {"token": WRITER, "user_id": author.user_id, "project_id": author.project_id}
+            specs.append(declare.write_probe(itertools.repeat(0), where, rates, **told, **who))
     return specs
 
 
@@ -223,12 +204,6 @@ def load_planned(plan: PlanSpec, target: Target, rates: Mapping[str, float], *, 
     count = max(2, len(target.in_group("compute")))
     guest = [(lane, rate) for lane in table.at(Place.GUEST) for rate in lane.rates]
     guests = load_of([(lane.name, rates[rate.name]) for lane, rate in guest] * count)
-    writes = load_of(
-        (lane.name, rates[rate.name])
-        for lane in table.asking(Place.VIP, Asks.WRITE)
-        for rate in lane.rates
-        for service in services
-        if service in WRITES
-    )
+    writes = load_of((table.WRITE.name, rates[table.WRITE.name]) for service in services if service in WRITES)
     closer = sum(rates[lane.migration] - rates[rate.name] for lane, rate in guest if lane.migration_hz)
     return most + guests + writes + Load(packets_per_s=closer)

@@ -8,8 +8,8 @@ import time
 import pytest
 
 from rehearsal.lanes import declare
+from rehearsal.lanes.load import check_load
 from rehearsal.lanes.spec import ProbeRefused
-from rehearsal.lanes.spec import check_load
 from rehearsal.lanes.spec import spec_from
 from rehearsal.lanes.writes import WRITES
 from rehearsal.prober.web import writing
@@ -29,13 +29,13 @@ RUN = "20261126T133849Z"
 GONE = answer(204, "", x_openstack_request_id="req-theirs-2")
 
 
-def write_spec(url, service="neutron", **changes):
-    values = {
-        "service": service, "url": url, "address": "127.0.0.1", "vip": "public", "token": "write",
-        "tag": name_of(RUN, "write"), "description": description_of(RUN), "user_id": "u1", "project_id": "p1",
-        "rates": {"write": 20.0},
+def write_spec(url, service="neutron", hz=20.0):
+    settings = {
+        "token": "write", "tag": name_of(RUN, "write"), "description": description_of(RUN),
+        "user_id": "u1", "project_id": "p1",
     }  # fmt: skip
-    spec = declare.write_probe(iter([7]), **{**values, **changes})
+    where = declare.Where(service, url, "127.0.0.1", "public", "public")
+    spec = declare.write_probe(iter([7]), where, {"write": hz}, **settings)
     return spec_from(spec.to_dict())
 
 
@@ -238,7 +238,7 @@ def test_a_write_without_a_runs_tag_is_refused():
 
 def test_a_write_counts_as_two_requests():
     """The load that writing adds is that of its create and of its delete."""
-    spec = write_spec("http://127.0.0.1:9", rates={"write": 500.0})
+    spec = write_spec("http://127.0.0.1:9", hz=500.0)
     with pytest.raises(ProbeRefused, match="1000 new connections a second"):
         check_load([spec])
 

@@ -13,6 +13,8 @@ from rehearsal.judging.hosts.happenings import happenings_of
 from rehearsal.judging.hosts.unwatched import unwatched
 from rehearsal.judging.hosts.unwatched import was_witnessed
 from rehearsal.recording import events
+from rehearsal.recording.declarations import INTERNAL
+from rehearsal.recording.declarations import PUBLIC
 from rehearsal.recording.declarations import family_of
 
 if TYPE_CHECKING:
@@ -44,7 +46,7 @@ OF_COMPUTES = (
 """Containers (and HAProxy backends) of a service that answer none of its API's requests."""
 NETWORK = ("openvswitch", "ovn_controller", "nova_libvirt", "neutron")
 NETWORK_CENTRE = ("ovn_northd", "ovn_nb_db", "ovn_sb_db")
-VIP_KINDS = {"public": "external", "internal": "internal"}
+VIP_KINDS = {PUBLIC: "external", INTERNAL: "internal"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +238,7 @@ def _of_proxy(happening: Happening, group: Group, at_ns: int, world: World) -> R
     if not (base == service or base.startswith(f"{service}_")) or base.endswith(OF_COMPUTES):
         return Reach(None, f"it is not in front of {service}")
     interfaces = {trouble.seen.probe.declared.interface for trouble in group.troubles} - {""}
-    if interfaces and outside and "public" not in interfaces:
+    if interfaces and outside and PUBLIC not in interfaces:
         return Reach(None, "it is behind the external address")
     return Reach(PROXY if server == "BACKEND" else PROXY + 1)
 

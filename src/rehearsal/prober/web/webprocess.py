@@ -26,11 +26,11 @@ from typing import Any
 import numpy as np
 
 from rehearsal.lanes import table
+from rehearsal.lanes.load import check_load
 from rehearsal.lanes.spec import OWN_PROBES
 from rehearsal.lanes.spec import SECOND_NS
 from rehearsal.lanes.spec import ProbeRefused
 from rehearsal.lanes.spec import ProbeSpec
-from rehearsal.lanes.spec import check_load
 from rehearsal.lanes.spec import check_period
 from rehearsal.lanes.spec import numeric_address
 from rehearsal.lanes.spec import spec_from

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from rehearsal.figures.length import longest
 from rehearsal.judging.charging.union import united
+from rehearsal.judging.rooms import Room
 from rehearsal.lanes import table
 from rehearsal.lanes.table import Place
 from rehearsal.recording import events
@@ -146,3 +147,8 @@ def _apart(groups: Iterable[Group]) -> tuple[list[Group], list[Group]]:
 
 def _lengths(groups: Iterable[Group]) -> list[Length]:
     return [united(group.sightings).length for group in groups]
+
+
+ROOM = Room(
+    "flows", "what each lane to a canary saw", lambda given: flows(given.history, given.observation, given.groups)
+)
