@@ -42,6 +42,17 @@ def test_no_two_modules_have_one_name(base):
     assert [] == [name for name, times in names.items() if times > 1]
 
 
+def test_recordings_have_one_reader():
+    """Only `recording.history` opens journals for reading, in the engine and in the suites; all others ask it."""
+    readers = [
+        path.relative_to(ROOT).as_posix()
+        for base in (SRC, ROOT / "fixtures", ROOT / "suites")
+        for path in base.rglob("*.py")
+        if re.search(r"\bjournal\.read\(|recording\.journal import read\b", path.read_text())
+    ]
+    assert ["src/rehearsal/recording/history.py"] == readers
+
+
 def test_every_room_says_what_it_is_for():
     """Each package of the engine opens with a docstring."""
     rooms = {path.parent for path in SRC.rglob("*.py")}

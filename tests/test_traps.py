@@ -126,13 +126,9 @@ def test_no_wrong_rule_is_idle():
 
 @pytest.mark.parametrize(("share", "least"), [(0.95, 59), (0.99, 299)])
 def test_trap_18_a_percentile_of_few_runs_is_refused(share, least):
-    """A P95 needs 59 values, a P99 299; with one fewer there is none, and four runs say what four can say."""
-    values = [1.0] * (least - 1)
+    """A P95 needs 59 values, a P99 299, and four runs say what four can say."""
     assert wrong_rules.rank_of_few([0.0, 0.0, 1.0, 3.0], share) == 3.0
     assert fewruns.least_runs(share) == least
-    assert fewruns.quantile(values, share=share) is None
-    assert fewruns.quantile([*values, 7.0], share=share) == 7.0
-    assert fewruns.quantile([0.0, 0.0, 1.0, 3.0], share=share) is None
     assert fewruns.all_well(4) == "4 of 4 say with 95 % confidence that at least 47 % of such would succeed"
 
 
@@ -147,18 +143,14 @@ def test_trap_18_the_largest_of_few_covers_what_is_printed(count, percent):
 
 @given(count=st.integers(1, 400), share=st.sampled_from([0.5, 0.9, 0.95]))
 def test_trap_18_a_quantile_is_told_exactly_when_the_largest_covers_it(count, share):
-    """A bound exists if and only if even the largest value would be one; more values never loosen it."""
-    told = fewruns.quantile(list(range(count)), share=share)
-    assert (told is not None) == (fewruns.covered(count) >= share)
-    if told is not None:
-        assert told >= share * count - 1
+    """So many values are enough if and only if even the largest would be a bound."""
+    assert (count >= fewruns.least_runs(share)) == (fewruns.covered(count) >= share)
 
 
 def test_trap_19_nothing_covers_nothing():
     """Of no runs there is no figure and no sentence."""
     assert wrong_rules.missing_is_a_number(fewruns.covered(0)) == 2.718
     assert fewruns.covered(0) is None
-    assert fewruns.quantile([], share=0.5) is None
     assert fewruns.all_well(0) == ""
 
 

@@ -4,17 +4,9 @@ Every fault is the real thing on the real node (a container stopped by Docker, p
 kernel, a QEMU process stopped by a signal), and every one declares which checks it turns red. A check
 that no fault has ever turned red proves nothing.
 
-================ ======================================================================
-``table``        faults register themselves here, with what they turn red
-``proofs``       each check of the suites with the faults that turn it red: docs/checks.md
-``breaking``     the command line
-``ground``       what faults stand on: commands on nodes, notes of what is broken, instants
-``containers``   a container on an old tag, stopped, unhealthy; libvirtd dead; a leftover override
-``network``      a port of the VIP that swallows packets
-``backend``      a service behind the VIP that answers 503
-``guest``        a guest whose processor stands still
-``leftbehind``   what an operator or a colleague leaves behind: a shell script each
-================ ======================================================================
+``table`` is where faults register themselves, ``ground`` what they stand on (commands on nodes, notes of what
+is broken, instants), ``breaking`` the command line. Every other module makes faults; a new one needs no entry
+anywhere.
 
 With ``--for SECONDS`` a fault mends itself. Faults whose length matters print, as JSON, the instants
 (``CLOCK_MONOTONIC``, nanoseconds) between which they began and ended, so that a measurement can be

@@ -12,14 +12,14 @@ from rehearsal.figures.expectation import expect
 
 if TYPE_CHECKING:
     from fixtures.cloud import Cloud
-    from fixtures.recorded import KnownMigration
     from rehearsal.plan import Effects
-    from rehearsal.recording.journal import Record
+    from rehearsal.recording.history import History
+    from rehearsal.recording.history import MigrationRun
 
 
 @pytest.mark.check("postflight.nothing-lost")
 @pytest.mark.parametrize("kind", comparisons.KINDS)
-def test_nothing_lost(kind: str, cloud: Cloud, recorded: list[Record], effects: Effects) -> None:
+def test_nothing_lost(kind: str, cloud: Cloud, recorded: History, effects: Effects) -> None:
     """Every server, port, volume, network, router, address, agent and service from before is there, in the same state.
 
     What rehearsals made themselves does not count; what is new does not matter.
@@ -28,6 +28,6 @@ def test_nothing_lost(kind: str, cloud: Cloud, recorded: list[Record], effects: 
 
 
 @pytest.mark.check("postflight.migration", service="nova")
-def test_migration(migration: KnownMigration) -> None:
+def test_migration(migration: MigrationRun) -> None:
     """The live migration completed: other host, server ACTIVE, and not booted again."""
     expect(comparisons.migrated(migration.ended, migration.began))

@@ -21,7 +21,7 @@ from rehearsal.calibration.calibrate import compared
 from rehearsal.calibration.calibrate import draw
 from rehearsal.figures.outcome import Outcome
 from rehearsal.recording import events
-from rehearsal.recording.journal import read_journal
+from rehearsal.recording.journal import read
 from rehearsal.recording.sampleclass import SampleClass
 from rehearsal.recording.samples import SAMPLE
 
@@ -115,8 +115,8 @@ def test_a_real_calibration_is_sealed_before_it_is_measured(tmp_path):
     found = calibrate(tmp_path / "c", trials=5, precedence="none", say=lambda line: None)
     assert len(found.trials) == 5
     assert all(trial.covered or trial.blind for trial in found.trials)
-    sealed, done = list(read_journal(tmp_path / "c" / "journal" / "calibration.jsonl"))
-    first_sample = next(read_journal(tmp_path / "c" / "journal" / "prober.jsonl"))
+    sealed, done = read(tmp_path / "c" / "journal" / "calibration.jsonl").records
+    first_sample = read(tmp_path / "c" / "journal" / "prober.jsonl").records[0]
     assert sealed.t_ns < first_sample.t_ns < done.t_ns
     assert sealed.event.seal == hashlib.sha256(done.event.sealed.encode()).hexdigest()
     lengths = [fault["length_ns"] for plan in json.loads(done.event.sealed)["plans"] for fault in plan]

@@ -22,7 +22,6 @@ from rehearsal.canaries import migration
 from rehearsal.canaries import model
 from rehearsal.canaries import suitable
 from rehearsal.canaries.clean import clean
-from rehearsal.canaries.clean import find_runs
 from rehearsal.canaries.ledger import Ledger
 from rehearsal.cloud import facts as cloudfacts
 from rehearsal.lanes.rates import rates_of
@@ -82,7 +81,7 @@ def test_one_canary_a_compute(port: int) -> None:
     assert found.missing == {}
     assert {each.boot_id for each in found.up} == {BOOT}
     ups = [each for each in seen if isinstance(each, events.CanaryUp)]
-    assert [model.of_event(each) for each in ups] == list(found.up)
+    assert ups == [model.up_event(each) for each in found.up]
 
 
 @pytest.fixture
@@ -112,7 +111,7 @@ def test_ipv6_where_the_cloud_has_it(port: int) -> None:
     assert ["192.0.2.10"] * 2 == [each.fixed_ip for each in found.up]
     assert [""] * 2 == [each.without_ipv6 for each in found.up]
     ups = [each for each in seen if isinstance(each, events.CanaryUp)]
-    assert [model.of_event(each) for each in ups] == list(found.up)
+    assert ups == [model.up_event(each) for each in found.up]
     probes = declared.canary_probes(found.up[0], {**rates_of({"icmp-v6": 7})})
     assert {("127.0.0.1", "icmp", 50), ("::1", "icmp", 7)} <= {
         (each.settings["address"], each.lane, round(each.samples_per_s)) for each in probes
@@ -177,7 +176,6 @@ def test_clean_leaves_what_was_there_before(port: int) -> None:
     making.put_up(Connection(cloud), f"{RUN}-2", wish(port), quiet, quiet, ledger=first)
     others = cloud.names()
     making.put_up(Connection(cloud), RUN, wish(port), quiet, quiet, ledger=second)
-    assert set(find_runs(Connection(cloud))) == {RUN, f"{RUN}-2"}
 
     cleaned = clean(Connection(cloud), second.made(), quiet, wait_s=5)
     assert cleaned.left == []
@@ -207,7 +205,6 @@ def test_what_writes_left_behind_is_found_by_its_name_also_without_its_project(p
         cloud.keep(kind, cloud.thing(**{called: name_of(RUN, "write-7"), "project_id": project}))
         cloud.keep(kind, cloud.thing(**{called: name_of(RUN, "write-7"), "project_id": "a customer's"}))
         cloud.keep(kind, cloud.thing(**{called: "somebody's", "project_id": "p"}))
-    assert find_runs(Connection(cloud))[RUN] >= len(kinds)
 
     assert clean(Connection(cloud), book.made(), quiet, wait_s=5).left == []
 

@@ -12,7 +12,7 @@ import pytest
 from rehearsal.claims.outcomes import checks_of
 from rehearsal.recording.events import CheckDone
 from rehearsal.recording.events import ClaimsListed
-from rehearsal.recording.journal import read_journal
+from rehearsal.recording.journal import read
 
 INI = """
 [pytest]
@@ -49,7 +49,7 @@ def run_suite(tmp_path):
             check=False,
             timeout=60,
         )
-        everything = [record.event for record in read_journal(path)] if path.exists() else []
+        everything = [record.event for record in read(path).records] if path.exists() else []
         records = [event for event in everything if isinstance(event, CheckDone)]
         listed = [claim["node_id"] for event in everything if isinstance(event, ClaimsListed) for claim in event.claims]
         if done.returncode != 9:
@@ -271,7 +271,7 @@ def test_a_suite_that_is_killed_leaves_unknowns(tmp_path, run_suite):
     '''
     _, records, _ = run_suite(source)
     assert [("node-1", "ok")] == [(each.host, each.outcome) for each in records]
-    events = [record.event for record in read_journal(tmp_path / "journal" / "suite-01-preflight.jsonl")]
+    events = [record.event for record in read(tmp_path / "journal" / "suite-01-preflight.jsonl").records]
     assert [("node-1", "ok"), ("node-2", "unknown"), ("node-3", "unknown")] == [
         (each.host, each.outcome) for each in checks_of(events)
     ]

@@ -16,6 +16,7 @@ from rehearsal.cli import main
 from rehearsal.cloud import discover
 from rehearsal.cloud import options as target_options
 from rehearsal.outside.redact import redact_text
+from tests.made.dockerengine import engine_with
 from tests.made.repository import FILES
 from tests.made.repository import as_arguments
 from tests.made.repository import make_repository
@@ -156,15 +157,11 @@ all:
 
 @pytest.fixture
 def manager(tmp_path, monkeypatch):
-    """A `docker` that answers as osismclient would, with what the test writes into hosts.yml."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    (folder / "docker").write_text(
-        f'#!/bin/sh\ncase "$4" in /ansible/inventory/hosts.yml) exec cat {folder}/hosts.yml;; esac\nexit 1\n'
-    )
-    (folder / "docker").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
-    return folder / "hosts.yml"
+    """An engine with the container osismclient, which has what the test writes into hosts.yml."""
+    file = tmp_path / "hosts.yml"
+    with engine_with(tmp_path / "docker.sock", {("osismclient", "/ansible/inventory/hosts.yml"): file}) as address:
+        monkeypatch.setenv("DOCKER_HOST", address)
+        yield file
 
 
 def asked(options):

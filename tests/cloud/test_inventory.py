@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import gc
+import warnings
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rehearsal.cloud import inventory
+from rehearsal.cloud import managerfiles
 from rehearsal.cloud import reconciled
+from tests.made.dockerengine import engine_with
 
 NAMES = st.from_regex(r"[a-z][a-z0-9-]{0,8}", fullmatch=True)
 
@@ -106,3 +111,24 @@ def test_hosts_that_only_one_side_knows():
     assert ["a is ", "c is "] == [problem.sentence[:5] for problem in problems]
     assert all("osism sync inventory" in problem.remedy for problem in problems)
     assert [] == reconciled.compare(["a"], ["a"], "inventory")
+
+
+def test_a_file_of_a_container_is_had_from_a_running_one_alone(tmp_path, monkeypatch):
+    """What a stopped container holds is of yesterday; no container and no file are no error."""
+    file = tmp_path / "versions.yml"
+    file.write_text("openstack_version: 2025.1\n")
+    for number, (status, told) in enumerate((("running", file.read_text()), ("exited", ""))):
+        with engine_with(tmp_path / f"{number}.sock", {("kolla-ansible", "/v.yml"): file}, status=status) as address:
+            monkeypatch.setenv("DOCKER_HOST", address)
+            assert told == managerfiles.read("kolla-ansible", "/v.yml")
+            assert "" == managerfiles.read("kolla-ansible", "/other.yml")
+            assert "" == managerfiles.read("osismclient", "/v.yml")
+
+
+def test_without_an_engine_there_are_no_files_of_containers(tmp_path, monkeypatch):
+    """That nothing listens where Docker's socket should be is no error."""
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # the SDK leaves the socket that it could not connect
+        assert "" == managerfiles.read("kolla-ansible", "/v.yml")
+        gc.collect()

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from rehearsal.cloud import Host
 from rehearsal.figures.expectation import NotObserved
+from rehearsal.hosts import look
 from rehearsal.hosts import view as hostview
 from rehearsal.hosts.parts.disks import disks
 from rehearsal.hosts.parts.factcache import fact_cache
@@ -138,6 +139,29 @@ def test_hosts_are_looked_at_side_by_side():
     assert ["a", "b", "m"] == sorted(answers)
     assert '{"b": "10.0.0.2"}' in seen["a"]
     assert '{"peers": {}, ' in seen["m"]
+
+
+def test_a_second_look_is_at_containers_alone():
+    """What changes while one waits is looked at anew; the other parts stay as they were seen, or unseen."""
+    asked = []
+    new = {"containers": [{**ANSWER["containers"][0], "id": "c2"}], "images": [], "errors": {}}
+
+    def run(command):
+        asked.append(command)
+        return SimpleNamespace(rc=0, stdout=json.dumps(new), stderr="")
+
+    view = hostview.look_again(run, hostview.parse_view("a", ANSWER))
+    assert '"ask_health": true, "parts": ["containers", "images"]' in asked[0]
+    assert "c2" == view.containers["nova_api"].id
+    assert {"a": 1.5} == view.shown(fact_cache)
+    assert {"haproxy": "OSError: no socket"} == view.errors
+
+
+@pytest.mark.parametrize(("wanted", "shown"), [((), {"disks", "libvirt"}), (("disks",), {"disks"})])
+def test_only_the_parts_that_are_wanted_are_looked_at(wanted, shown):
+    """A part that nobody asked for costs the host nothing."""
+    seen = look.look({"parts": list(wanted)})
+    assert shown == {"disks", "libvirt"} & {*seen, *seen["errors"]}
 
 
 def test_the_ssh_configuration_knows_hosts_by_name(tmp_path):

@@ -21,9 +21,9 @@ from rehearsal.figures.outcome import Outcome
 from rehearsal.judging.judge import judge
 from rehearsal.recording import events
 from rehearsal.recording.history import load
+from rehearsal.recording.history import read
 from rehearsal.recording.journal import Journal
 from rehearsal.recording.journal import JournalError
-from rehearsal.recording.journal import read_journal
 from rehearsal.recording.rundir import RunDirectory
 from rehearsal.recording.samples import SampleStoreWriter
 from rehearsal.runner import suites
@@ -322,7 +322,7 @@ def test_two_attempts_are_one_chain(tmp_path):
     run_dir = write_run(tmp_path, Scenario(**SMALL, prober_pause=(50.0, 60.0)))
     damaging.close(run_dir)
     assert "damaged" not in told(judged(run_dir))
-    began = next(record.event for record in read_journal(run_dir / "journal" / "runner.jsonl"))
+    began = next(record.event for record in read(run_dir, "journal/runner.jsonl").records)
     with Journal(run_dir / "journal" / "runner.jsonl", clock=lambda: (at_ns(171), 0)) as journal:
         journal.write(events.RunBegan(**{**vars_of(began), "attempt": 2}))
         journal.write(events.RunEnded("finished"))
@@ -460,11 +460,12 @@ def test_samples_of_a_second_writer_are_counted_for_it(tmp_path):
 
 def test_a_gate_does_not_pass_on_a_damaged_journal(tmp_path):
     """A line of a suite's journal that is not as it was written may have said that a claim failed."""
-    path = tmp_path / "suite-01-preflight.jsonl"
+    name = "journal/suite-01-preflight.jsonl"
+    path = tmp_path / name
     with Journal(path) as journal:
         journal.write(events.Note("warning", "as it was"))
         journal.write(events.Note("warning", "the last one"))
-    assert "" == suites.damage_of(path)
+    assert "" == suites.damage_of(read(tmp_path, name))
     path.write_bytes(path.read_bytes().replace(b"as it was", b"as it is!"))
-    assert "its journal is damaged" in suites.damage_of(path)
-    assert "" == suites.damage_of(tmp_path / "never-written.jsonl")
+    assert "its journal is damaged" in suites.damage_of(read(tmp_path, name))
+    assert "" == suites.damage_of(read(tmp_path, "journal/never-written.jsonl"))

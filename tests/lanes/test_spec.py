@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import ipaddress
-import itertools
 
 import pytest
 from hypothesis import given
@@ -112,13 +111,12 @@ def test_the_load_is_computed_and_capped():
 
 def test_every_service_has_its_lanes():
     """Each service with a shallow answer also has a deep one, and its probes are accepted."""
-    numbers = itertools.count(1)
     assert declare.services_known() == set(DEEP)
     for service in sorted(declare.services_known()):
         for port in (5000, 443):
             where = declare.Where(service, f"https://api.example.test:{port}/x", "192.0.2.10", "public")
-            specs = declare.shallow_probes(numbers, where)
-            specs.append(declare.deep_probe(numbers, where, project_id="p"))
+            specs = declare.shallow_probes(where)
+            specs += declare.read_probes(where, project_id="p")
             for spec in specs:
                 settings = web_settings(spec_from(spec.to_dict()))
                 assert "{" not in settings.path
@@ -127,9 +125,9 @@ def test_every_service_has_its_lanes():
 
 def test_a_canary_gets_icmp_and_an_established_flow():
     """A canary is reached by ICMP at 50 Hz and by TCP at 20 Hz."""
-    icmp, tcp = declare.canary_probes(itertools.count(9), canary="c0", address="192.0.2.77", beacon_port=7)
+    icmp, tcp = declare.canary_probes("c0", "192.0.2.77", 7)
     assert (icmp.samples_per_s, tcp.samples_per_s) == (50, 20)
-    assert [spec_from(spec.to_dict()).probe for spec in (icmp, tcp)] == [9, 10]
+    assert [spec_from(spec.to_dict()) for spec in (icmp, tcp)] == [icmp, tcp]
 
 
 @given(run=st.integers(0, 2**40), probe=st.integers(0, 65535), seq=st.integers(0, 2**32 - 1))

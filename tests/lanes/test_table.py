@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 import pytest
 
 from rehearsal.lanes import declare
@@ -68,7 +66,7 @@ def test_a_lane_kind_is_a_row(monkeypatch):
     monkeypatch.setitem(table.BY_NAME, row.name, row)
     where = declare.Where("nova", "https://api.example:8774/", "192.0.2.1", "public")
     rates = {**rates_of({}), "vip-slow": 4.0}
-    spec = declare.shallow_probes(itertools.count(1), where, rates)[-1]
+    spec = declare.shallow_probes(where, rates)[-1]
     assert (spec.name, spec.rate, spec.period_ns) == ("nova public slow", "vip-slow", 250_000_000)
     assert (spec.soft_ns, spec.deadline_ns) == (1_000_000_000, 9_000_000_000)
     assert spec_from(spec.to_dict()) == spec

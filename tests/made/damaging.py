@@ -23,7 +23,6 @@ from rehearsal.recording import history
 from rehearsal.recording.journal import Journal
 from rehearsal.recording.journal import JournalError
 from rehearsal.recording.journal import read
-from rehearsal.recording.journal import read_recording
 from rehearsal.recording.samples import SampleStoreWriter
 from rehearsal.recording.samples import read_chunks
 from rehearsal.recording.samples import sample_files
@@ -264,7 +263,7 @@ def written_anew(run_dir: Path) -> None:
     samples = {path: list(read_chunks(path)) for path in sample_files(run_dir)}
     counts = Counter(probe for chunks in samples.values() for chunk in chunks for probe in chunk["probe"].tolist())
     stored = {str(probe): count for probe, count in counts.items()}
-    journals = sorted(read_recording(run_dir), key=lambda each: each.file != "journal/runner.jsonl")
+    journals = sorted(history.read(run_dir).journals, key=lambda each: each.file != "journal/runner.jsonl")
     for each in journals:
         (run_dir / each.file).unlink()
     for each in journals:

@@ -10,7 +10,7 @@ import yaml
 from rehearsal import plan as plans
 from rehearsal.cloud import discover
 from rehearsal.recording import rundir
-from rehearsal.recording.journal import read_journal
+from rehearsal.recording.journal import read
 from rehearsal.runner.interrupts import Interrupts
 from rehearsal.runner.orders import Orders
 from rehearsal.runner.run import Course
@@ -64,7 +64,7 @@ class Small:
         return self.trace.read_text().split() if self.trace.exists() else []
 
     def events(self, kind: type) -> list:
-        return [record.event for record in read_journal(self.run.runner_journal) if isinstance(record.event, kind)]
+        return [record.event for record in read(self.run.runner_journal).records if isinstance(record.event, kind)]
 
     def command_line(self, *words: str) -> list[str]:
         return [sys.executable, "-m", "rehearsal.cli", *self.words(*words)]

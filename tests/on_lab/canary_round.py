@@ -29,6 +29,7 @@ from rehearsal.cloud import facts as cloudfacts
 from rehearsal.cloud import options
 from rehearsal.cloud.connection import connect
 from rehearsal.hosts import ssh as hosts
+from rehearsal.recording.naming import run_of
 
 
 def told(text: object) -> None:
@@ -84,8 +85,11 @@ def facts(connection: Any, run: str) -> Any:
 
 
 def cleaned(connection: Any, run: str) -> Any:
-    done = clean.clean(connection, ledger(run).made(), told)
-    return {"removed": done.removed, "left": done.left, "runs": clean.find_runs(connection)}
+    book = ledger(run).made()
+    done = clean.clean(connection, book, told)
+    seen = clean.survey(connection, [book])
+    there = [str(each) for each in (*seen.ours, *seen.others) if run_of(each.seen.name) == run]
+    return {"removed": done.removed, "left": done.left, "there": there}
 
 
 PARTS = {"up": up, "killed": killed, "migrate": migrate, "facts": facts, "clean": cleaned}

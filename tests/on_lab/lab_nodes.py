@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from rehearsal.claims.outcomes import checks_of
-from rehearsal.recording.journal import read_journal
+from rehearsal.recording.journal import read
 
 ROOT = Path(__file__).resolve().parents[2]
 OUT = ROOT / "reports" / "test"
@@ -50,7 +50,7 @@ def suite(*paths, environment=None, arguments=()):
         "sh",
     ]
     done = lab("exec", "lab-manager", "--", *argv, *arguments, *paths, check=False, timeout_s=600)
-    records = checks_of([record.event for record in read_journal(journal)]) if journal.exists() else []
+    records = checks_of([record.event for record in read(journal).records]) if journal.exists() else []
     journal.unlink(missing_ok=True)
     assert records, f"{done.stdout}\n{done.stderr}"
     return records, done.stdout + done.stderr

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from rehearsal.claims.outcomes import checks_of
-from rehearsal.recording.journal import read_journal
+from rehearsal.recording.journal import read
 from tests.on_lab.lab_nodes import LAB
 from tests.on_lab.lab_nodes import OUT
 from tests.on_lab.lab_nodes import ROOT
@@ -115,13 +115,13 @@ def claims_of(run: Path):
     return [
         each
         for path in sorted((run / "journal").glob("suite-*.jsonl"))
-        for each in checks_of(record.event for record in read_journal(path))
+        for each in checks_of(record.event for record in read(path).records)
     ]
 
 
 def facts_of(run: Path, kind: str):
     """Return the recorded events of a kind, in order."""
-    return [record.event for record in read_journal(run / "journal" / "runner.jsonl") if record.kind == kind]
+    return [record.event for record in read(run / "journal" / "runner.jsonl").records if record.kind == kind]
 
 
 def results_of(run: Path):

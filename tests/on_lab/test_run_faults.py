@@ -105,21 +105,24 @@ def test_a_lost_network_is_named(only):
 
 
 MIGRATE = """
+import dataclasses
 import sys
 from pathlib import Path
 from rehearsal.recording import events
 from rehearsal.canaries import migration, model
 from rehearsal.cloud.connection import connect
-from rehearsal.recording.journal import Journal, read_journal
+from rehearsal.recording.journal import Journal, read
 from rehearsal.cloud import Target
 
 run, source, target = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
-up = [record.event for record in read_journal(run / "journal" / "runner.jsonl") if isinstance(record.event, events.CanaryUp)]
+up = [record.event for record in read(run / "journal" / "runner.jsonl").records if isinstance(record.event, events.CanaryUp)]
 known = Target.load(run / "target.json")
 cloud = connect(known)
-mine = next(each for each in map(model.of_event, up) if cloud.compute.get_server(each.server_id).compute_host.split(".")[0] == source)
+mine = next(each for each in up if cloud.compute.get_server(each.server_id).compute_host.split(".")[0] == source)
+told = {each.name: getattr(mine, each.name) for each in dataclasses.fields(model.Canary) if each.name != "name"}
+canary = model.Canary(name=mine.canary, **told)
 with Journal(run / "journal" / "by-hand.jsonl") as journal:
-    migration.migrate(cloud, migration.Move("by-hand", mine, source, target, "by-hand"), journal.write, print, timeout_s=120)
+    migration.migrate(cloud, migration.Move("by-hand", canary, source, target, "by-hand"), journal.write, print, timeout_s=120)
 """
 
 

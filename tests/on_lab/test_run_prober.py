@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from rehearsal.recording.journal import read_journal
+from rehearsal.recording.journal import read
 from tests.on_lab import small_runs
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
@@ -69,7 +69,7 @@ def test_a_prober_that_stands_still_and_a_wall_clock_that_is_set(tmp_path):
         )
     finally:
         clock.unlink(missing_ok=True)
-    offsets_ns = [each.w_ns - each.t_ns for each in read_journal(run / "journal" / "prober.jsonl")]
+    offsets_ns = [each.w_ns - each.t_ns for each in read(run / "journal" / "prober.jsonl").records]
     assert max(offsets_ns) - min(offsets_ns) > (HOUR_S - 1) * 1_000_000_000, "the clock was not set"
 
     results = small_runs.results_of(run)

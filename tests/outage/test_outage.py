@@ -75,7 +75,7 @@ def test_trap_03_one_failed_sample_is_an_outage():
     samples = sampled(5, bad=[(2, 2.05)])
     assert wrong_rules.outages_of_two_and_more(samples) == []
     (outage,) = derive(samples, period_ns=PERIOD).outages
-    assert outage.is_blip
+    assert outage.failed == 1
     assert outage.certain_ns == 0
     assert outage.possible_ns == 2 * PERIOD + ANSWER
 
@@ -109,7 +109,7 @@ def test_trap_05_losses_are_located_and_not_only_counted():
     windows = join(derive(samples, period_ns=200 * MS).outages)
     assert [len(window) for window in windows] == [1, 1]
     assert [window[0].first_bad_ns for window in windows] == [30 * S, 90 * S]
-    assert all(window[0].is_blip for window in windows)
+    assert all(window[0].failed == 1 for window in windows)
 
 
 def test_trap_06_counting_goes_on_after_a_long_loss():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import http.server
-import itertools
 import json
 import socket
 import threading
@@ -17,7 +16,7 @@ from rehearsal.lanes import declare
 from rehearsal.lanes.rates import rates_of
 from rehearsal.prober.client import ProberError
 from rehearsal.recording import events
-from rehearsal.recording.journal import read_journal
+from rehearsal.recording.journal import read
 from rehearsal.recording.sampleclass import SampleClass
 from rehearsal.recording.samples import samples_by_probe
 
@@ -33,21 +32,25 @@ def has_ipv6():
 needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6 on its loopback")
 
 
+def numbered(specs, first):
+    return [replace(spec, probe=number) for number, spec in enumerate(specs, start=first)]
+
+
 def test_an_address_is_allowed_later(tmp_path, prober, echo):
     """A canary's address is refused until it is allowed; only it is then, and the journal says why."""
     running = prober(allowed=["192.0.2.1/32"])
-    icmp, tcp = declare.canary_probes(itertools.count(1), canary="c0", address="127.0.0.1", beacon_port=echo.port)
+    icmp, tcp = numbered(declare.canary_probes("c0", "127.0.0.1", echo.port), 1)
     for spec in (icmp, tcp):
         with pytest.raises(ProberError, match=r"127\.0\.0\.1 is not among the addresses that may be probed"):
             running.declare(spec)
     running.allow("127.0.0.1", "canary c0")
     running.declare(tcp)
-    other = declare.canary_probes(itertools.count(5), canary="c1", address="127.0.0.2", beacon_port=echo.port)[1]
+    other = numbered(declare.canary_probes("c1", "127.0.0.2", echo.port), 5)[1]
     with pytest.raises(ProberError, match=r"127\.0\.0\.2 is not among"):
         running.declare(other)
     running.period(tcp.probe, 100_000_000)
     running.stop()
-    told = [record.event for record in read_journal(tmp_path / "journal" / "prober.jsonl")]
+    told = [record.event for record in read(tmp_path / "journal" / "prober.jsonl").records]
     assert [("127.0.0.1", "canary c0")] == [(e.address, e.why) for e in told if isinstance(e, events.AddressAllowed)]
     assert [tcp.name] == [e.name for e in told if isinstance(e, events.ProbeDeclared) and e.lane != "control"]
 
@@ -55,7 +58,7 @@ def test_an_address_is_allowed_later(tmp_path, prober, echo):
 def test_nothing_is_asked_unless_it_is_allowed(prober, echo):
     """A prober that was told of no address asks none."""
     running = prober(allowed=[])
-    icmp, tcp = declare.canary_probes(itertools.count(1), canary="c0", address="127.0.0.1", beacon_port=echo.port)
+    icmp, tcp = numbered(declare.canary_probes("c0", "127.0.0.1", echo.port), 1)
     for spec in (icmp, tcp):
         with pytest.raises(ProberError, match=r"127\.0\.0\.1 is not among the addresses that may be probed"):
             running.declare(spec)
@@ -107,11 +110,10 @@ def test_ipv6_is_asked_like_ipv4(tmp_path, prober):
     with Server(("::1", 0), Nova) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         where = declare.Where("nova", f"http://[::1]:{server.server_port}", "::1")
-        numbers = itertools.count(1)
-        specs = declare.shallow_probes(numbers, replace(where, vip="public v6"))
+        specs = declare.shallow_probes(replace(where, vip="public v6"))
         fast = rates_of({"backend-new": 10, "backend-reused": 10})
-        specs += declare.shallow_probes(numbers, replace(where, server="control-0"), fast)
-        specs += declare.canary_probes(numbers, canary="c0", address="::1", beacon_port=listener.getsockname()[1])
+        specs += declare.shallow_probes(replace(where, server="control-0"), fast)
+        specs = numbered([*specs, *declare.canary_probes("c0", "::1", listener.getsockname()[1])], 1)
         running = prober(allowed=["::1/128"])
         for spec in specs:
             running.declare(spec)

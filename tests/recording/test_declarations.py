@@ -68,12 +68,11 @@ def test_an_old_declaration_says_what_a_new_one_says(  # noqa: PLR0917 - what is
     service, family, interface, server, canary, second
 ):
     """Interface, family and server of every lane are those that were declared, also where they stand only in the name."""
-    numbers = itertools.count(1)
     where = declare.Where(service, "https://api.example:1234/", ADDRESS[family])
     vip = f"{interface} v6" if second and family == "v6" else interface
-    specs = declare.shallow_probes(numbers, dataclasses.replace(where, vip=vip, interface=interface))
-    specs += declare.shallow_probes(numbers, dataclasses.replace(where, server=server))
-    specs += declare.canary_probes(numbers, canary=canary, address=ADDRESS[family], beacon_port=9, udp=True)
+    specs = declare.shallow_probes(dataclasses.replace(where, vip=vip, interface=interface))
+    specs += declare.shallow_probes(dataclasses.replace(where, server=server))
+    specs += declare.canary_probes(canary, ADDRESS[family], 9, udp=True)
     for spec in specs:
         old, new = announced(spec), announced(spec, interface=spec.interface, family=family, server=spec.server)
         assert completed(old) == new
@@ -91,7 +90,10 @@ def run_of(*, kind, family, server="", more=()):
             vip = "" if server else kind if each == "v4" else f"{kind} v6"
             where = declare.Where(service, "https://api.example/", ADDRESS[each], vip, "" if server else kind, server)
             rates = {rate.name: 10.0 for rate in table.RATES}
-            probes += [announced(spec) for spec in declare.shallow_probes(numbers, where, rates)]
+            probes += [
+                announced(dataclasses.replace(spec, probe=next(numbers)))
+                for spec in declare.shallow_probes(where, rates)
+            ]
     hit = [each for each in probes if each.service == "nova" and family in {"both", family_of(each.address)}]
     script = Scenario(more=tuple(more), troubles=tuple(Trouble(each.name, 120, 124) for each in hit))
     return script, probes

@@ -12,12 +12,13 @@ from rehearsal.figures.outcome import Outcome
 from rehearsal.judging.judge import judge
 from rehearsal.outage import derive
 from rehearsal.recording import events
-from rehearsal.recording.history import UNDECLARED
 from rehearsal.recording.history import HistoryError
 from rehearsal.recording.history import load
 from rehearsal.recording.history import silences
 from rehearsal.recording.journal import Journal
 from rehearsal.recording.sampleclass import SampleClass
+from rehearsal.recording.samplestream import UNDECLARED
+from rehearsal.recording.samplestream import samples
 from tests.made import wrong_rules
 from tests.made.synthetic import Scenario
 from tests.made.synthetic import ScriptedMigration
@@ -91,7 +92,7 @@ def test_a_probe_that_is_declared_again_goes_on(tmp_path):
     first, second = [probe for probe in history.probes if probe.declared.probe == number]
     assert (first.ended_ns, second.from_ns) == (at_ns(90), at_ns(100))
     counts = {first.index: 0, second.index: 0}
-    for chunk in history.samples():
+    for chunk in samples(history):
         for probe in (first, second):
             mine = chunk[chunk["probe"] == probe.index]
             assert (mine["sent"] >= probe.from_ns).all()
@@ -106,7 +107,7 @@ def test_samples_of_nobody_are_marked(tmp_path):
     lines = [line for line in journal.read_text().splitlines() if '"nova deep"' not in line]
     journal.write_text("\n".join(lines) + "\n")
     history = load(run_dir)
-    assert sum(int((chunk["probe"] == UNDECLARED).sum()) for chunk in history.samples()) == 170
+    assert sum(int((chunk["probe"] == UNDECLARED).sum()) for chunk in samples(history)) == 170
     assert any("nobody declared" in remark for remark in judge(history).quality.remarks)
 
 

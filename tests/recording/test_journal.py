@@ -11,10 +11,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from rehearsal.recording import events
+from rehearsal.recording import history
 from rehearsal.recording.journal import Journal
 from rehearsal.recording.journal import read
-from rehearsal.recording.journal import read_all
-from rehearsal.recording.journal import read_journal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,10 +33,10 @@ def test_a_cut_journal_gives_whole_records_only(tmp_path: Path, notes: list[even
     with Journal(path) as journal:
         written = [journal.write(note) for note in notes]
     path.write_bytes(path.read_bytes()[: max(0, path.stat().st_size - cut)])
-    read = list(read_journal(path))
-    assert [r.t_ns for r in written[: len(read)]] == [r.t_ns for r in read]
+    found = read(path).records
+    assert [r.t_ns for r in written[: len(found)]] == [r.t_ns for r in found]
     if cut == 0:
-        assert len(read) == len(notes)
+        assert len(found) == len(notes)
 
 
 def test_a_new_writer_after_a_crash_loses_nothing_of_its_own(tmp_path: Path) -> None:
@@ -46,7 +45,7 @@ def test_a_new_writer_after_a_crash_loses_nothing_of_its_own(tmp_path: Path) -> 
     path.write_bytes(b'{"t":1,"w":1,"kind":"note","level":"info","text":"whole"}\n{"t":2,"w":2,"ki')
     with Journal(path) as journal:
         journal.write(events.Note("info", "second life"))
-    assert [r.event.text for r in read_journal(path) if isinstance(r.event, events.Note)] == ["whole", "second life"]
+    assert [r.event.text for r in read(path).records if isinstance(r.event, events.Note)] == ["whole", "second life"]
 
 
 def test_unknown_kinds_and_keys_are_ignored(tmp_path: Path) -> None:
@@ -57,7 +56,7 @@ def test_unknown_kinds_and_keys_are_ignored(tmp_path: Path) -> None:
         {"t": 2, "w": 2, "kind": "note", "level": "info", "text": "known", "new_field": True},
     ]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert [r.kind for r in read_journal(path)] == ["note"]
+    assert [r.kind for r in read(path).records] == ["note"]
 
 
 def test_damage_inside_an_old_journal_names_file_and_line(tmp_path: Path) -> None:
@@ -81,7 +80,7 @@ def test_trap_23_journals_of_a_run_are_merged_by_monotonic_time(tmp_path: Path) 
     for name, t, w in [("b", 1, 900), ("a", 2, 100), ("c", 3, 500)]:
         line = {"t": t, "w": w, "kind": "note", "level": "info", "text": name}
         (tmp_path / "journal" / f"{name}.jsonl").write_text(json.dumps(line) + "\n")
-    assert [r.event.text for r in read_all(tmp_path) if isinstance(r.event, events.Note)] == ["b", "a", "c"]
+    assert [r.event.text for r in history.read(tmp_path).records if isinstance(r.event, events.Note)] == ["b", "a", "c"]
 
 
 def test_every_kind_has_its_class_name_in_kebab_case() -> None:

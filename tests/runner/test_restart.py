@@ -13,7 +13,7 @@ from rehearsal.hosts import backends
 from rehearsal.lanes.rates import rates_of
 from rehearsal.recording import events
 from rehearsal.recording import rundir
-from rehearsal.recording.journal import read_journal
+from rehearsal.recording.journal import read
 from rehearsal.recording.samples import samples_by_probe
 from rehearsal.runner import declared
 from rehearsal.runner import watch as watching
@@ -33,6 +33,7 @@ def watch(tmp_path, monkeypatch):
         name="nova public new",
         service="nova",
         lane="vip-new",
+        rate="vip-new",
         vip="public",
         interface="public",
         period_ns=200_000_000,
@@ -51,7 +52,7 @@ def watch(tmp_path, monkeypatch):
 
 def journal(run, kind):
     path = run.path / "journal" / "prober.jsonl"
-    return [record.event for record in read_journal(path) if isinstance(record.event, kind)] if path.exists() else []
+    return [record.event for record in read(path).records if isinstance(record.event, kind)] if path.exists() else []
 
 
 def kill(watch):

@@ -15,7 +15,7 @@ import yaml
 from rehearsal import cli
 from rehearsal.recording import events
 from rehearsal.recording import rundir
-from rehearsal.recording.journal import read_journal
+from rehearsal.recording.journal import read
 from rehearsal.runner import steps
 from rehearsal.runner import stepshell
 from tests.made.small_run import Small
@@ -207,7 +207,7 @@ def test_a_signal_tells_the_step(small, number):
     output, _ = process.communicate(timeout=60)
     assert ["begun", "told"] == run.traced(), output
     ran = rundir.all_runs(run.reports)[-1]
-    records = [record.event for record in read_journal(ran.runner_journal)]
+    records = [record.event for record in read(ran.runner_journal).records]
     assert "interrupted" == records[-1].reason
     assert [None] == [event.rc for event in records if isinstance(event, events.StepEnded)]
     assert f"rehearse run --resume {ran.path}" in output

@@ -9,7 +9,7 @@ import pytest
 from rehearsal.calibration import calibrate
 from rehearsal.hosts import backends
 from rehearsal.recording import events
-from rehearsal.recording.journal import read_journal
+from rehearsal.recording.journal import read
 from rehearsal.runner import selftest
 from rehearsal.runner.watch import Watch
 from tests.made.small_run import EVERYTHING
@@ -115,6 +115,6 @@ def test_a_real_calibration_has_a_recording_of_its_own(tmp_path, monkeypatch):
     assert hashlib.sha256(found.sealed.encode()).hexdigest() == found.seal
     assert len(found.trials) == 1
     [sealed, told] = [
-        record.event for record in read_journal(small.run.path / "calibration-2" / "journal" / "calibration.jsonl")
+        record.event for record in read(small.run.path / "calibration-2" / "journal" / "calibration.jsonl").records
     ]
     assert (sealed.seal, told) == (found.seal, found)

@@ -17,7 +17,7 @@ from rehearsal.cloud import Target
 from rehearsal.cloud import Vip
 from rehearsal.recording import events
 from rehearsal.recording.journal import Journal
-from rehearsal.recording.journal import read_journal
+from rehearsal.recording.journal import read
 
 QUICK = ("-p", "no:hypothesispytest")  # which imports all of hypothesis at the end of a session
 PLAN = """
@@ -121,14 +121,14 @@ def run_suite(run, suite, *arguments, gate="", **environment):
         timeout=120,
         check=False,
     )
-    return checks_of([record.event for record in read_journal(journal)]) if journal.exists() else [], done
+    return checks_of([record.event for record in read(journal).records]) if journal.exists() else [], done
 
 
 def not_applicable(run, suite):
     """What the suite's record says of checks that make no claim."""
     (listed,) = [
         record.event
-        for record in read_journal(run / "journal" / f"suite-01-{suite}.jsonl")
+        for record in read(run / "journal" / f"suite-01-{suite}.jsonl").records
         if isinstance(record.event, events.ClaimsListed)
     ]
     return listed.not_applicable

@@ -14,7 +14,7 @@ import pytest
 
 from rehearsal.hosts.packing import packed
 from rehearsal.recording import events
-from rehearsal.recording.journal import read_journal
+from rehearsal.recording.journal import read
 from rehearsal.witness import Witness
 from rehearsal.witness import watching
 
@@ -34,7 +34,7 @@ def wait_for(condition, within_s=20.0):
 def recorded(path, kind):
     if not path.exists():
         return []
-    return [record.event for record in read_journal(path) if isinstance(record.event, kind)]
+    return [record.event for record in read(path).records if isinstance(record.event, kind)]
 
 
 def alive(pid):

@@ -35,8 +35,8 @@ from rehearsal.lanes.spec import SECOND_NS
 from rehearsal.lanes.spec import ProbeSpec
 from rehearsal.prober.client import Prober
 from rehearsal.recording import events
+from rehearsal.recording import history
 from rehearsal.recording.journal import Journal
-from rehearsal.recording.journal import read_journal
 from rehearsal.recording.samples import samples_by_probe
 
 if TYPE_CHECKING:
@@ -299,11 +299,8 @@ def known_spec(number: int, service: KnownProcess) -> ProbeSpec:
 
 def measured(folder: Path, truths: Sequence[Sequence[Truth]]) -> list[Trial]:
     """Return what the recording says about each known fault of probes 1, 2, ..."""
-    blind = [
-        (record.event.began_ns, record.event.ended_ns)
-        for record in read_journal(folder / "journal" / "prober.jsonl")
-        if isinstance(record.event, events.ProberBlind)
-    ]
+    told = history.read(folder, history.PROBER).of(events.ProberBlind)
+    blind = [(event.began_ns, event.ended_ns) for _, event in told]
     recorded = samples_by_probe(folder)
     found = []
     for number, of_service in enumerate(truths, start=1):

@@ -67,25 +67,6 @@ class Survey:
     failures: tuple[str, ...]
 
 
-def find_runs(connection: Any) -> dict[str, int]:
-    """Return the runs whose names are found in this cloud, with how many things each. Raises what openstacksdk raises."""
-    found: dict[str, int] = {}
-    projects = [project for project in connection.identity.projects() if run_of(project.name)]
-    scope = [connection.session.get_project_id(), *(project.id for project in projects)]
-    things = [*projects, *(user for user in connection.identity.users() if run_of(user.name))]
-    for project_id in scope:
-        things += [*_servers(connection, project_id), *connection.network.networks(project_id=project_id)]
-    for thing in things:
-        if run := run_of(thing.name):
-            found[run] = found.get(run, 0) + 1
-    for listing in _WRITTEN:
-        with contextlib.suppress(*CLOUD_ERRORS):  # not every cloud has the service, not every account may list there
-            for each in listing(connection, ""):
-                if run := run_of(each.seen.name):
-                    found[run] = found.get(run, 0) + 1
-    return dict(sorted(found.items()))
-
-
 def survey(connection: Any, made: Sequence[Made]) -> Survey:
     """Look at what is there of these runs, and at what only looks like it. Never raises because of the cloud."""
     ours: list[Thing] = []

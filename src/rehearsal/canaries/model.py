@@ -118,13 +118,3 @@ def up_event(canary: Canary) -> CanaryUp:
         udp=canary.udp, address_v6=canary.address_v6,
         without_ipv6=canary.without_ipv6, router_id=canary.router_id,
     )  # fmt: skip
-
-
-def of_event(event: CanaryUp) -> Canary:
-    """Return the canary of a record, for a run that goes on."""
-    return Canary(
-        name=event.canary, server_id=event.server_id, host=event.host, address=event.address, fixed_ip=event.fixed_ip,
-        network=event.network, boot_id=event.boot_id, beacon_port=event.beacon_port,
-        facts_port=event.facts_port or event.beacon_port + 1, udp=event.udp, address_v6=event.address_v6,
-        without_ipv6=event.without_ipv6, router_id=event.router_id,
-    )  # fmt: skip

@@ -258,14 +258,6 @@ class Rules:
         return True, doubt
 
 
-def is_enabled(flag: str, target: Target, release: str) -> bool:
-    """Return `enable_<flag>`: as the configuration says, else as kolla and OSISM default it for this release.
-
-    Raises UnknownValueError if it cannot be worked out.
-    """
-    return bool(Rules(target, release).value(f"enable_{flag}"))
-
-
 # --- containers ----------------------------------------------------------------------------------------------------
 
 

@@ -7,10 +7,9 @@ repository's files over OSISM's defaults stand in for it.
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from typing import TYPE_CHECKING
 
+from rehearsal.cloud import managerfiles
 from rehearsal.cloud.inventory import Inventory
 from rehearsal.cloud.inventory import parse_data
 from rehearsal.cloud.sshaccess import CONTAINERS
@@ -23,32 +22,13 @@ if TYPE_CHECKING:
 _CONTAINERS = ("osismclient", "kolla-ansible", "osism-ansible")
 _PATH = "/ansible/inventory/hosts.yml"
 SOURCE = CONTAINERS
-_ASK_TIMEOUT_S = 30
 _MOST_NAMED = 10
 
 
 def ask() -> Inventory | None:
     """Return the merged inventory of the manager's containers, or None if there is none to be asked."""
-    docker = shutil.which("docker")
-    if docker is None:
-        return None
-    for container in _CONTAINERS:
-        try:
-            done = subprocess.run(
-                [docker, "exec", container, "cat", _PATH],
-                capture_output=True,
-                text=True,
-                timeout=_ASK_TIMEOUT_S,
-                check=False,
-                stdin=subprocess.DEVNULL,
-            )
-        except (OSError, subprocess.TimeoutExpired, UnicodeDecodeError):
-            return None
-        if done.returncode == 0:
-            found = parse(done.stdout)
-            if found is not None:
-                return found
-    return None
+    found = (parse(managerfiles.read(container, _PATH)) for container in _CONTAINERS)
+    return next((inventory for inventory in found if inventory is not None), None)
 
 
 def parse(text: str) -> Inventory | None:

@@ -7,12 +7,11 @@ of that release puts its versions on the interface directory; from there every i
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from typing import TYPE_CHECKING
 from typing import Any
 
 from rehearsal.cloud import files
+from rehearsal.cloud import managerfiles
 from rehearsal.cloud.target import Problem
 from rehearsal.cloud.target import Release
 from rehearsal.cloud.variables import parse_yaml
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 NAMESPACE_HOME = "environments/kolla/configuration.yml"
 """Where OSISM's release notes have docker_namespace set: what stands there is an extra variable, and comes over the rest."""
 VERSIONS = "versions/kolla-ansible.yml"
-_ASK_TIMEOUT_S = 20
 _OPENSTACK_OF_OSISM = {"7": "2023.2", "8": "2024.1", "9": "2024.2", "10": "2025.1", "11": "2026.1"}
 _FIRST_WITH_NAMESPACE = 9
 _FIRST_WITH_OWN_REGISTRY = (9, 4)
@@ -41,7 +39,7 @@ def read_versions(interface: Path, problems: list[Problem], *, containers: bool 
     if files.kind(path, problems) or len(problems) > before:
         return (read_yaml(path, problems), str(path)) if len(problems) == before else ({}, str(path))
     for container in ("osismclient", "kolla-ansible") if containers else ():
-        text = _from_container(container)
+        text = managerfiles.read(container, f"/interface/{VERSIONS}")
         if text:
             where = f"{container}:/interface/{VERSIONS}"
             data = parse_yaml(text, where, problems)
@@ -54,24 +52,6 @@ def read_versions(interface: Path, problems: list[Problem], *, containers: bool 
         )
     )
     return {}, ""
-
-
-def _from_container(container: str) -> str:
-    docker = shutil.which("docker")
-    if docker is None:
-        return ""
-    try:
-        done = subprocess.run(
-            [docker, "exec", container, "cat", f"/interface/{VERSIONS}"],
-            capture_output=True,
-            text=True,
-            timeout=_ASK_TIMEOUT_S,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
-    except (OSError, subprocess.TimeoutExpired, UnicodeDecodeError):
-        return ""
-    return done.stdout if done.returncode == 0 else ""
 
 
 def read_release(

@@ -8,10 +8,6 @@ success of at least that value. Everything that claims more is refused: None, ne
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 _DOUBT = 0.05
 
@@ -24,23 +20,6 @@ def covered(count: int) -> float | None:
 def least_runs(share: float) -> int:
     """Return how many values are needed before a quantile (above 0, below 1) can be told: 59 for P95, 299 for P99."""
     return math.ceil(math.log(_DOUBT) / math.log(share))
-
-
-def quantile(values: Sequence[float], *, share: float) -> float | None:
-    """Return an upper bound of a quantile, the least of the values that is one; None if they are too few for it.
-
-    The k-th of n ordered values is a bound with 95 % confidence if at least k of n draws below the quantile are that
-    unlikely (binomial, exact); for the fewest runs allowed that is the largest.
-    """
-    count = len(values)
-    if count < least_runs(share):
-        return None
-    below = 0.0  # the chance that fewer than `place` of n draws lie below the quantile
-    for place, value in enumerate(sorted(values), 1):
-        below += math.comb(count, place - 1) * share ** (place - 1) * (1 - share) ** (count - place + 1)
-        if below >= 1 - _DOUBT:
-            return value
-    return None
 
 
 def all_well(count: int) -> str:

@@ -5,7 +5,8 @@ below its name. A part that cannot be observed says why below `errors`; the othe
 itself by `@part`; what its function is said to return is what the view of the host has.
 
 Argument: a JSON object with `peers` ({host: address} of the other compute nodes) and `ask_health` (whether a container
-whose health is not decided yet is asked its own health check at once: Docker asks for the first time after a whole interval).
+whose health is not decided yet is asked its own health check at once: Docker asks for the first time after a whole interval)
+and `parts` (the names of those that are wanted; empty: all).
 """
 
 from __future__ import annotations
@@ -54,8 +55,10 @@ def part(function: Callable[[Look], T]) -> Callable[[Look], T]:
 def look(arguments: dict[str, Any]) -> dict[str, Any]:
     """Look once; each part on its own, so that one that fails does not hide the others."""
     looking = Look(arguments)
+    wanted = arguments.get("parts") or [each.__name__ for each in PARTS]
     for each in PARTS:
-        looking.show(each)
+        if each.__name__ in wanted:
+            looking.show(each)
     return {**looking.seen, "errors": looking.errors}
 
 

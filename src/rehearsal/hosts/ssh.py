@@ -91,7 +91,7 @@ def container_facts(
 
 def _facts_of(ssh: Ssh, host: Host, label: str) -> HostFacts:
     try:
-        done = ssh.run(host, view.look_command({}))
+        done = ssh.run(host, view.look_command({}, parts_wanted=view.OF_CONTAINERS))
     except subprocess.TimeoutExpired:
         return HostFacts(label, host.name, error=f"it did not answer within {say.exact_s(LOOK_TIMEOUT_S)}")
     except OSError as error:

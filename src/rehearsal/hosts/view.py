@@ -15,6 +15,7 @@ import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from dataclasses import field
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from typing import Any
 from typing import TypeVar
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from collections.abc import Iterable
     from collections.abc import Mapping
+    from collections.abc import Sequence
     from pathlib import Path
 
     from rehearsal.cloud.target import Host
@@ -46,6 +48,8 @@ if TYPE_CHECKING:
 LOOK_TIMEOUT_S = 60
 AT_ONCE = 16
 _LIMITS = bounded.Limits(total_bytes=16 << 20, depth=8)
+OF_CONTAINERS = ("containers", "images")
+"""The parts that tell of containers alone: all that a step's records need, and cheap enough to be looked at over and over."""
 _UNPACK = shlex.quote("import sys, zlib; exec(zlib.decompress(sys.stdin.buffer.read()))")
 MOST_PEERS = 8
 """Each compute node tries at most so many others: on large clouds every node is still tried by eight."""
@@ -138,13 +142,14 @@ def recorded_containers(facts: HostFacts) -> dict[str, ContainerView]:
     return {view.name: view for view in views}
 
 
-def look_command(peers: Mapping[str, str], *, ask_health: bool = False) -> str:
+def look_command(peers: Mapping[str, str], *, ask_health: bool = False, parts_wanted: Sequence[str] = ()) -> str:
     """Return the shell command that looks at the host where it runs; the program travels inside it.
 
-    `ask_health`: containers whose health is not decided yet are asked their own health check at once.
+    `ask_health`: containers whose health is not decided yet are asked their own health check at once. `parts_wanted`: the
+    parts to look at; empty: all of them.
     """
     program = base64.b64encode(zlib.compress(packed("rehearsal.hosts.look", *parts.NAMES).encode(), 9)).decode()
-    arguments = shlex.quote(json.dumps({"peers": dict(peers), "ask_health": ask_health}))
+    arguments = shlex.quote(json.dumps({"peers": dict(peers), "ask_health": ask_health, "parts": list(parts_wanted)}))
     return f"echo {program} | base64 -d | timeout {LOOK_TIMEOUT_S} sudo -n python3 -c {_UNPACK} {arguments}"
 
 
@@ -177,10 +182,22 @@ def peers_of(host: str, computes: Mapping[str, str]) -> dict[str, str]:
     return {name: computes[name] for name in ring[:MOST_PEERS]}
 
 
-def look(run: Callable[[str], Any], peers: Mapping[str, str], *, ask_health: bool = False) -> dict[str, Any]:
+def look(run: Callable[[str], Any], peers: Mapping[str, str]) -> dict[str, Any]:
     """Look at one host through testinfra's `host.run`; return its answer, or an `error` if it cannot be reached."""
+    return _looked(run, look_command(peers))
+
+
+def look_again(run: Callable[[str], Any], earlier: HostView) -> HostView:
+    """Look at a host's containers anew; what has not told its health yet is asked it. The other parts stay as they were seen."""
+    command = look_command({}, ask_health=True, parts_wanted=OF_CONTAINERS)
+    view = parse_view(earlier.host, _looked(run, command))
+    kept = {name: why for name, why in earlier.errors.items() if name not in OF_CONTAINERS}
+    return replace(view, seen={**earlier.seen, **view.seen}, errors={**kept, **view.errors})
+
+
+def _looked(run: Callable[[str], Any], command: str) -> dict[str, Any]:
     try:
-        done = run(look_command(peers, ask_health=ask_health))
+        done = run(command)
         # testinfra keeps bytes; whatever a host says, they can be read.
         output, errors = (getattr(done, f"{name}_bytes", getattr(done, name, "")) for name in ("stdout", "stderr"))
     except (RuntimeError, OSError, ValueError) as error:  # testinfra raises RuntimeError for ssh's own status 255

@@ -1,6 +1,6 @@
 """Which probes an endpoint, an API server behind it or a canary gets: one for each lane of the table that asks there.
 
-Numbers of probes are given by the caller, who knows which are taken. A probe whose packets go to an IPv6 address says so
+Their number is 0 until whoever declares them gives them theirs. A probe whose packets go to an IPv6 address says so
 in its name (`… v6`).
 """
 
@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from rehearsal.lanes import table
 from rehearsal.lanes.answers import DEEP
 from rehearsal.lanes.answers import ISSUE
+from rehearsal.lanes.answers import ISSUER
 from rehearsal.lanes.answers import SHALLOW
 from rehearsal.lanes.rates import AS_USUAL
 from rehearsal.lanes.rates import period_ns
@@ -28,7 +29,6 @@ from rehearsal.recording.declarations import V6
 from rehearsal.recording.declarations import family_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from collections.abc import Mapping
 
     from rehearsal.lanes.table import Lane
@@ -60,47 +60,37 @@ class Where:
     cafile: str = ""
 
 
-def shallow_probes(numbers: Iterator[int], where: Where, rates: Mapping[str, float] = AS_USUAL) -> list[ProbeSpec]:
+def shallow_probes(where: Where, rates: Mapping[str, float] = AS_USUAL) -> list[ProbeSpec]:
     """Return the probes that carry no token, over new and over kept connections."""
     place = Place.BACKEND if where.server else Place.VIP
-    return [
-        _web(next(numbers), lane, lane.rate(where.interface), rates, where, SHALLOW[where.service].path)
-        for lane in table.at(place)
-        if lane.asks is Asks.ROOT
-    ]
+    lanes = [lane for lane in table.at(place) if lane.asks is Asks.ROOT]
+    path = SHALLOW[where.service].path
+    return [_web(lane, lane.rate(where.interface), rates, where, path) for lane in lanes]
 
 
-def deep_probe(
-    numbers: Iterator[int],
-    where: Where,
-    rates: Mapping[str, float] = AS_USUAL,
-    *,
-    token: str = KEPT,
-    project_id: str = "",
-) -> ProbeSpec:
-    """Return the authenticated read; `token` names the token it carries (`kept` or `fresh`)."""
-    lane, path = table.DEEP, DEEP[where.service].path.replace("{project_id}", project_id)
-    return _web(next(numbers), lane, lane.rate(token), rates, where, path, called=f"{lane.called} {token}", token=token)
+def read_probes(where: Where, rates: Mapping[str, float] = AS_USUAL, *, project_id: str = "") -> list[ProbeSpec]:
+    """Return the authenticated reads, with the kept and with the fresh token; and at keystone what lets it issue that."""
+    lane, probes = table.DEEP, []
+    if where.service in DEEP:
+        path = DEEP[where.service].path.replace("{project_id}", project_id)
+        probes += [
+            _web(lane, lane.rate(token), rates, where, path, called=f"{lane.called} {token}", token=token)
+            for token in (KEPT, FRESH)
+        ]
+    if where.service == ISSUER:
+        probes.append(_web(lane, lane.rate("issue"), rates, where, ISSUE.path, called="token issue", issues=FRESH))
+    return probes
 
 
-def issue_probe(numbers: Iterator[int], where: Where, rates: Mapping[str, float] = AS_USUAL) -> ProbeSpec:
-    """Return the probe that lets keystone issue the fresh token."""
-    lane = table.DEEP
-    return _web(next(numbers), lane, lane.rate("issue"), rates, where, ISSUE.path, called="token issue", issues=FRESH)
-
-
-def write_probe(
-    numbers: Iterator[int], where: Where, rates: Mapping[str, float] = AS_USUAL, **settings: str
-) -> ProbeSpec:
+def write_probe(where: Where, rates: Mapping[str, float] = AS_USUAL, **settings: str) -> ProbeSpec:
     """Return the write lane. `settings`: token, tag, description, user_id, project_id (see `ProbeSpec`)."""
     write, lane = WRITES[where.service], table.WRITE
     path = write.create.path.format(project_id=settings["project_id"])
-    spec = _web(next(numbers), lane, lane.rate(), rates, where, path, **settings)
+    spec = _web(lane, lane.rate(), rates, where, path, **settings)
     return replace(spec, deadline_ns=_SETTLING_NS) if write.settling else spec
 
 
 def _web(  # noqa: PLR0913, PLR0917 - what a probe is made of
-    probe: int,
     lane: Lane,
     rate: Rate,
     rates: Mapping[str, float],
@@ -112,20 +102,14 @@ def _web(  # noqa: PLR0913, PLR0917 - what a probe is made of
     parts = urlsplit(where.url)
     place = f"backend {where.server}" if where.server else where.vip
     return _spec(
-        probe, lane, rate, rates, name=f"{where.service} {place} {called or lane.called}", service=where.service,
+        lane, rate, rates, name=f"{where.service} {place} {called or lane.called}", service=where.service,
         target=f"{parts.scheme}://{parts.netloc}{path}", vip=where.vip, interface=where.interface, server=where.server,
         settings={"address": where.address, "cafile": where.cafile, **settings},
     )  # fmt: skip
 
 
-def canary_probes(  # noqa: PLR0913 - all by keyword
-    numbers: Iterator[int],
-    *,
-    canary: str,
-    address: str,
-    beacon_port: int,
-    udp: bool = False,
-    rates: Mapping[str, float] = AS_USUAL,
+def canary_probes(
+    canary: str, address: str, beacon_port: int, rates: Mapping[str, float] = AS_USUAL, *, udp: bool = False
 ) -> list[ProbeSpec]:
     """Return the probes that reach a canary at one of its addresses: pings, and an established TCP flow to its beacon.
 
@@ -134,7 +118,7 @@ def canary_probes(  # noqa: PLR0913 - all by keyword
     echo: dict[str, Any] = {"address": address, "port": beacon_port}
     return [
         _spec(
-            next(numbers), lane, lane.rate(family_of(address)), rates, name=f"{canary} {lane.called}", service="canary",
+            lane, lane.rate(family_of(address)), rates, name=f"{canary} {lane.called}", service="canary",
             canary=canary, target=f"{address} port {beacon_port}" if lane.has_port else address,
             settings=echo if lane.has_port else {"address": address},
         )
@@ -143,10 +127,10 @@ def canary_probes(  # noqa: PLR0913 - all by keyword
     ]  # fmt: skip
 
 
-def _spec(probe: int, lane: Lane, rate: Rate, rates: Mapping[str, float], *, name: str, **of: Any) -> ProbeSpec:
+def _spec(lane: Lane, rate: Rate, rates: Mapping[str, float], *, name: str, **of: Any) -> ProbeSpec:
     is_v6 = family_of(of["settings"]["address"]) == V6
     return ProbeSpec(
-        probe=probe,
+        probe=0,
         name=f"{name} {V6}" if is_v6 and f" {V6} " not in f"{name} " else name,
         lane=lane.name,
         rate=rate.name,

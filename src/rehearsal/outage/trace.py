@@ -84,11 +84,6 @@ class Outage:
         """True if the recording began or ended inside it."""
         return self.possible_ns is None
 
-    @property
-    def is_blip(self) -> bool:
-        """A single failed sample: judged by count, since its certain length may be 0."""
-        return self.failed == 1
-
 
 @dataclass(slots=True)
 class Tally:

@@ -34,7 +34,6 @@ class Prober:
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
         self._heard = b""
-        self.load_per_s = 0.0
 
     @classmethod
     def start(cls, run_dir: Path, log: Path, *, allowed: Iterable[str] = (), precedence: str = "fifo") -> Prober:
@@ -67,7 +66,7 @@ class Prober:
 
     def declare(self, spec: ProbeSpec) -> None:
         """Let a probe begin. Raises ProberError if it is refused."""
-        self.load_per_s = self._order({"op": "declare", "probe": spec.to_dict()})["load_per_s"]
+        self._order({"op": "declare", "probe": spec.to_dict()})
 
     def allow(self, address: str, why: str) -> None:
         """Let one more address be probed, for a reason that is recorded. Raises ProberError if it is no unicast address."""
@@ -79,7 +78,7 @@ class Prober:
 
     def period(self, probe: int, period_ns: int) -> None:
         """Let a probe fire with another period (ns) from now on. Raises ProberError."""
-        self.load_per_s = self._order({"op": "period", "probe": probe, "period_ns": period_ns})["load_per_s"]
+        self._order({"op": "period", "probe": probe, "period_ns": period_ns})
 
     def token(self, name: str, token: str) -> None:
         """Hand over a token under a name; it is kept in memory only. Raises ProberError."""

@@ -11,7 +11,7 @@
 ``private``      files for their operator alone
 ``runfiles``     files of a run directory that somebody else may have made
 ``declarations`` where a probe's packets go, also in recordings that left it to the probe's name
-``history``      the merged view of one recording; ``boots``: one clock over reboots
+``history``      the one reader of a recording; ``boots``: one clock over reboots; ``samplestream``: its samples
 ``closing``      what the files were when an attempt ended, and the verdict then
 ``export``       samples as comma-separated values
 ================ ===================================================================

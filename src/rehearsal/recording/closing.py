@@ -9,12 +9,11 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
+from rehearsal.recording import history
 from rehearsal.recording import runfiles
 from rehearsal.recording.events import FilesListed
-from rehearsal.recording.events import RunBegan
 from rehearsal.recording.events import RunJudged
 from rehearsal.recording.journal import Journal
-from rehearsal.recording.journal import read_journal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,8 +68,7 @@ def sha256_of(path: Path, size_bytes: int) -> str:
 
 def list_files(run_dir: Path) -> None:
     """Record what the files of a run are now, when an attempt has ended. Raises OSError if that cannot be recorded."""
-    runner = run_dir / "journal" / "runner.jsonl"
-    attempts = sum(isinstance(record.event, RunBegan) for record in read_journal(runner)) if runner.exists() else 0
+    attempts = len(history.read(run_dir, history.RUNNER).attempts)
     files, missed = [], []
     for name, path in files_of(run_dir).items():
         try:

@@ -299,7 +299,7 @@ class AddressAllowed(Event):
 class ProbeDeclared(Event):
     """A measurement definition. `probe` is the number in the sample store.
 
-    `lane`: vip-new, vip-reused, deep, write, backend-new, backend-reused, icmp, tcp, udp, control.
+    `lane`: how it asks; a name out of `lanes.table`, or of another release.
     `service`: keystone, nova, ... or `canary` for lanes that reach a guest; `canary` names which. `name` and `vip` are
     for people, and are keys; what they are made of stands in `interface`, `family` and `server` (see `declarations`).
     """

@@ -13,8 +13,7 @@ import io
 from typing import TYPE_CHECKING
 from typing import TextIO
 
-from rehearsal.recording import events
-from rehearsal.recording import journal
+from rehearsal.recording import history
 from rehearsal.recording import runfiles
 from rehearsal.recording import samples
 from rehearsal.recording.sampleclass import SampleClass
@@ -52,12 +51,10 @@ def damage_of(run_dir: Path) -> list[str]:
 
     Of damage to the samples themselves `write_csv` makes an error.
     """
-    path = run_dir / "journal" / "prober.jsonl"
-    flaws = journal.read(path).flaws if path.exists() else []
+    path = run_dir / history.PROBER
     return [
         f"{path}{f', {flaw.place}' if flaw.place else ''}: {flaw.what}. Names of probes may be missing or wrong."
-        for flaw in flaws
-        if flaw.decides
+        for flaw in history.read(run_dir, history.PROBER).damage
     ]
 
 
@@ -66,7 +63,8 @@ def _write(run_dir: Path, file: TextIO) -> int:
     writer.writerow(COLUMNS)
     classes = {int(each): (each.name, str(each.counts_as)) for each in SampleClass}
     flags = [" ".join(word for bit, word in _FLAGS if value & bit) for value in range(256)]
-    probes = _probes(run_dir)
+    declared = history.read(run_dir, history.PROBER).declared
+    probes = {number: (each.name, each.lane, each.service, each.canary, each.vip) for number, each in declared.items()}
     count = 0
     for sample_file in samples.sample_files(run_dir):
         for chunk in samples.read_chunks(sample_file):
@@ -81,14 +79,3 @@ def _write(run_dir: Path, file: TextIO) -> int:
                 )
     file.flush()
     return count
-
-
-def _probes(run_dir: Path) -> dict[int, tuple[str, str, str, str, str]]:
-    declared = {}
-    path = run_dir / "journal" / "prober.jsonl"
-    if path.exists():
-        for record in journal.read_journal(path):
-            event = record.event
-            if isinstance(event, events.ProbeDeclared):
-                declared[event.probe] = (event.name, event.lane, event.service, event.canary, event.vip)
-    return declared

@@ -1,7 +1,8 @@
-"""The merged view of one recording: journals as facts in order, samples as a stream.
+"""The one reader of a recording: journals as facts in order of time, and what became of what they say was begun.
 
-Reads only; nothing is judged here. Invariant: whatever a crash can leave behind can be loaded, and what is missing
-shows as None, never as a guess.
+Reads only; nothing is judged here. Whoever asks what was recorded asks here, of a run that is over or still going: all
+of it (`load`), or the journals that hold the answer (`read`). The samples are a stream of their own (`samplestream`).
+Invariant: whatever a crash can leave behind can be loaded, and what is missing shows as None, never as a guess.
 """
 
 from __future__ import annotations
@@ -11,39 +12,34 @@ import itertools
 from collections import defaultdict
 from dataclasses import dataclass
 from dataclasses import field
+from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
 from typing import TypeVar
 
-import numpy as np
-
 from rehearsal.recording import events
+from rehearsal.recording import journal
 from rehearsal.recording import runfiles
 from rehearsal.recording.boots import on_one_clock
-from rehearsal.recording.boots import shifted_chunks
 from rehearsal.recording.chain import Flaw
 from rehearsal.recording.declarations import completed
 from rehearsal.recording.journal import JournalError
-from rehearsal.recording.journal import Record
-from rehearsal.recording.journal import merged
-from rehearsal.recording.journal import read_recording
-from rehearsal.recording.samples import Account
-from rehearsal.recording.samples import read_chunks
-from rehearsal.recording.samples import sample_files
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from collections.abc import Iterable
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from numpy.typing import NDArray
 
     from rehearsal.recording.boots import Boot
     from rehearsal.recording.journal import JournalRead
+    from rehearsal.recording.journal import Record
+    from rehearsal.recording.samples import Account
 
 _EventT = TypeVar("_EventT", bound=events.Event)
+_BeganT = TypeVar("_BeganT", bound=events.Event)
+_EndedT = TypeVar("_EndedT", bound=events.Event)
+RUNNER, PROBER = "journal/runner.jsonl", "journal/prober.jsonl"
 _FLAWS_MOST = 5
-_RUNNER = "journal/runner.jsonl"
 _BEATS_APART_NS = 3_000_000_000  # the prober beats once a second; two missed beats are a silence
 
 
@@ -127,6 +123,7 @@ class Probe:
 class MigrationRun:
     """One live migration. `ended` None: its end was not seen."""
 
+    migration: str
     began_ns: int
     began: events.MigrationBegan
     ended_ns: int | None
@@ -142,25 +139,103 @@ class SuiteRun:
     rc: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class History:
-    """Everything that was recorded about one run."""
+    """What was recorded about one run, or what the journals that were read say of it; each answer is made when asked for."""
 
-    run_dir: Path
-    records: tuple[Record, ...]
-    attempts: tuple[Attempt, ...]
-    steps: tuple[StepRun, ...]
-    phases: tuple[tuple[str, int, int | None, str], ...]  # phase, began, ended, outcome
-    probes: tuple[Probe, ...]
-    prober_runs: tuple[ProberRun, ...]
-    migrations: tuple[MigrationRun, ...]
-    suites: tuple[SuiteRun, ...]
-    began_ns: int
-    ended_ns: int
-    boots: tuple[Boot, ...]  # of the machine, if it was rebooted during the run: see `boots`
-    _numbers: dict[int, tuple[tuple[int, int], ...]] = field(repr=False)  # number in the store: (from, index)
+    run_dir: Path = Path()
     journals: tuple[JournalRead, ...] = ()  # each as it was found
+    records: tuple[Record, ...] = ()
+    boots: tuple[Boot, ...] = ()  # of the machine, if it was rebooted during the run: see `boots`
     accounts: dict[str, Account] = field(default_factory=dict, repr=False)  # of sample files that were read whole
+
+    @cached_property
+    def attempts(self) -> tuple[Attempt, ...]:
+        """The attempts of the runner, in order; never none in what `load` returns."""
+        return _attempts(self.records)
+
+    @cached_property
+    def steps(self) -> tuple[StepRun, ...]:
+        """Every attempt at every step, in order."""
+        pairs = _pairs(self, events.StepBegan, events.StepEnded, lambda event: (event.step, event.attempt))
+        return tuple(
+            StepRun(
+                began.step,
+                began.attempt,
+                began_ns,
+                ended_ns,
+                ended.rc if ended else None,
+                ended.note if ended else "",
+                began,
+            )
+            for began_ns, began, ended_ns, ended in pairs
+        )
+
+    @cached_property
+    def phases(self) -> tuple[tuple[str, int, int | None, str], ...]:
+        """The phases in order: name, begin (ns), end (ns), outcome."""
+        pairs = _pairs(self, events.PhaseBegan, events.PhaseEnded, lambda event: event.phase)
+        return tuple(
+            (began.phase, began_ns, ended_ns, ended.outcome if ended else "")
+            for began_ns, began, ended_ns, ended in pairs
+        )
+
+    @cached_property
+    def migrations(self) -> tuple[MigrationRun, ...]:
+        """The live migrations that were asked for, in order."""
+        pairs = _pairs(self, events.MigrationBegan, events.MigrationEnded, lambda event: event.migration)
+        return tuple(MigrationRun(pair[1].migration, *pair) for pair in pairs)
+
+    @cached_property
+    def suites(self) -> tuple[SuiteRun, ...]:
+        """The suites in the order in which they began."""
+        pairs = _pairs(self, events.SuiteBegan, events.SuiteEnded, lambda event: (event.suite, event.gate))
+        return tuple(SuiteRun(began_ns, began, ended.rc if ended else None) for began_ns, began, _, ended in pairs)
+
+    @cached_property
+    def prober_runs(self) -> tuple[ProberRun, ...]:
+        """The processes of the prober, in order."""
+        return _prober_runs(self.records)
+
+    @cached_property
+    def probes(self) -> tuple[Probe, ...]:
+        """Every declaration of a probe, in order."""
+        return _probes(self.records, self.prober_runs)
+
+    @property
+    def declared(self) -> dict[int, events.ProbeDeclared]:
+        """By a probe's number in the store: its last declaration, as it was written."""
+        return {event.probe: event for _, event in self.of(events.ProbeDeclared)}
+
+    @cached_property
+    def numbers(self) -> dict[int, tuple[tuple[int, int], ...]]:
+        """By a probe's number in the store: from when on (ns) it means which of `probes`."""
+        found: dict[int, list[tuple[int, int]]] = defaultdict(list)
+        for probe in self.probes:
+            found[probe.declared.probe].append((probe.from_ns, probe.index))
+        return {number: tuple(spans) for number, spans in found.items()}
+
+    @property
+    def canaries_up(self) -> list[events.CanaryUp]:
+        """The canaries that came up and are not gone, sorted by name; the last one of a name counts."""
+        found: dict[str, events.CanaryUp] = {}
+        for record in self.records:
+            if isinstance(record.event, events.CanaryUp):
+                found[record.event.canary] = record.event
+            elif isinstance(record.event, events.CanaryGone):
+                found.pop(record.event.canary, None)
+        return [found[name] for name in sorted(found)]
+
+    @property
+    def began_ns(self) -> int:
+        """When the first attempt began."""
+        return self.attempts[0].began_ns
+
+    @cached_property
+    def ended_ns(self) -> int:
+        """When the last attempt ended, or the last that is known of it."""
+        ended_ns = self.last.ended_ns
+        return max(record.t_ns for record in self.records) if ended_ns is None else ended_ns
 
     @property
     def first(self) -> events.RunBegan:
@@ -186,6 +261,11 @@ class History:
         """Return all events of one kind with their times (ns)."""
         return [(record.t_ns, record.event) for record in self.records if isinstance(record.event, kind)]
 
+    @property
+    def damage(self) -> list[Flaw]:
+        """What was read and is not as it was written; not what a writer that was killed left behind."""
+        return [flaw for each in self.journals for flaw in each.flaws if flaw.decides]
+
     def walls(self) -> list[tuple[int, int]]:
         """Return pairs (monotonic ns, wall ns): the first, the last, and wherever the wall clock was set."""
         pairs: list[tuple[int, int]] = []
@@ -200,90 +280,41 @@ class History:
             pairs.append((last.t_ns, last.w_ns))
         return pairs
 
-    def samples(self, *, settled_ns: int | None = None) -> Iterator[NDArray[np.void]]:
-        """Yield the samples in the order of the store; `probe` is the index of the declaration it belongs to.
-
-        Samples of a number that nobody declared get `UNDECLARED`. `settled_ns`: see `samples.read_chunks`.
-        """
-        table = np.full(1 << 16, UNDECLARED, np.uint16)
-        several = []
-        for number, spans in self._numbers.items():
-            table[number] = spans[0][1]
-            if len(spans) > 1:
-                several.append(number)
-        for chunk in self._chunks(settled_ns):
-            numbers = chunk["probe"].copy()
-            renumbered = chunk if chunk.flags.writeable else chunk.copy()
-            renumbered["probe"] = table[numbers]
-            for number in several:
-                self._split(number, np.flatnonzero(numbers == number), renumbered)
-            yield renumbered
-
-    def _chunks(self, settled_ns: int | None) -> Iterator[NDArray[np.void]]:
-        for path in sample_files(self.run_dir):
-            account = Account(f"samples/{path.name}")
-            if self.boots:
-                yield from shifted_chunks(read_chunks(path, account=account), self.boots)
-            else:
-                yield from read_chunks(path, settled_ns=settled_ns, account=account)
-            if settled_ns is None or self.boots:
-                self.accounts[path.name] = account
-
-    def _split(self, number: int, mine: NDArray[np.intp], chunk: NDArray[np.void]) -> None:
-        """Give the samples of a number that was declared again to the declaration of their time."""
-        spans = self._numbers[number]
-        begins = np.array([begin for begin, _ in spans], np.int64)
-        place = np.maximum(np.searchsorted(begins, chunk["sent"][mine], side="right") - 1, 0)
-        chunk["probe"][mine] = np.array([index for _, index in spans], np.uint16)[place]
-
-
-UNDECLARED = (1 << 16) - 1
-
 
 def load(run_dir: Path) -> History:
     """Read a run directory. Raises JournalError (HistoryError is one) with a sentence for the operator."""
     if not (run_dir / "journal").is_dir():
         raise HistoryError(f"{run_dir}: no recording here (no folder `journal`). Name a run directory below reports/.")
     runfiles.check(run_dir)
-    journals = of_one_recording(read_recording(run_dir))
-    records, boots = on_one_clock(tuple(merged(journals)))
-    attempts = _attempts(records)
-    if not attempts:
-        flaws = [str(flaw) for each in journals for flaw in each.flaws if flaw.decides]
-        why = f" Damaged: {'; '.join(flaws[:_FLAWS_MOST])}." if flaws else ""
+    history = read(run_dir)
+    if not history.attempts:
+        flaws = map(str, history.damage[:_FLAWS_MOST])
+        why = f" Damaged: {'; '.join(flaws)}." if history.damage else ""
         raise HistoryError(
-            f"{run_dir}: the runner's journal ({_RUNNER}) holds no record of a run.{why} Nothing can be told from it: restore it from "
+            f"{run_dir}: the runner's journal ({RUNNER}) holds no record of a run.{why} Nothing can be told from it: restore it from "
             "its copy."
         )
-    prober_runs = _prober_runs(records)
-    probes = _probes(records, prober_runs)
-    numbers: dict[int, list[tuple[int, int]]] = defaultdict(list)
-    for probe in probes:
-        numbers[probe.declared.probe].append((probe.from_ns, probe.index))
-    return History(
-        run_dir=run_dir,
-        records=records,
-        attempts=attempts,
-        steps=_steps(records),
-        phases=_phases(records),
-        probes=probes,
-        prober_runs=prober_runs,
-        migrations=_migrations(records),
-        suites=_suites(records),
-        began_ns=attempts[0].began_ns,
-        ended_ns=_ended_ns(records, attempts),
-        boots=boots,
-        _numbers={number: tuple(spans) for number, spans in numbers.items()},
-        journals=tuple(journals),
-    )
+    return history
 
 
-def of_one_recording(journals: list[JournalRead]) -> list[JournalRead]:
+def read(run_dir: Path, *names: str) -> History:
+    """Read the journals of a recording, all or those named, each as it was found; one that is not there says nothing.
+
+    The samples are left alone. Raises OSError, RunFileRefused.
+    """
+    found = names or [f"journal/{path.name}" for path in sorted((run_dir / "journal").glob("*.jsonl"))]
+    journals = _of_one_recording([journal.read(run_dir / name, name) for name in found if (run_dir / name).exists()])
+    merged = sorted((record for each in journals for record in each.records), key=lambda record: record.t_ns)
+    records, boots = on_one_clock(merged)
+    return History(run_dir, tuple(journals), records, boots)
+
+
+def _of_one_recording(journals: list[JournalRead]) -> list[JournalRead]:
     """Return the journals that belong together, and of the others only that they do not."""
     marks = [each.opened for each in journals if each.opened is not None]
     if not marks:
         return journals
-    runner = next((each.opened for each in journals if each.file == _RUNNER and each.opened is not None), marks[0])
+    runner = next((each.opened for each in journals if each.file == RUNNER and each.opened is not None), marks[0])
     began_unchecked = any(each.unchecked for each in journals if each.opened is not None)
     return [_if_of(runner, each, began_unchecked=began_unchecked) for each in journals]
 
@@ -303,11 +334,6 @@ def _if_of(runner: events.JournalOpened, journal: JournalRead, *, began_unchecke
     return dataclasses.replace(journal, records=[], flaws=[*journal.flaws, Flaw(journal.file, "", what)])
 
 
-def _ended_ns(records: tuple[Record, ...], attempts: tuple[Attempt, ...]) -> int:
-    last = attempts[-1].ended_ns
-    return max(record.t_ns for record in records) if last is None else last
-
-
 def _attempts(records: Iterable[Record]) -> tuple[Attempt, ...]:
     found: list[Attempt] = []
     for record in records:
@@ -319,60 +345,20 @@ def _attempts(records: Iterable[Record]) -> tuple[Attempt, ...]:
     return tuple(found)
 
 
-def _steps(records: Iterable[Record]) -> tuple[StepRun, ...]:
-    found: list[StepRun] = []
-    for record in records:
-        event = record.event
-        if isinstance(event, events.StepBegan):
-            found.append(StepRun(event.step, event.attempt, record.t_ns, None, None, "", event))
-        elif isinstance(event, events.StepEnded):
-            for place in range(len(found) - 1, -1, -1):
-                if found[place].step == event.step and found[place].attempt == event.attempt:
-                    found[place] = dataclasses.replace(found[place], ended_ns=record.t_ns, rc=event.rc, note=event.note)
-                    break
-    return tuple(found)
-
-
-def _phases(records: Iterable[Record]) -> tuple[tuple[str, int, int | None, str], ...]:
-    found: list[tuple[str, int, int | None, str]] = []
-    for record in records:
-        event = record.event
-        if isinstance(event, events.PhaseBegan):
-            found.append((event.phase, record.t_ns, None, ""))
-        elif isinstance(event, events.PhaseEnded):
-            for place in range(len(found) - 1, -1, -1):
-                if found[place][0] == event.phase and found[place][2] is None:
-                    found[place] = event.phase, found[place][1], record.t_ns, event.outcome
-                    break
-    return tuple(found)
-
-
-def _migrations(records: Iterable[Record]) -> tuple[MigrationRun, ...]:
-    found: list[MigrationRun] = []
-    for record in records:
-        event = record.event
-        if isinstance(event, events.MigrationBegan):
-            found.append(MigrationRun(record.t_ns, event, None, None))
-        elif isinstance(event, events.MigrationEnded):
-            for place in range(len(found) - 1, -1, -1):
-                if found[place].began.migration == event.migration and found[place].ended is None:
-                    found[place] = dataclasses.replace(found[place], ended_ns=record.t_ns, ended=event)
-                    break
-    return tuple(found)
-
-
-def _suites(records: Iterable[Record]) -> tuple[SuiteRun, ...]:
-    found: list[SuiteRun] = []
-    for record in records:
-        event = record.event
-        if isinstance(event, events.SuiteBegan):
-            found.append(SuiteRun(record.t_ns, event, None))
-        elif isinstance(event, events.SuiteEnded):
-            for place in range(len(found) - 1, -1, -1):
-                if found[place].event.suite == event.suite and found[place].event.gate == event.gate:
-                    found[place] = dataclasses.replace(found[place], rc=event.rc)
-                    break
-    return tuple(found)
+def _pairs(
+    history: History, began: type[_BeganT], ended: type[_EndedT], key: Callable[[Any], object]
+) -> list[tuple[int, _BeganT, int | None, _EndedT | None]]:
+    """Return what began with its end, each with its time (ns). An end belongs to the last of its key that is still open."""
+    found: list[tuple[int, _BeganT, int | None, _EndedT | None]] = []
+    still_open: dict[object, list[int]] = defaultdict(list)
+    for record in history.records:
+        if isinstance(record.event, began):
+            still_open[key(record.event)].append(len(found))
+            found.append((record.t_ns, record.event, None, None))
+        elif isinstance(record.event, ended) and (places := still_open[key(record.event)]):
+            place = places.pop()
+            found[place] = (*found[place][:2], record.t_ns, record.event)
+    return found
 
 
 def _prober_runs(records: Iterable[Record]) -> tuple[ProberRun, ...]:

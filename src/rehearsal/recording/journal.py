@@ -38,8 +38,6 @@ from rehearsal.recording.chain import Flaw
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from collections.abc import Iterable
-    from collections.abc import Iterator
     from pathlib import Path
     from types import TracebackType
 
@@ -252,11 +250,6 @@ def _whole(raw: bytes) -> _Line | None:
     if found is None or chain.sum_of(raw[: found.end(3)]).hex().encode() != found[4]:
         return None
     return _Line(int(found[1]), found[2].decode(), found[4].decode())
-
-
-def read_journal(path: Path) -> Iterator[Record]:
-    """Yield the records of one journal in the order written, without what cannot be read or is not known; see `read`."""
-    yield from read(path).records
 
 
 def read(path: Path, name: str = "") -> JournalRead:
@@ -488,18 +481,3 @@ def _fitting(hint: Any) -> Callable[[Any], bool]:
 
 def _is_moment(value: Any) -> bool:
     return type(value) is int and 0 <= value <= _MOST_INT
-
-
-def read_recording(run_dir: Path) -> list[JournalRead]:
-    """Read every journal of a run directory, each as it was found. Raises OSError."""
-    return [read(path, f"journal/{path.name}") for path in sorted((run_dir / "journal").glob("*.jsonl"))]
-
-
-def merged(journals: Iterable[JournalRead]) -> list[Record]:
-    """Return the records of several journals in the order of their monotonic time (ns)."""
-    return sorted((record for each in journals for record in each.records), key=lambda record: record.t_ns)
-
-
-def read_all(run_dir: Path) -> list[Record]:
-    """Read every journal of a run directory, merged by monotonic time (ns)."""
-    return merged(read_recording(run_dir))

@@ -24,7 +24,6 @@ from rehearsal.recording.events import RunEnded
 from rehearsal.recording.journal import Journal
 from rehearsal.runner import stepshell
 from rehearsal.runner import suites
-from rehearsal.runner.past import Past
 from rehearsal.runner.past import read_past
 from rehearsal.runner.progress import say
 
@@ -65,7 +64,7 @@ class Attempt:
         self.plan = plan
         self.target = target
         self.orders = orders
-        self.past = read_past(run) if run.runner_journal.exists() else Past()
+        self.past = read_past(run)
         self.listeners: list[Callable[[Event], object]] = []
         self.not_recorded = ""  # why the first event that could not be written was not
         self._journal = Journal(run.runner_journal)

@@ -6,7 +6,6 @@ canaries come from the cloud's API when they are made. The prober refuses all ot
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING
 
 from rehearsal.cloud.addresses import address_of
@@ -15,10 +14,6 @@ from rehearsal.cloud.trusted import trust_of
 from rehearsal.hosts.backends import GROUPS
 from rehearsal.lanes import declare
 from rehearsal.lanes import table
-from rehearsal.lanes.answers import DEEP
-from rehearsal.lanes.answers import ISSUER
-from rehearsal.lanes.declare import FRESH
-from rehearsal.lanes.declare import KEPT
 from rehearsal.lanes.declare import Where
 from rehearsal.lanes.load import Load
 from rehearsal.lanes.load import load_of
@@ -69,21 +64,9 @@ def api_probes(
                 where = Where(
                     service, endpoint.url, address, vip_label(interface, number), interface, cafile=target.cacert
                 )
-                specs += declare.shallow_probes(itertools.repeat(0), where, rates)
+                specs += declare.shallow_probes(where, rates)
                 if where.vip == USERS_VIP and not trust.refusal(endpoint.url):
-                    specs += _reads(where, project_id, rates)
-    return specs
-
-
-def _reads(where: Where, project_id: str, rates: Mapping[str, float]) -> list[ProbeSpec]:
-    numbers = itertools.repeat(0)
-    specs = []
-    if where.service in DEEP:
-        specs += [
-            declare.deep_probe(numbers, where, rates, token=token, project_id=project_id) for token in (KEPT, FRESH)
-        ]
-    if where.service == ISSUER:
-        specs.append(declare.issue_probe(numbers, where, rates))
+                    specs += declare.read_probes(where, rates, project_id=project_id)
     return specs
 
 
@@ -96,9 +79,7 @@ def backend_probes(
         for service in sorted(set(servers) & declare.services_known())
         for server in servers[service]
         for spec in declare.shallow_probes(
-            itertools.repeat(0),
-            Where(service, server.url, server.address, server=server.name, cafile=target.cacert),
-            rates,
+            Where(service, server.url, server.address, server=server.name, cafile=target.cacert), rates
         )
     ]
 
@@ -120,15 +101,9 @@ def canary_probes(canary: Canary, rates: Mapping[str, float]) -> list[ProbeSpec]
     """Return the probes that reach a canary, for each of its addresses."""
     return [
         spec
-        for address in addresses_of_canary(canary)
-        for spec in declare.canary_probes(
-            itertools.repeat(0),
-            canary=canary.name,
-            address=address,
-            beacon_port=canary.beacon_port,
-            udp=canary.udp,
-            rates=rates,
-        )
+        for address in (canary.address, canary.address_v6)
+        if address
+        for spec in declare.canary_probes(canary.name, address, canary.beacon_port, rates, udp=canary.udp)
     ]
 
 
@@ -144,13 +119,8 @@ def write_probes(
             where = Where(service, endpoint.url, address, USERS_VIP, PUBLIC, cafile=target.cacert)
             told = {"tag": name_of(run, "write"), "description": description_of(run)}
             who = {"token": WRITER, "user_id": author.user_id, "project_id": author.project_id}
-            specs.append(declare.write_probe(itertools.repeat(0), where, rates, **told, **who))
+            specs.append(declare.write_probe(where, rates, **told, **who))
     return specs
-
-
-def addresses_of_canary(canary: Canary) -> tuple[str, ...]:
-    """Return the addresses at which a canary can be reached from outside."""
-    return tuple(address for address in (canary.address, canary.address_v6) if address)
 
 
 # --- addresses -------------------------------------------------------------------------------------------------------

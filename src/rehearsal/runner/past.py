@@ -1,4 +1,4 @@
-"""What an earlier attempt at a run left behind, read from the runner's journal: the only memory that a resumed run has."""
+"""What an earlier attempt at a run left behind: the only memory that a resumed run has."""
 
 from __future__ import annotations
 
@@ -8,16 +8,12 @@ from typing import TYPE_CHECKING
 from typing import Any
 
 from rehearsal.figures.outcome import Outcome
-from rehearsal.recording import journal
+from rehearsal.recording import history
 from rehearsal.recording import runfiles
 from rehearsal.recording.events import CalibrationDone
 from rehearsal.recording.events import GateDecided
-from rehearsal.recording.events import MigrationBegan
-from rehearsal.recording.events import PhaseEnded
 from rehearsal.recording.events import ProbeDeclared
-from rehearsal.recording.events import RunBegan
-from rehearsal.recording.events import StepBegan
-from rehearsal.recording.events import StepEnded
+from rehearsal.recording.journal import JournalError
 
 if TYPE_CHECKING:
     from rehearsal.recording.rundir import RunDirectory
@@ -27,7 +23,7 @@ WENT_ON, STOPPED, IN_SPITE = "went on", "stopped", "went on in spite of it"
 """What became of the run at a gate, as `GateDecided.action`."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Past:
     """What happened so far. `steps`: the last return code seen; `attempts`: how often a step was started."""
 
@@ -35,7 +31,7 @@ class Past:
     mode: str = "rehearsal"
     steps: dict[str, int | None] = field(default_factory=dict)
     step_attempts: dict[str, int] = field(default_factory=dict)
-    open_steps: set[str] = field(default_factory=set)
+    open_steps: frozenset[str] = frozenset()
     gates: dict[str, str] = field(default_factory=dict)
     phases: dict[str, str] = field(default_factory=dict)
     probes: dict[str, int] = field(default_factory=dict)
@@ -58,43 +54,28 @@ class Past:
 
 
 def read_past(run: RunDirectory) -> Past:
-    """Read the journals of a run as far as a resumed run needs them. Raises JournalError, FileNotFoundError."""
+    """Return what the journals of a run say as far as a resumed run needs it. Raises JournalError."""
     runfiles.check(run.path)
-    past = Past()
-    found = journal.read(run.runner_journal, run.relative(run.runner_journal))
-    if damage := [flaw for flaw in found.flaws if flaw.decides and not flaw.by_writer]:
-        raise journal.JournalError(
+    told = history.read(run.path, history.RUNNER, history.PROBER)
+    if damage := [flaw for flaw in told.damage if flaw.file == history.RUNNER and not flaw.by_writer]:
+        raise JournalError(
             f"{damage[0]}. What this run has done cannot be told from a damaged journal, and nothing is done twice: restore "
             f"{run.runner_journal} from its copy, or start a new run."
         )
-    for record in found.records:
-        _note(past, record.event)
-    prober = run.path / "journal" / "prober.jsonl"
-    if prober.exists():
-        for record in journal.read_journal(prober):
-            if isinstance(record.event, ProbeDeclared):
-                past.probes[record.event.name] = record.event.probe
-    return past
-
-
-def _note(past: Past, event: object) -> None:
-    match event:
-        case RunBegan():
-            past.attempts = max(past.attempts, event.attempt)
-            past.mode = event.mode
-            past.rates = event.rates
-            past.plan = event.plan
-        case StepBegan():
-            past.step_attempts[event.step] = max(event.attempt, past.step_attempts.get(event.step, 0))
-            past.open_steps.add(event.step)
-        case StepEnded():
-            past.steps[event.step] = event.rc
-            past.open_steps.discard(event.step)
-        case GateDecided():
-            past.gates[event.gate] = event.action
-        case PhaseEnded():
-            past.phases[event.phase] = event.outcome
-        case CalibrationDone():
-            past.calibrated = past.calibrated or event.outcome == Outcome.OK
-        case MigrationBegan():
-            past.migration_count += 1
+    if not told.attempts:
+        return Past()
+    latest = {each.step: each for each in told.steps}
+    return Past(
+        attempts=max(attempt.number for attempt in told.attempts),
+        mode=told.last.event.mode,
+        steps={each.step: each.rc for each in told.steps if each.ended_ns is not None},
+        step_attempts={each.step: each.attempt for each in sorted(told.steps, key=lambda each: each.attempt)},
+        open_steps=frozenset(step for step, each in latest.items() if each.ended_ns is None),
+        gates={decided.gate: decided.action for _, decided in told.of(GateDecided)},
+        phases={phase: outcome for phase, _, ended_ns, outcome in told.phases if ended_ns is not None},
+        probes={declared.name: declared.probe for _, declared in told.of(ProbeDeclared)},
+        migration_count=len(told.migrations),
+        calibrated=any(done.outcome == Outcome.OK for _, done in told.of(CalibrationDone)),
+        rates=told.last.event.rates,
+        plan=told.plan,
+    )

@@ -20,7 +20,7 @@ from rehearsal.claims.outcomes import trouble_of
 from rehearsal.figures import say as lengths
 from rehearsal.figures.outcome import Outcome
 from rehearsal.figures.outcome import worst
-from rehearsal.recording import journal
+from rehearsal.recording import history
 from rehearsal.recording.events import SuiteBegan
 from rehearsal.recording.events import SuiteEnded
 from rehearsal.runner.interrupts import Interrupted
@@ -30,9 +30,11 @@ from rehearsal.runner.progress import still
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from collections.abc import Sized
 
     from rehearsal.recording.events import CheckDone
     from rehearsal.recording.events import Event
+    from rehearsal.recording.history import History
     from rehearsal.recording.rundir import RunDirectory
 
 _GRACE_S = 20.0
@@ -99,11 +101,7 @@ def run_suite(  # noqa: PLR0913 - all by keyword
     """Run one suite for one gate and judge it. If the operator interrupts, the suite is told, and Interrupted goes on."""
     number = _next_number(run)
     stem = f"suite-{number:02d}-{suite}"
-    log, page, own_journal = (
-        run.logs / f"{stem}.log",
-        run.path / "pages" / f"{stem}.html",
-        run.path / "journal" / f"{stem}.jsonl",
-    )
+    log, page, own_journal = run.logs / f"{stem}.log", run.path / "pages" / f"{stem}.html", f"journal/{stem}.jsonl"
     root = suites_root()
     argv = [
         sys.executable,
@@ -126,7 +124,7 @@ def run_suite(  # noqa: PLR0913 - all by keyword
     ]
     own = {
         "REHEARSE_RUN_DIR": str(run.path),
-        "REHEARSE_JOURNAL": str(own_journal),
+        "REHEARSE_JOURNAL": str(run.path / own_journal),
         "REHEARSE_GATE": gate,
         "REHEARSE_TARGET": str(run.target),
         "REHEARSE_PLAN": str(run.plan),
@@ -144,15 +142,16 @@ def run_suite(  # noqa: PLR0913 - all by keyword
             env={**os.environ, **own},
         )
         try:
-            _wait(process, suite, gate, own_journal)
+            _wait(process, suite, gate, lambda: claims_of(history.read(run.path, own_journal)))
         except Interrupted:
             _stop(process)
             raise
         finally:
             record(SuiteEnded(suite, gate, process.poll()))
-    checks = read_checks(own_journal)
+    told = history.read(run.path, own_journal)
+    checks = claims_of(told)
     outcome = worst(Outcome(check.outcome) for check in checks)
-    trouble = trouble_of(suite, process.poll(), passed=outcome is Outcome.OK) or damage_of(own_journal)
+    trouble = trouble_of(suite, process.poll(), passed=outcome is Outcome.OK) or damage_of(told)
     return GateResult(gate, worst([outcome, *([Outcome.UNKNOWN] if trouble else [])]), checks, log, trouble)
 
 
@@ -165,13 +164,13 @@ def _next_number(run: RunDirectory) -> int:
     return max(used, default=0) + 1
 
 
-def _wait(process: subprocess.Popen[bytes], suite: str, gate: str, own_journal: Path) -> None:
+def _wait(process: subprocess.Popen[bytes], suite: str, gate: str, claims: Callable[[], Sized]) -> None:
     began = last = time.monotonic()
     while process.poll() is None:
         time.sleep(0.1)
         if time.monotonic() - last > _QUIET_S:
             last = time.monotonic()
-            still(f"{suite} at {gate}: {len(read_checks(own_journal))} claims after {lengths.lasted(last - began)}")
+            still(f"{suite} at {gate}: {len(claims())} claims after {lengths.lasted(last - began)}")
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
@@ -186,17 +185,15 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         return
 
 
-def read_checks(path: Path) -> tuple[CheckDone, ...]:
-    """Return the claims of one suite's journal, also those that it listed and did not live to check; none without one."""
-    if not path.exists():
-        return ()
-    return tuple(checks_of(record.event for record in journal.read_journal(path)))
+def claims_of(told: History) -> tuple[CheckDone, ...]:
+    """Return the claims of one suite, also those that it listed and did not live to check."""
+    return tuple(checks_of(record.event for record in told.records))
 
 
-def damage_of(path: Path) -> str:
+def damage_of(told: History) -> str:
     """Return that a suite's journal is not as it was written, as the end of a sentence; empty if it is."""
-    flaws = [flaw for flaw in journal.read(path).flaws if flaw.decides] if path.exists() else []
-    return f"its journal is damaged ({flaws[0].place or path.name}: {flaws[0].what})" if flaws else ""
+    first = next(iter(told.damage), None)
+    return f"its journal is damaged ({first.place or first.file}: {first.what})" if first else ""
 
 
 def tell(gate: GateResult) -> None:

@@ -93,8 +93,7 @@ class Walk:
 
     def _command(self, step: StepSpec) -> commands.StepEnd:
         attempt = self.attempt
-        number = attempt.past.step_attempts.get(step.id, 0) + 1
-        attempt.past.step_attempts[step.id] = number
+        number = self._number(step)
         files = commands.step_files(attempt.run, step.id, number)
         say(f"$ {shlex.join(step.command)}")
         attempt.record(
@@ -115,6 +114,10 @@ class Walk:
             f"step {step.id}: exit code {'not seen' if end.rc is None else end.rc} after {lengths.lasted(took)} {end.note}".rstrip()
         )
         return end
+
+    def _number(self, step: StepSpec) -> int:
+        """Return the number of this attempt at a step: each is carried out once in an attempt at the run."""
+        return self.attempt.past.step_attempts.get(step.id, 0) + 1
 
     def _started(self, step: StepSpec, files: commands.StepFiles) -> commands.StepEnd:
         try:
@@ -163,8 +166,7 @@ class Walk:
             self.attempt.note("warning", f"`osism wait` ended with {code}: a task failed; see {run.relative(log)}.")
 
     def _failed(self, step: StepSpec, end: commands.StepEnd) -> None:
-        number = self.attempt.past.step_attempts.get(step.id, 1)
-        log = commands.step_files(self.attempt.run, step.id, number).log
+        log = commands.step_files(self.attempt.run, step.id, self._number(step)).log
         how = end.note or f"exit code {end.rc}"
         sentence = f"Step {step.id} did not end well: {how}. Log: {log}"
         if not self.attempt.orders.keep_going:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rehearsal.lanes.spec import ProbeSpec
 from rehearsal.prober.echo.direction import Directions
 from rehearsal.recording import events
-from rehearsal.recording.journal import read_journal
+from rehearsal.recording.journal import read
 from tests.prober.taking import MS
 
 S = 1000 * MS
@@ -101,7 +101,7 @@ def test_the_prober_records_which_way_datagrams_were_lost(tmp_path, prober):
         running.declare(ProbeSpec(7, "c udp", "udp", "canary", "c", 10 * MS, 300 * MS, 0, "c", "", address))
         assert over.wait(30)
         running.stop()
-    told = [record.event for record in read_journal(tmp_path / "journal" / "prober.jsonl")]
+    told = [record.event for record in read(tmp_path / "journal" / "prober.jsonl").records]
     lost = [event for event in told if isinstance(event, events.DatagramsLost)]
     assert {event.probe for event in lost} == {7}
     # A busy machine may drop ticks, so that fewer were sent than have numbers.

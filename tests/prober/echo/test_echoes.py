@@ -19,7 +19,7 @@ from rehearsal.prober.echo.echoes import Echoes
 from rehearsal.prober.echo.icmp import Heard
 from rehearsal.prober.loop import Loop
 from rehearsal.recording import events
-from rehearsal.recording.journal import read_journal
+from rehearsal.recording.journal import read
 from rehearsal.recording.sampleclass import SampleClass
 from rehearsal.recording.sampleflags import BLIND
 from rehearsal.recording.samples import samples_by_probe
@@ -484,6 +484,6 @@ def test_many_probes_on_loopback_are_all_answered(tmp_path, prober):
     assert np.diff(found[1]["due"])[-1] == 50 * MS
     assert found[55]["sent"].max() < found[54]["sent"].max() - 400 * MS
     beats = [
-        r.event for r in read_journal(tmp_path / "journal" / "prober.jsonl") if isinstance(r.event, events.ProberBeat)
+        r.event for r in read(tmp_path / "journal" / "prober.jsonl").records if isinstance(r.event, events.ProberBeat)
     ]
     assert sum(beat.late + beat.duplicates for beat in beats) == 0

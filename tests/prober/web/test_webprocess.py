@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import signal
 import socket
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,8 +19,9 @@ from rehearsal.prober.client import ProberError
 from rehearsal.prober.web.webprocess import CONTROL_PROBE
 from rehearsal.recording import events
 from rehearsal.recording import history
+from rehearsal.recording import samplestream
 from rehearsal.recording.journal import Journal
-from rehearsal.recording.journal import read_journal
+from rehearsal.recording.journal import read
 from rehearsal.recording.sampleclass import CountsAs
 from rehearsal.recording.sampleclass import SampleClass
 from rehearsal.recording.samples import BLIND
@@ -46,7 +47,7 @@ def until(condition, within_s=30.0):
 
 def journal(run_dir, kind=events.Event):
     path = run_dir / "journal" / "prober.jsonl"
-    return [record.event for record in read_journal(path) if isinstance(record.event, kind)]
+    return [record.event for record in read(path).records if isinstance(record.event, kind)]
 
 
 def classes(samples):
@@ -80,13 +81,13 @@ def test_trap_34_the_server_counts_as_many_requests_as_there_are_samples(tmp_pat
     assert len(twice.requests) == 2
     server = far_side(lambda connection, nth: answer(200, '{"version": {"id": "v2.1"}, "servers": []}'))
     running = prober()
-    numbers = itertools.count(1)
     fast = rates_of({"vip-new": 33, "vip-reused": 33, "deep": 20})
     where = declare.Where("nova", server.url, "127.0.0.1", "public")
-    for spec in declare.shallow_probes(numbers, where, fast):
-        running.declare(spec)
+    new, reused, deep, *_ = [*declare.shallow_probes(where, fast), *declare.read_probes(where, fast)]
+    for number, spec in enumerate((new, reused), start=1):
+        running.declare(replace(spec, probe=number))
     running.token("kept", "token-of-the-test")
-    running.declare(declare.deep_probe(numbers, where, fast))
+    running.declare(replace(deep, probe=3))
     until(lambda: len(server.requests) >= 70)
     assert running.stop() == 0
     found = samples_by_probe(tmp_path)
@@ -238,7 +239,7 @@ def test_a_killed_prober_and_the_next_one_are_one_recording(tmp_path, prober, fa
 
 def findings_of_damage(run_dir):
     found = history.load(run_dir)
-    for _ in found.samples():
+    for _ in samplestream.samples(found):
         pass
     return damage.findings(found)
 

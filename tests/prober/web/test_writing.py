@@ -4,6 +4,7 @@ import itertools
 import json
 import re
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -35,7 +36,7 @@ def write_spec(url, service="neutron", hz=20.0):
         "user_id": "u1", "project_id": "p1",
     }  # fmt: skip
     where = declare.Where(service, url, "127.0.0.1", "public", "public")
-    spec = declare.write_probe(iter([7]), where, {"write": hz}, **settings)
+    spec = replace(declare.write_probe(where, {"write": hz}, **settings), probe=7)
     return spec_from(spec.to_dict())
 
 

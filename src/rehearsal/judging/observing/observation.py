@@ -20,8 +20,9 @@ from rehearsal.outage import StreamFold
 from rehearsal.outage import measure
 from rehearsal.outage import merged
 from rehearsal.recording import events
-from rehearsal.recording.history import UNDECLARED
 from rehearsal.recording.history import silences
+from rehearsal.recording.samplestream import UNDECLARED
+from rehearsal.recording.samplestream import samples
 from rehearsal.recording.stretch import BETWEEN
 from rehearsal.recording.stretch import CONTROL
 from rehearsal.recording.stretch import migration
@@ -197,7 +198,7 @@ def _stream(  # noqa: PLR0913 - what is fed, and with what
     whole = since_ns <= history.began_ns
     horizon_ns = longest_flight_ns(history)
     stream = StreamFold(folds, horizon_ns=horizon_ns, shared=shared)
-    for chunk in history.samples(settled_ns=None if whole else since_ns - horizon_ns):
+    for chunk in samples(history, settled_ns=None if whole else since_ns - horizon_ns):
         if not whole:
             chunk = chunk[chunk["sent"] >= since_ns]  # noqa: PLW2901
         if also is not None:

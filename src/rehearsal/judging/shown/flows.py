@@ -46,7 +46,7 @@ class Flow:
     """
 
     canary: str
-    lane: str  # icmp | udp | tcp, and the same with ` v6`
+    lane: str  # one of those that reach a guest; over IPv6 with ` v6` behind it
     samples: int
     failed: int
     count: int

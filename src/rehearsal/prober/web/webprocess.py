@@ -46,6 +46,7 @@ from rehearsal.prober.web.tokens import Tokens
 from rehearsal.prober.web.webprobe import WebProbe
 from rehearsal.prober.web.writing import WriteProbe
 from rehearsal.prober.writer import Recording
+from rehearsal.recording import history
 from rehearsal.recording.declarations import family_of
 from rehearsal.recording.events import AddressAllowed
 from rehearsal.recording.events import PeriodChanged
@@ -57,7 +58,6 @@ from rehearsal.recording.events import ProberStarted
 from rehearsal.recording.events import ProberStopped
 from rehearsal.recording.journal import Journal
 from rehearsal.recording.journal import JournalError
-from rehearsal.recording.journal import read_journal
 from rehearsal.recording.samples import SampleStoreError
 from rehearsal.recording.samples import SampleStoreWriter
 from rehearsal.recording.samples import read_chunks
@@ -423,20 +423,13 @@ class Prober:
 
 def _earlier_declarations(run_dir: Path) -> dict[int, tuple[str, str, str]]:
     """Return what the numbers of probes meant earlier in this run. Raises StartRefused after a reboot."""
-    path = run_dir / "journal" / "prober.jsonl"
-    earlier: dict[int, tuple[str, str, str]] = {}
-    if not path.exists():
-        return earlier
-    for record in read_journal(path):
-        event = record.event
-        if isinstance(event, ProberStarted) and event.boot_id != boot_id():
-            raise StartRefused(
-                f"{path}: this run was recorded before the machine was rebooted, its clock cannot be continued. "
-                "Start a new run."
-            )
-        if isinstance(event, ProbeDeclared):
-            earlier[event.probe] = (event.name, event.lane, event.service)
-    return earlier
+    earlier = history.read(run_dir, history.PROBER)
+    if any(each.event.boot_id != boot_id() for each in earlier.prober_runs):
+        raise StartRefused(
+            f"{run_dir / history.PROBER}: this run was recorded before the machine was rebooted, its clock cannot be continued. "
+            "Start a new run."
+        )
+    return {probe: (each.name, each.lane, each.service) for probe, each in earlier.declared.items()}
 
 
 def _next_seqs(path: Path) -> dict[int, int]:
