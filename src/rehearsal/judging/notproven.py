@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from typing import Any
 
 from rehearsal.figures.outcome import Outcome
+from rehearsal.judging import ownchecks
 from rehearsal.judging import plans
 from rehearsal.judging import words
 from rehearsal.judging.differences import compared
@@ -68,6 +69,7 @@ def gaps(history: History, observation: Observation | None, judged: Judged) -> l
         if listed.suite != INFLIGHT
         for check, why in sorted(listed.not_applicable.items())
     ]
+    found += ownchecks.gaps(history, judged.checks)
     found += _of_looks(history)
     found += _not_watched(history)
     if judged.quality.blind_share > 0:
@@ -145,7 +147,7 @@ def _not_watched(history: History) -> list[Gap]:
         return [Gap("What happened on the hosts while it happened", "nobody watched their containers and HAProxy")]
     missing: dict[tuple[str, str], list[Unwatched]] = {}
     for gap in unwatched(history):
-        if gap.why != NOT_YET or gap.to_ns - gap.from_ns > _CONNECTED_WITHIN_NS:
+        if not gap.why.startswith(NOT_YET) or gap.to_ns - gap.from_ns > _CONNECTED_WITHIN_NS:
             missing.setdefault((gap.host, gap.part), []).append(gap)
     return [
         Gap(

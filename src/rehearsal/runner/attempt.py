@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import rehearsal
 from rehearsal import plan as plans
+from rehearsal.claims.outcomes import OWN
 from rehearsal.cloud import options as target_options
 from rehearsal.figures.outcome import Outcome
 from rehearsal.outside.redact import redact
@@ -24,6 +25,7 @@ from rehearsal.recording.events import RunEnded
 from rehearsal.recording.journal import Journal
 from rehearsal.runner import stepshell
 from rehearsal.runner import suites
+from rehearsal.runner.ownsuite import OwnSuite
 from rehearsal.runner.past import read_past
 from rehearsal.runner.progress import say
 
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
     from rehearsal.cloud.target import Target
     from rehearsal.plan import PlanSpec
+    from rehearsal.plan import StepSpec
     from rehearsal.recording.events import Event
     from rehearsal.recording.rundir import RunDirectory
     from rehearsal.runner.orders import Orders
@@ -59,9 +62,9 @@ class Attempt:
     `listeners` hear every event after it was written.
     """
 
-    def __init__(self, run: RunDirectory, plan: PlanSpec, target: Target, orders: Orders) -> None:
+    def __init__(self, run: RunDirectory, plan: PlanSpec | None, target: Target, orders: Orders) -> None:
         self.run = run
-        self.plan = plan
+        self._plan = plan
         self.target = target
         self.orders = orders
         self.past = read_past(run)
@@ -69,18 +72,26 @@ class Attempt:
         self.not_recorded = ""  # why the first event that could not be written was not
         self._journal = Journal(run.runner_journal)
 
+    @property
+    def plan(self) -> PlanSpec:
+        """The plan; only a suite that is run by itself can be without one."""
+        assert self._plan is not None
+        return self._plan
+
     def begin(self) -> None:
         """Record what is begun, and with what."""
         number = self.past.attempts + 1
         if number == 1:
             self.target.save(self.run.target_from)
         self.target.save(self.run.target)
-        say(f"run {self.run.run}, attempt {number}: {self.plan.title}, in {self.run.path}")
+        say(
+            f"run {self.run.run}, attempt {number}: {self._plan.title if self._plan else 'no plan'}, in {self.run.path}"
+        )
         parts = self.orders.parts
         self.record(
             run_began(
                 self.run,
-                self.plan,
+                self._plan,
                 self.target,
                 mode=self.orders.mode,
                 attempt=number,
@@ -90,6 +101,9 @@ class Attempt:
             )
         )
         self._tell_edits()
+        if self.orders.own:
+            self.record(self.orders.own.event)
+            say(f"own claims: {self.orders.own.sentence}")
         for part in sorted(self.orders.without):
             self.note("warning", f"Without {part}, as ordered: what they would have shown is not proven.")
 
@@ -122,6 +136,16 @@ class Attempt:
             say(
                 f"error: {self._journal.path} cannot be written: {why}. What happens now is not recorded; the run cannot pass."
             )
+
+    @property
+    def own(self) -> OwnSuite:
+        """The operator's own claims, as this attempt checks them."""
+        return OwnSuite(self.orders.own, self.run, self.record)
+
+    def gates_after(self, step: StepSpec) -> list[str]:
+        """Return the suites after a step: the plan's, and own claims alone where none of them takes those along."""
+        alone = not any(self.own.due(suite, step) for suite in step.gates) and self.own.due(OWN, step)
+        return [*step.gates, *([OWN] if alone else [])]
 
     def must_record(self) -> None:
         """Raise Stopped if something could not be recorded: nothing more is begun that nobody could prove."""

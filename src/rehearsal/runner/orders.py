@@ -15,6 +15,7 @@ from rehearsal.runner.progress import paused
 
 if TYPE_CHECKING:
     from rehearsal.cloud.target import Target
+    from rehearsal.own.ownclaims import OwnClaims
     from rehearsal.plan import PlanSpec
     from rehearsal.plan import StepSpec
 
@@ -30,7 +31,8 @@ class NotConfirmed(Exception):  # noqa: N818 - a decision, no error
 class Orders:
     """The orders for one attempt at a run. Steps are named by id; empty means from the first, until the last.
 
-    `rates`: Hz by lane (`--rate`); what is not named is as the plan says, else as usual.
+    `rates`: Hz by lane (`--rate`); what is not named is as the plan says, else as usual. `suite_alone`: nothing is carried
+    out but one suite, and the mode is its name.
     """
 
     mode: str = "rehearsal"
@@ -45,10 +47,14 @@ class Orders:
     wish: Wish = field(default_factory=Wish)
     rates: dict[str, float] = field(default_factory=dict)
     argv: tuple[str, ...] = ()
+    own: OwnClaims | None = None
+    suite_alone: bool = False
 
     @property
     def parts(self) -> list[str]:
         """What is carried out. A prober that does not run needs no calibration."""
+        if self.suite_alone:
+            return []
         left_out = self.without | ({"calibration"} if "probes" in self.without else set())
         return [part for part in PARTS if part not in left_out]
 

@@ -123,8 +123,11 @@ def _of_hosts(history: History) -> list[Finding]:
             mine[BEFORE].append(facts.error)
         elif look_of(facts.label) == AFTER:
             mine[AFTER].append(facts.error)
+    expected_out = {BEFORE: plans.effects(history).out_before(), AFTER: plans.effects_of_runs(history).out_after()}
     found = []
     for host, seen in looks.items():
+        for look, out in expected_out.items():
+            seen[look] += [""] * (host in out)  # nothing of it is missed
         found += _of_looks(f"host:{host}", f"Host {host}", seen if any(seen.values()) else {}, history)
     if not looks and _tells_parts(history) and history.steps and history.first.target.get("hosts"):
         found.append(_unseen("hosts", "No host was observed before the first step"))
