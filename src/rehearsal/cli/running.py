@@ -27,6 +27,8 @@ from rehearsal.outside.terminal import show
 from rehearsal.outside.terminal import warn
 from rehearsal.recording import rundir
 from rehearsal.recording.journal import JournalError
+from rehearsal.recording.stretch import POSTFLIGHT
+from rehearsal.recording.stretch import PREFLIGHT
 from rehearsal.runner import gates
 from rehearsal.runner import lock
 from rehearsal.runner import plansecrets
@@ -92,8 +94,8 @@ def add_commands(commands: Any) -> None:
     target_options.add_arguments(run)
     run.set_defaults(carry_out=run_plan)
     for suite, text in (
-        ("preflight", "is the cloud ready for the upgrade?"),
-        ("postflight", "is the cloud as the upgrade should leave it?"),
+        (PREFLIGHT, "is the cloud ready for the upgrade?"),
+        (POSTFLIGHT, "is the cloud as the upgrade should leave it?"),
     ):
         gate = commands.add_parser(suite, help=f"run only the {suite} suite: {text}")
         usage.add_plan(gate)

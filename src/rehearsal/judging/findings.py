@@ -18,7 +18,13 @@ from rehearsal.judging.observing import unobserved
 from rehearsal.judging.rooms import LOG
 from rehearsal.judging.sentences import SENTENCES
 from rehearsal.judging.sentences import finding
-from rehearsal.judging.stretch import CONTROL
+from rehearsal.recording.stretch import CONTROL
+from rehearsal.recording.stretch import POSTFLIGHT
+from rehearsal.recording.stretch import PREFLIGHT
+from rehearsal.recording.stretch import Gate
+from rehearsal.recording.stretch import Phase
+from rehearsal.recording.stretch import migration
+from rehearsal.recording.stretch import step as step_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,7 +77,7 @@ def _of_migrations(judged: Judged) -> list[Finding]:
         finding(
             "migration.not-passed",
             each.outcome,
-            f"migration:{each.id}",
+            migration(each.id).subject,
             canary=each.canary,
             source=each.source,
             occasion=each.occasion,
@@ -109,13 +115,13 @@ def _of_phases(history: History) -> list[Finding]:
     return [
         finding("phase.incomplete", course.outcome_of(outcome), f"phase:{phase}", phase=phase.capitalize())
         for phase, _, ended_ns, outcome in history.phases
-        if ended_ns is not None and outcome != Outcome.OK and phase in {"canaries", "clean-up"}
+        if ended_ns is not None and outcome != Outcome.OK and phase in {Phase.CANARIES, Phase.CLEAN_UP}
     ]
 
 
 def _of_repeated_steps(judged: Judged) -> list[Finding]:
     return [
-        finding("step.repeated", Outcome.OK, f"step:{step.id}", step=step.id, attempts=step.attempts)
+        finding("step.repeated", Outcome.OK, step_of(step.id).subject, step=step.id, attempts=step.attempts)
         for step in judged.steps
         if step.attempts > 1 and step.outcome is Outcome.OK
     ]
@@ -149,27 +155,30 @@ def _of_steps(judged: Judged) -> list[Finding]:
     bad = [step for step in judged.steps if step.outcome is not Outcome.OK]
     not_run = [step.id for step in bad if not step.attempts]
     found = [
-        finding("step.not-passed", step.outcome, f"step:{step.id}", step=step.id, reason=step.note or "not proven")
+        finding(
+            "step.not-passed", step.outcome, step_of(step.id).subject, step=step.id, reason=step.note or "not proven"
+        )
         for step in bad
         if step.attempts
     ]
     if not_run:
         count, steps = words.plural(len(not_run), "step"), words.listed(not_run)
-        found.append(finding("step.not-run", Outcome.UNKNOWN, f"step:{not_run[0]}", count=count, steps=steps))
+        found.append(finding("step.not-run", Outcome.UNKNOWN, step_of(not_run[0]).subject, count=count, steps=steps))
     return found
 
 
 def _of_gates(history: History, judged: Judged) -> list[Finding]:
     """The gates before and after; those of steps speak through their steps."""
     found = []
-    for name, shown in (("preflight", "Pre-flight"), ("postflight", "Post-flight")):
+    for gate, shown in ((Gate(PREFLIGHT), "Pre-flight"), (Gate(POSTFLIGHT), "Post-flight")):
+        name = str(gate)
         outcome, sentence = course.gate(history, name, judged.checks)
         if outcome is Outcome.UNKNOWN and not any(check.gate == name for check in judged.checks):
-            if name == "postflight" and history.last.reason != "finished":
+            if gate.suite == POSTFLIGHT and history.last.reason != "finished":
                 continue  # it was never reached, and the end says why
             sentence = "it was not run"
         if outcome is not Outcome.OK:
-            found.append(finding("gate.not-passed", outcome, f"gate:{name}", gate=shown, reason=sentence))
+            found.append(finding("gate.not-passed", outcome, gate.subject, gate=shown, reason=sentence))
     return found
 
 
@@ -188,7 +197,7 @@ def _of_losses(judged: Judged) -> list[Finding]:
             finding(
                 "service.over-budget",
                 loss.outcome,
-                f"step:{loss.step}" if loss.step else "run",
+                loss.stretch.subject,
                 service=loss.service,
                 kind=kind,
                 when=during,
@@ -197,7 +206,7 @@ def _of_losses(judged: Judged) -> list[Finding]:
         )
     for service in dict.fromkeys(unwatched):
         cells = [loss for loss in judged.matrix if loss.service == service and loss.kind == "down"]
-        empty = [loss.step or loss.stretch.when for loss in cells if _is_unwatched(loss) and loss.stretch != CONTROL]
+        empty = [loss.stretch.title for loss in cells if _is_unwatched(loss) and loss.stretch != CONTROL]
         where = "" if len(empty) == len(cells) else f" during {words.listed(empty)}"
         found.append(
             finding("service.never-sampled", Outcome.UNKNOWN, f"service:{service}", service=service, when=where)

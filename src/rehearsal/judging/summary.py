@@ -10,8 +10,8 @@ from rehearsal.figures import say
 from rehearsal.figures.outcome import Outcome
 from rehearsal.figures.outcome import worst
 from rehearsal.judging import words
-from rehearsal.judging.stretch import CONTROL
 from rehearsal.judging.sums import worst_loss
+from rehearsal.recording.stretch import CONTROL
 
 if TYPE_CHECKING:
     from rehearsal.judging.course import Check
