@@ -34,14 +34,14 @@ from rehearsal.hosts.parts.docker import ContainerView
 from rehearsal.hosts.parts.docker import ImageView
 from rehearsal.hosts.view import HostView
 from rehearsal.judging.losses import Loss
-from rehearsal.judging.stretch import BETWEEN
-from rehearsal.judging.stretch import CONTROL
-from rehearsal.judging.stretch import step as step_of
 from rehearsal.lanes.answers import SHALLOW
 from rehearsal.plan import BudgetSpec
 from rehearsal.plan import PlanSpec
 from rehearsal.plan import StepSpec
 from rehearsal.recording import events
+from rehearsal.recording.stretch import BETWEEN
+from rehearsal.recording.stretch import CONTROL
+from rehearsal.recording.stretch import step as step_of
 
 OLD = "registry.osism.tech/kolla/release/nova-api:30.0.1.20251130"
 NEW = "registry.osism.tech/kolla/release/2025.1/nova-api:31.2.1.20260814"
@@ -586,7 +586,7 @@ def test_a_container_left_as_it_was_is_replaced_only_if_its_tag_did_not_move(run
         return
     judged = replacements.replaced({"nova_api": same}, view(same, images=images), WANTED, retag=True)
     assert (runs == tagged) == judged.holds
-    assert judged.holds or "stands for another image now" in judged.observed
+    assert judged.holds or "the tag points to another image" in judged.observed
 
 
 def test_a_step_left_alone_is_unknown_where_the_images_were_not_seen():
@@ -601,7 +601,7 @@ def test_a_step_left_alone_is_unknown_where_the_images_were_not_seen():
     [
         ((changed(started_at="2026-11-24T07:00:00Z"),), "restarted"),
         ((changed(id="c2"),), "replaced"),
-        ((changed(image=NEW, image_id="sha256:b", id="c2"),), "made from another image"),
+        ((changed(image=NEW, image_id="sha256:b", id="c2"),), "created from another image"),
         ((changed(status="exited"),), "exited"),
         ((), "no such container"),
     ],

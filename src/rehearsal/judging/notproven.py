@@ -21,15 +21,16 @@ from rehearsal.judging.observing import unobserved
 from rehearsal.judging.rooms import Gap
 from rehearsal.lanes import table
 from rehearsal.recording import events
+from rehearsal.recording.stretch import INFLIGHT
 
 if TYPE_CHECKING:
     from rehearsal.judging.hosts.unwatched import Unwatched
     from rehearsal.judging.losses import Loss
     from rehearsal.judging.observing.observation import Observation
     from rehearsal.judging.rooms import Rooms
-    from rehearsal.judging.stretch import Stretch
     from rehearsal.judging.summary import Judged
     from rehearsal.recording.history import History
+    from rehearsal.recording.stretch import Stretch
 
 _CONNECTED_WITHIN_NS = 15_000_000_000
 _WATCHED_PARTS = {
@@ -65,7 +66,7 @@ def gaps(history: History, observation: Observation | None, judged: Judged) -> l
     found += [
         Gap(f"Check {check.partition('.')[2]}", f"not applicable: {why}")
         for _, listed in history.of(events.ClaimsListed)
-        if listed.suite != "inflight"
+        if listed.suite != INFLIGHT
         for check, why in sorted(listed.not_applicable.items())
     ]
     found += ownchecks.gaps(history, judged.checks)
@@ -143,7 +144,7 @@ def _of_looks(history: History) -> list[Gap]:
 def _not_watched(history: History) -> list[Gap]:
     """What may have happened on the hosts unseen: each part of a host once, with its first reason."""
     if not was_witnessed(history):
-        return [Gap("What happened on the hosts while it happened", "nobody watched their containers and HAProxy")]
+        return [Gap("What happened on the hosts while it happened", "their containers and HAProxy were not watched")]
     missing: dict[tuple[str, str], list[Unwatched]] = {}
     for gap in unwatched(history):
         if not gap.why.startswith(NOT_YET) or gap.to_ns - gap.from_ns > _CONNECTED_WITHIN_NS:
