@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from rehearsal.figures.length import NOTHING
 from rehearsal.figures.length import Length
 from rehearsal.figures.length import longest
-from rehearsal.figures.length import most_certain_ns
 from rehearsal.figures.length import together
 from rehearsal.figures.outcome import Outcome
 
@@ -48,7 +47,6 @@ def test_what_possibly_was_longer_is_longer():
         NOTHING, Length(9, 9, 9), Length(0, 1, 10), Length(0, 2, 10), Length(5, 5, 10), Length(0, 0, None), Length(1, 1, None)
     ]  # fmt: skip
     assert ordered == sorted(ordered[place] for place in (3, 0, 6, 1, 5, 2, 4))
-    assert ordered[-1] == longest(ordered)
 
 
 @given(lengths=st.lists(any_length()))
@@ -59,8 +57,20 @@ def test_a_sum_holds_the_sum_of_every_truth_within_the_bounds(lengths):
     assert any(each.is_open for each in lengths) == total.is_open
     assert total.certain_ns <= total.point_ns
     assert total.is_open or total.possible_ns == sum(each.possible_ns for each in lengths)
-    assert total.certain_ns >= most_certain_ns(lengths)
+    assert total.certain_ns >= longest(lengths).certain_ns
     assert NOTHING == longest([])
+
+
+@given(truths=st.lists(st.tuples(any_length(), st.floats(0, 1)), min_size=1))
+def test_the_bounds_of_the_longest_hold_for_the_longest_truth(truths):
+    """Wherever each truth lies within its own bounds, the greatest of them lies within those of the longest."""
+    lasted = [
+        one.certain_ns + round(share * ((one.certain_ns + 10 if one.is_open else one.possible_ns) - one.certain_ns))
+        for one, share in truths
+    ]
+    found = longest([one for one, _ in truths])
+    assert found.certain_ns <= max(lasted)
+    assert found.is_open or max(lasted) <= found.possible_ns
 
 
 def test_of_bounds_alone_the_middle_is_most_likely():

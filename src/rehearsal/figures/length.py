@@ -85,15 +85,18 @@ NOTHING = Length(0, 0, 0)
 
 
 def longest(lengths: Iterable[Length]) -> Length:
-    """Return the longest of lengths; of none, `NOTHING`."""
-    return max(lengths, default=NOTHING)
+    """Return how long the longest of lengths was: each bound is the largest of its kind; of none, `NOTHING`."""
+    found = list(lengths)
+    if not found:
+        return NOTHING
+    ends = [each.possible_ns for each in found if each.possible_ns is not None]
+    return Length(
+        max(each.certain_ns for each in found),
+        max(each.point_ns for each in found),
+        max(ends) if len(ends) == len(found) else None,
+    )
 
 
 def together(lengths: Iterable[Length]) -> Length:
     """Return the sum of lengths; of none, `NOTHING`."""
     return sum(lengths, NOTHING)
-
-
-def most_certain_ns(lengths: Iterable[Length]) -> int:
-    """Return how long (ns) one of these lengths certainly was."""
-    return max((length.certain_ns for length in lengths), default=0)

@@ -56,7 +56,9 @@ class Answered:
         period = self._periods.at(due)
         place = np.arange(len(due))
         took = (done - due) // np.maximum(period // _ALIKE, 1)
-        follows = np.concatenate([[False], (np.diff(due) == period[1:]) & (np.diff(took) == 0)])
+        follows = np.concatenate(
+            [[False], (np.diff(due) == period[1:]) & (np.diff(period) == 0) & (np.diff(took) == 0)]
+        )
         within = place - np.maximum.accumulate(np.where(follows, 0, place))
         begins = np.flatnonzero(within % _RUN_MOST == 0)
         most = np.maximum.reduceat(done - due, begins)

@@ -48,14 +48,16 @@ class Lane:
         return outage
 
 
-def lane(period_ms, down, *, until_s=60, phase_ms=0, rtt_ms=5, given_up_ms=0, held=(), vip="public"):
+def lane(period_ms, down, *, until_s=60, phase_ms=0, rtt_ms=5, given_up_ms=0, held=(), vip="public", late_ns=1):
     """A lane that looks every so often; a request is decided half way, or given up so late.
 
+    `late_ns`: by how much less than this its samples are sent late, each by another time.
     `held`: of the requests that would fail, those (by number) that wait instead, and are answered when it is over.
     """
-    sent = np.arange(phase_ms * MS, round(until_s * S), period_ms * MS)
+    due = np.arange(phase_ms * MS, round(until_s * S), period_ms * MS)
+    sent = due + np.arange(len(due)) * 104_729 % late_ns
     samples = np.zeros(len(sent), SAMPLE)
-    samples["due"] = samples["sent"] = sent
+    samples["due"], samples["sent"] = due, sent
     samples["done"] = sent + rtt_ms * MS
     moment = sent + rtt_ms * MS // 2
     for low, high in down:
@@ -411,3 +413,22 @@ def test_what_is_split_stays_open_where_it_was_open():
     before, after = split(at_the_beginning, 5 * S)
     assert before.is_censored
     assert after.possible_ns == extent(at_the_beginning)[1] - 5 * S
+
+
+@given(
+    period_ms=st.sampled_from([50, 100, 200, 500]),
+    times=st.integers(1, 6),
+    share=st.floats(0.2, 0.8),
+    flaps=st.integers(2, ONE_LEAST - 1),
+    rtt_ms=st.integers(0, 3),
+)
+def test_a_service_that_flaps_in_step_with_one_lane_is_not_down_throughout(period_ms, times, share, flaps, rtt_ms):
+    """Periods that are alike, or multiples: what another lane was answered between two refused samples is known."""
+    every_ms = period_ms * times
+    down = [((number * every_ms - 5) * MS, (number * every_ms + 5) * MS) for number in range(10, 10 + flaps)]
+    meets = lane(every_ms, down, rtt_ms=0, late_ns=200_000)
+    misses = lane(period_ms, down, rtt_ms=rtt_ms, phase_ms=round(share * period_ms))
+    assert not misses.sightings
+    assert flaps == meets.outage.failed
+    for outage in together(meets, misses):
+        assert united(outage).length.certain_ns <= 10 * MS

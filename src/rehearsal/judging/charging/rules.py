@@ -12,7 +12,6 @@ from rehearsal.figures import say
 from rehearsal.figures.length import Budget
 from rehearsal.figures.length import Length
 from rehearsal.figures.length import longest
-from rehearsal.figures.length import most_certain_ns
 from rehearsal.figures.outcome import Outcome
 from rehearsal.judging import words
 from rehearsal.outage import OPEN_NS
@@ -49,7 +48,7 @@ class Lost:
 
     @property
     def longest(self) -> Length:
-        """The longest window: the one that possibly was."""
+        """How long the longest window was."""
         return longest(self.lengths)
 
     @property
@@ -129,7 +128,7 @@ def _blind(limit: Budget, lost: Lost, watched: Watched, blind_share: float) -> s
 
 def _over(limit: Budget, lost: Lost) -> str:
     """Return why a budget is certainly exceeded; empty if it is not."""
-    certain = most_certain_ns(lost.lengths)
+    certain = lost.longest.certain_ns
     source = f" ({limit.source})" if limit.source else ""
     if limit.longest_ns == 0 and lost.count:
         return f"{lost.nouns}, {words.between(lost.total, limit.total_ns)} in total; none is allowed{source}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rehearsal.figures.length import most_certain_ns
+from rehearsal.figures.length import longest
 from rehearsal.judging.losses import Loss
 from rehearsal.judging.sums import longest_first
 from rehearsal.lanes import table
@@ -78,7 +78,7 @@ def _most_telling(windows: Sequence[Window]) -> Window:
     """Return the window of a lane that users have, with an open end if there is one, that is about the longest and most closely known."""
     own = [window for window in windows if table.of(window.lane).judge is Judge.USERS] or windows
     own = [window for window in own if window.length.is_open] or own
-    enough_ns = most_certain_ns(window.length for window in own) * _ABOUT
+    enough_ns = longest(window.length for window in own).certain_ns * _ABOUT
     long = [window for window in own if window.length.certain_ns >= enough_ns]
     return min(long, key=lambda window: window.length.doubt_ns)
 
