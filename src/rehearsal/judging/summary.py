@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from dataclasses import field
 from typing import TYPE_CHECKING
 
+from rehearsal.figures import words
 from rehearsal.figures.outcome import Outcome
 from rehearsal.figures.outcome import worst
-from rehearsal.judging import words
 from rehearsal.judging.stretch import CONTROL
 from rehearsal.judging.sums import worst_loss
 
