@@ -42,7 +42,7 @@ from rehearsal.prober.client import Prober
 from rehearsal.recording import events
 from rehearsal.recording.history import load
 from rehearsal.recording.journal import Journal
-from rehearsal.recording.journal import read_journal
+from rehearsal.recording.journal import read
 from rehearsal.recording.sampleclass import CountsAs
 from rehearsal.recording.sampleclass import SampleClass
 from rehearsal.recording.samples import SampleStoreWriter
@@ -247,7 +247,7 @@ _RECORDED: dict[Path, Any] = {}
 
 def _recorded(folder: Path) -> tuple[dict[int, NDArray[np.void]], list[Any]]:
     if folder not in _RECORDED:
-        _RECORDED[folder] = samples_by_probe(folder), list(read_journal(folder / "journal" / "prober.jsonl"))
+        _RECORDED[folder] = samples_by_probe(folder), read(folder / "journal" / "prober.jsonl").records
     found: tuple[dict[int, NDArray[np.void]], list[Any]] = _RECORDED[folder]
     return found
 

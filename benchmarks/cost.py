@@ -41,7 +41,7 @@ from rehearsal.lanes.spec import SECOND_NS
 from rehearsal.lanes.spec import ProbeSpec
 from rehearsal.prober.client import Prober
 from rehearsal.recording import events
-from rehearsal.recording.journal import read_journal
+from rehearsal.recording.journal import read
 from rehearsal.recording.samples import SAMPLE
 from rehearsal.recording.samples import SampleStoreWriter
 from rehearsal.recording.samples import read_chunks
@@ -323,7 +323,7 @@ def lateness() -> Iterator[str]:
             prober.declare(ProbeSpec(200 + number, "x", "icmp", "x", "x", SECOND_NS // 50, SECOND_NS, settings=address))
         time.sleep(SETTLE_S + SECONDS)
         prober.stop()
-        journal = list(read_journal(run_dir / "journal" / "prober.jsonl"))
+        journal = read(run_dir / "journal" / "prober.jsonl").records
         beats = [record.event for record in journal if isinstance(record.event, events.ProberBeat)][int(SETTLE_S) :]
         samples = np.concatenate([part[len(part) // 5 :] for part in samples_by_probe(run_dir).values()])
     lags = np.percentile((samples["sent"] - samples["due"]) / 1e6, [50, 99, 99.9])

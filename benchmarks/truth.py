@@ -45,7 +45,7 @@ from rehearsal.lanes.spec import ProbeSpec
 from rehearsal.prober.client import Prober
 from rehearsal.prober.echo import icmp
 from rehearsal.recording import events
-from rehearsal.recording.journal import read_journal
+from rehearsal.recording.journal import read
 from rehearsal.recording.samples import samples_by_probe
 
 if TYPE_CHECKING:
@@ -205,7 +205,7 @@ def ours(folder: Path, truths: list[list[Truth]], heard: list[Truth]) -> list[di
     recorded = samples_by_probe(folder)
     blind = [
         (record.event.began_ns, record.event.ended_ns)
-        for record in read_journal(folder / "journal" / "prober.jsonl")
+        for record in read(folder / "journal" / "prober.jsonl").records
         if isinstance(record.event, events.ProberBlind)
     ]
     rows = []
@@ -257,7 +257,7 @@ def beats(folder: Path) -> dict[str, float]:
     """Return how the prober itself did."""
     found = [
         record.event
-        for record in read_journal(folder / "journal" / "prober.jsonl")
+        for record in read(folder / "journal" / "prober.jsonl").records
         if isinstance(record.event, events.ProberBeat)
     ]
     return {

@@ -150,12 +150,13 @@ def _repair_containers(deployment: Deployment, node: str) -> None:
             kolla.recreate(deployment.run, node, container, release, state=deployment.state)
         elif state.status in {"exited", "created", "paused"}:
             deployment.say(f"{node}: container {container.name} is {state.status}: starting it")
-            deployment.run(node, ["docker", "unpause" if state.status == "paused" else "start", container.name])
+            with nodes.engine(deployment.state, node) as engine:
+                stopped = engine.containers.get(container.name)
+                stopped.unpause() if state.status == "paused" else stopped.start()
         elif state.health == "unhealthy":
             deployment.say(f"{node}: container {container.name} is unhealthy: restarting it")
-            deployment.run(
-                node, ["docker", "restart", "--time", str(catalogue.STOP_TIMEOUT_S), container.name], timeout_s=120
-            )
+            with nodes.engine(deployment.state, node) as engine:
+                engine.containers.get(container.name).restart(timeout=catalogue.STOP_TIMEOUT_S)
 
 
 def _release_of(service: str, found: dict[str, kolla.ContainerState]) -> releases.Release:

@@ -8,6 +8,7 @@ dies, the kernel takes every process, mount and interface of the node with it: t
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
@@ -22,7 +23,10 @@ from lab import credentials
 from lab import layout
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from collections.abc import Sequence
+
+    from docker import DockerClient
 
     from lab.layout import Node
 
@@ -331,6 +335,26 @@ def run(  # noqa: PLR0913 -- the protocol's parameters and the state directory
     if check and done.returncode:
         raise subprocess.CalledProcessError(done.returncode, list(argv), done.stdout, done.stderr)
     return done
+
+
+@contextlib.contextmanager
+def engine(state: layout.State, name: str) -> Iterator[DockerClient]:
+    """The Docker engine of a node, for whoever is on the machine itself. NodeError when node or engine says no.
+
+    Its socket is reached through the keeper's root directory. What `kolla` and the manager's programs order of Docker stays
+    a command line: the same order also goes over SSH from the manager to a node, where no socket can be reached.
+    """
+    import docker  # noqa: PLC0415 -- this module is imported on nodes as well
+    from requests import RequestException  # noqa: PLC0415
+
+    pid = keeper_pid(state, name)
+    if pid is None:
+        raise NodeError(f"node {name} does not run; start the lab with: rehearse-lab up")
+    try:
+        with contextlib.closing(docker.DockerClient(f"unix:///proc/{pid}/root/run/docker.sock")) as client:
+            yield client
+    except (docker.errors.DockerException, RequestException) as error:
+        raise NodeError(f"node {name}: its Docker refused: {error}") from error
 
 
 def start_daemons(state: layout.State, name: str) -> None:

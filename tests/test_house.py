@@ -48,6 +48,20 @@ def test_recordings_have_one_reader():
     assert ["src/rehearsal/recording/history.py"] == readers
 
 
+def test_no_run_of_ten_lines_stands_twice():
+    """What is the same is written once, in the engine and in the lab; imports are the same by nature."""
+    seen = {}
+    twice = []
+    for path in (path for base in (SRC, ROOT / "lab") for path in sorted(base.rglob("*.py"))):
+        lines = [line.strip() for line in path.read_text().splitlines()]
+        lines = [line for line in lines if line and not line.startswith(("from ", "import ", "if TYPE_CHECKING"))]
+        for at in range(len(lines) - 9):
+            run = tuple(lines[at : at + 10])
+            if seen.setdefault(run, (path, at)) != (path, at):
+                twice.append(f"{path.relative_to(ROOT)} ~ {seen[run][0].relative_to(ROOT)}: {run[0]}")
+    assert [] == twice
+
+
 def test_every_room_says_what_it_is_for():
     """Each package of the engine opens with a docstring."""
     rooms = {path.parent for path in SRC.rglob("*.py")}
@@ -258,3 +272,61 @@ def test_no_lane_is_named_outside_of_the_table():
 def test_a_lane_that_is_named_is_found(line):
     """However the code decides by it."""
     assert any("icmp" in decided_by(node) for node in ast.walk(ast.parse(line)))
+
+
+def _names(section: str) -> dict[str, str]:
+    """Return the rows of a table of docs/rooms.md: the last cell by the first, without backticks and slashes."""
+    text = (ROOT / "docs" / "rooms.md").read_text().partition(section)[2].partition("\n\n|")[2].partition("\n\n")[0]
+    rows = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in text.splitlines()[2:]]
+    return {row[0].strip("`/"): row[-1] for row in rows}
+
+
+def test_the_map_names_every_room_and_only_those():
+    """docs/rooms.md, read as a table: no room without a row, no row without a room."""
+    rooms = {path.parent.relative_to(SRC) for path in SRC.rglob("*.py")} - {Path()}
+    assert {room.as_posix() for room in rooms if len(room.parts) == 1} == set(_names("## The engine"))
+    assert {room.as_posix() for room in rooms if len(room.parts) > 1} == set(_names("Rooms within rooms"))
+
+
+def _imported(tree: ast.AST) -> set[str]:
+    """Return the rooms that a module imports at run time."""
+    types = {
+        each
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+        for each in ast.walk(node)
+    }
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node not in types and (node.module or "").startswith("rehearsal"):
+            parts = (node.module or "").split(".")
+            found |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
+    return found
+
+
+def test_a_room_imports_what_the_map_says():
+    """A new dependency between rooms is a decision: it stands in docs/rooms.md, or there is none."""
+    allowed = {room: {name.strip("` ") for name in cell.split(",")} for room, cell in _names("## The engine").items()}
+    strange = {
+        f"{room} imports {other}"
+        for room in allowed
+        for path in (SRC / room).rglob("*.py")
+        for other in _imported(ast.parse(path.read_text())) & allowed.keys()
+        if other != room and other not in allowed[room]
+    }
+    assert set() == strange
+
+
+def test_what_a_document_names_is_there():
+    """Paths in docs/ and README.md stay right when modules move."""
+    documents = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    places = (ROOT, SRC, ROOT / "docs", ROOT / "docs" / "decisions")
+    lost = [
+        f"{document.name}: {name}"
+        for document in documents
+        for name in re.findall(
+            r"`([a-z_0-9]+(?:/[a-z_0-9.]+)+\.(?:py|yml|md)|[a-z_]+/[a-z_/]*[a-z_]+/)`", document.read_text()
+        )
+        if not any((place / name).exists() for place in places) and not name.startswith(("environments/", "inventory/"))
+    ]
+    assert [] == lost

@@ -1,4 +1,4 @@
-"""The table of traps: 42 ways in which measurements of an upgrade went wrong elsewhere, each with the tests that spring it.
+"""The table of traps (docs/traps.md): 42 ways in which measurements of an upgrade went wrong elsewhere, each with the tests that spring it.
 
 A test of a trap is called `test_trap_NN_...`, wherever it lives. It shows what the wrong rule says on its facts (from
 `tests/made/wrong_rules.py`, or by the library that behaves so), and then what ours says. This table is complete by a test.
@@ -30,50 +30,8 @@ from tests.made.synthetic import Scenario
 from tests.made.synthetic import Trouble
 from tests.made.synthetic import write_run
 
-TRAPS = {
-    1: "timeout longer than the outage",
-    2: "stamp when the exception arrives",
-    3: "tracker dropped on change of state",
-    4: "span and sum confused",
-    5: "losses counted, not located",
-    6: "counter stops after long loss",
-    7: "second-resolution stamps",
-    8: "200-499 is OK",
-    9: 'every exception is a "500"',
-    10: "silent retry on kept connections",
-    11: "503 retried by the SDK",
-    12: "reused lane idle > 10 s looks like a reset",
-    13: "different error text splits windows",
-    14: "run starts inside an outage",
-    15: "open end at shutdown",
-    16: "cancelled counts as good",
-    17: "minimum length, whole seconds",
-    18: "P99 from 4 runs",
-    19: "no data is a number (2.718)",
-    20: "baseline can only ratchet",
-    21: "control target flaky",
-    22: "lanes counted twice",
-    23: "wall-clock arithmetic",
-    24: "prober dies unnoticed",
-    25: 'no data taken for "up" or "down"',
-    26: "stalled prober looks like an outage, or like nothing",
-    27: "answer waiting in the socket called a timeout",
-    28: "dead host alive",
-    29: '"no answer yet" parsed as loss',
-    30: "one byte hides 0.9 s",
-    31: "percentages rounded, seconds truncated",
-    32: "positional arguments mixed up",
-    33: "logs truncated after judging",
-    34: "success branch falls through to a second ping",
-    35: "HAProxy's page taken for the service",
-    36: 'missing request id taken for "made by the LB"',
-    37: "token filter's 503 charged to the service",
-    38: "probes beat against each other",
-    39: 'migration "completed" means fine',
-    40: "equal state, different image",
-    41: "many isolated blips lost in a total",
-    42: "bound meets budget",
-}
+TABLE = Path(__file__).parents[1] / "docs" / "traps.md"
+TRAPS = {int(row[1]): row[2] for row in re.finditer(r"^\| (\d+) \| (.+?) \|", TABLE.read_text(), re.MULTILINE)}
 NOT_CONCERNED = {
     20: "there is no baseline that could ratchet: every budget comes from the plan, with its source, and a reset is an "
     "edit of that file. When budgets are taken from earlier rehearsals, this trap needs its test",

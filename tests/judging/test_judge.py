@@ -905,7 +905,7 @@ def test_the_managers_own_containers_may_change(judged, host, updated, expected)
     before = events.HostFacts("before", host, [plain])
     after = events.HostFacts("after", host, [{**plain, "image": "osism/kolla-ansible:2", "image_id": "2"}])
     keystone, nova = default_steps()
-    steps = dataclasses.replace(keystone, updates_manager=updated), nova
+    steps = dataclasses.replace(keystone, does={"updates_manager": updated}), nova
     results = judged(more=((60, before), (153, after)), steps=steps)
     assert results.outcome is Outcome.OK
     assert [(each.kind, each.expected) for each in results.differences] == [("image", expected)]

@@ -61,7 +61,7 @@ class ScriptedStep:
     rc: int | None = 0
     gate: tuple[str, ...] = ("ok",)
     attempt: int = 1
-    updates_manager: bool = False
+    does: dict[str, Any] = field(default_factory=dict)  # other keys of the plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -429,7 +429,7 @@ def plan_of(script: Scenario) -> dict[str, Any]:
                 "services": list(step.services),
                 "containers": list(step.containers),
                 "disturbs": step.disturbs,
-                "updates_manager": step.updates_manager,
+                **step.does,
             }
             for step in {step.id: step for step in script.steps}.values()
         ],

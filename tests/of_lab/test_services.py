@@ -21,7 +21,7 @@ from lab.credentials import PASSWORDS
 from lab.credentials import Credentials
 
 RELEASES = sorted(releases.RELEASES)
-# kolla-ansible gives these no health check (OSISM.md 3.5).
+# kolla-ansible gives these no health check.
 WITHOUT_HEALTH_CHECK = {"cron", "kolla_toolbox", "keepalived", "ovn_controller", "ovn_nb_db", "ovn_sb_db", "ovn_northd"}
 SECRETS = Credentials(
     {

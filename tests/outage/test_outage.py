@@ -1,4 +1,4 @@
-"""The rules of an outage, one fact each; the numbers are those of METHOD's table of traps."""
+"""The rules of an outage, one fact each; the numbers are those of docs/traps.md."""
 
 from __future__ import annotations
 

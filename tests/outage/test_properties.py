@@ -83,7 +83,7 @@ CUTS = {"down": {"nothing"}, "degraded": {"nothing", "up"}}
 
 
 def plain_outages(samples, kind):
-    """METHOD's definition, sample by sample, without any cleverness."""
+    """The definition of docs/measuring.md, sample by sample, without any cleverness."""
     found, run, before = [], None, []
     for sample in samples:
         what = code(sample)

@@ -11,7 +11,7 @@ import pytest
 from rehearsal.claims.outcomes import checks_of
 from rehearsal.own.directory import needed
 from rehearsal.own.ownclaims import GATE
-from rehearsal.recording.journal import read_journal
+from rehearsal.recording.journal import read
 from tests.made.ownclaims import two_hosts
 from tests.made.ownclaims import write
 
@@ -156,7 +156,7 @@ def session(tmp_path, files, *, gate, **settings):
         timeout=240,
         check=False,
     )
-    return checks_of([record.event for record in read_journal(journal)]), done, journal
+    return checks_of([record.event for record in read(journal).records]), done, journal
 
 
 @pytest.fixture(scope="module")

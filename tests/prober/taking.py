@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from dataclasses import dataclass
 from dataclasses import field
@@ -41,8 +42,8 @@ class Kept:
     def sample(self, *values):
         self.rows.append(Row(*values))
 
-    def detail(self, probe, seq, sample_class, message, **more):
-        self.details.append({"seq": seq, "sample_class": sample_class, "message": message, **more})
+    def detail(self, detail):
+        self.details.append(dataclasses.asdict(detail))
 
     def request_id(self, probe, seq):
         return request_id(0xABCD, probe, seq)

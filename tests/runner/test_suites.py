@@ -6,8 +6,12 @@ import pytest
 
 from rehearsal.figures.outcome import Outcome
 from rehearsal.recording import events
+from rehearsal.recording import history
 from rehearsal.recording import rundir
+from rehearsal.runner import gates
 from rehearsal.runner import suites
+from rehearsal.runner.attempt import Attempt
+from rehearsal.runner.orders import Orders
 from tests.made.small_run import Small
 
 pytestmark = pytest.mark.filterwarnings("ignore::openstack.warnings.RemovedInSDK60Warning")
@@ -142,3 +146,20 @@ def test_a_failed_gate_stops_and_can_be_passed(tmp_path, monkeypatch):
     assert ["stopped", "stopped", "went on"] == [
         e.action for e in run.events(events.GateDecided) if e.gate == "step:one"
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "outcome", "end"),
+    [(HOLDS, Outcome.OK, ("went on", "finished")), (FAILS, Outcome.FAIL, ("stopped", "gate"))],
+)
+def test_one_suite_alone_is_recorded_like_a_run(gate, tmp_path, text, outcome, end):
+    """Attempt, gate and end are in the journal, no part of a run is claimed, and the outcome is the gate's."""
+    run, _, _ = gate(text)
+    target = Small(tmp_path, {"one": "true"}).target
+    attempt = Attempt(run, None, target, Orders(mode="demo", suite_alone=True))
+    assert outcome is gates.alone(attempt, "demo", expect="from")
+    told = history.load(run.path)
+    assert ("demo", [], {}) == (told.first.mode, told.first.parts, told.first.plan)
+    ((_, decided),) = told.of(events.GateDecided)
+    assert ("demo", outcome, end) == (decided.gate, decided.outcome, (decided.action, told.last.reason))
+    assert [("demo", Outcome.OK)] == [(phase, ended) for phase, _, _, ended in told.phases]

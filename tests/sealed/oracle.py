@@ -156,7 +156,7 @@ class Oracle:
         return found
 
     def _nobody_knew_better(self, ended_s: float, began_s: float, lanes: list[int]) -> bool:
-        """Two are one if no sample of any lane was good from the one to the other: METHOD's assumption."""
+        """Two are one if no sample of any lane was good from the one to the other: the assumption of docs/measuring.md."""
         return not any(
             each.is_good and each.done_s >= ended_s and each.sent_s <= began_s
             for n in lanes
@@ -166,7 +166,7 @@ class Oracle:
     def filled(self, truths: list[Truly], lanes: list[int]) -> list[Truly]:
         """The same, with what lies between two of them added where no sample was good from its first to its last moment.
 
-        That is METHOD's assumption: nothing recovered and failed again between two failed samples. It must not be made
+        That is the assumption of docs/measuring.md: nothing recovered and failed again between two failed samples. It must not be made
         where any lane of the service proved otherwise.
         """
         met = {fault: {each.lane for each in hits} for fault, hits in self.hits.items()}

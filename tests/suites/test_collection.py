@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 
 from rehearsal.claims.catalogue import root
 from rehearsal.claims.outcomes import checks_of
@@ -177,6 +178,19 @@ def test_a_step_speaks_of_its_own_containers_and_of_bystanders(surroundings):
     silent = next(record for record in records if record.check == "inflight.canary-reachable")
     assert ("fail", "canary-0") == (silent.outcome, silent.host)
     assert "REHEARSE_STEP=keystone" in silent.repeat
+
+
+def test_nothing_is_expected_of_a_host_that_is_out(surroundings):
+    """From the step on that takes it out; a host that reboots is asked, and its containers may have started anew."""
+    plan = yaml.safe_load(PLAN)
+    out, rest = {"id": "away", "title": "Away", "command": ["true"], "takes_out": ["<b>compute-0</b>"]}, plan["steps"]
+    (surroundings / "plan.yml").write_text(yaml.safe_dump({**plan, "steps": [*rest, out]}))
+    before, _ = run_suite(surroundings, "inflight", gate="step:keystone", REHEARSE_STEP="keystone")
+    there, _ = run_suite(surroundings, "inflight", gate="step:away", REHEARSE_STEP="away")
+    after, _ = run_suite(surroundings, "postflight", "-n", "2")
+    assert "<b>compute-0</b>" in {record.host for record in before}
+    assert "control-0" in {record.host for record in there} & {record.host for record in after}
+    assert "<b>compute-0</b>" not in {record.host for record in (*there, *after)}
 
 
 @pytest.mark.parametrize(("step", "about"), [("facts", False), ("pull", True)])

@@ -27,11 +27,12 @@ from rehearsal.outside.terminal import show
 from rehearsal.outside.terminal import warn
 from rehearsal.recording import rundir
 from rehearsal.recording.journal import JournalError
+from rehearsal.runner import gates
 from rehearsal.runner import lock
 from rehearsal.runner import plansecrets
 from rehearsal.runner.attempt import NOT_RECORDED
+from rehearsal.runner.attempt import Attempt
 from rehearsal.runner.declared import load_planned
-from rehearsal.runner.gateonly import gate_only
 from rehearsal.runner.interrupts import Interrupts
 from rehearsal.runner.orders import PARTS
 from rehearsal.runner.orders import NotConfirmed
@@ -241,15 +242,15 @@ def only_gate(options: argparse.Namespace) -> int:
         ) from error
     interrupts = Interrupts()
     interrupts.install()
-    outcome = gate_only(
-        run,
-        target,
-        plan,
-        suite=options.suite,
-        options=target_options.from_arguments(options),
+    orders = Orders(
+        mode=options.suite,
+        suite_alone=True,
         jobs=options.jobs,
-        argv=options.argv,
+        options=target_options.from_arguments(options),
+        argv=tuple(options.argv),
     )
+    expect = "to" if plan and target.release.openstack == plan.to_release else "from"
+    outcome = gates.alone(Attempt(run, plan, target, orders), options.suite, expect=expect)
     with interrupts.held():
         write_report(run)
     say(f"report: {run.report}")

@@ -144,7 +144,7 @@ def _not_watched(history: History) -> list[Gap]:
         return [Gap("What happened on the hosts while it happened", "nobody watched their containers and HAProxy")]
     missing: dict[tuple[str, str], list[Unwatched]] = {}
     for gap in unwatched(history):
-        if gap.why != NOT_YET or gap.to_ns - gap.from_ns > _CONNECTED_WITHIN_NS:
+        if not gap.why.startswith(NOT_YET) or gap.to_ns - gap.from_ns > _CONNECTED_WITHIN_NS:
             missing.setdefault((gap.host, gap.part), []).append(gap)
     return [
         Gap(

@@ -120,6 +120,18 @@ def effects_of_runs(history: History) -> Effects:
     return Effects.of((spec_at(history, run.step, run.began_ns) for run in history.steps), _groups(history.last.event))
 
 
+def silencing(history: History, host: str, from_ns: int, to_ns: int) -> list[str]:
+    """Return the steps that ran in a stretch of time and may have made a host silent."""
+    groups = _groups(history.last.event)
+    return [
+        run.step
+        for run in history.steps
+        if run.began_ns <= to_ns
+        and (history.ended_ns if run.ended_ns is None else run.ended_ns) >= from_ns
+        and Effects.of([spec_at(history, run.step, run.began_ns)], groups).silences(host)
+    ]
+
+
 def _groups(began: RunBegan) -> dict[str, list[str]]:
     groups: Any = began.target.get("groups")
     known = groups if isinstance(groups, dict) else {}

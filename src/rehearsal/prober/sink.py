@@ -8,6 +8,7 @@ from typing import Protocol
 
 if TYPE_CHECKING:
     from rehearsal.prober.echo.direction import Loss
+    from rehearsal.recording.events import SampleDetail
     from rehearsal.recording.sampleclass import SampleClass
 
 MOST_DETAILS_PER_S = 20  # per probe; the samples themselves are all kept
@@ -21,18 +22,7 @@ class Recorder(Protocol):
     ) -> None:
         """Take one sample."""
 
-    def detail(  # noqa: PLR0913
-        self,
-        probe: int,
-        seq: int,
-        sample_class: SampleClass,
-        message: str,
-        *,
-        status: int = 0,
-        maker: str = "",
-        request_id: str = "",
-        request_id_sent: str = "",
-    ) -> None:
+    def detail(self, detail: SampleDetail) -> None:
         """Take a sentence about one sample."""
 
     def request_id(self, probe: int, seq: int) -> str:

@@ -65,20 +65,9 @@ class Recording:
         self._blocks.append(block)
         self.recorded += len(block)
 
-    def detail(  # noqa: PLR0913, D102 - as in Recorder
-        self,
-        probe: int,
-        seq: int,
-        sample_class: SampleClass,
-        message: str,
-        *,
-        status: int = 0,
-        maker: str = "",
-        request_id: str = "",
-        request_id_sent: str = "",
-    ) -> None:
-        if self._cap.passes(probe):
-            self.event(SampleDetail(probe, seq, int(sample_class), message, status, maker, request_id, request_id_sent))
+    def detail(self, detail: SampleDetail) -> None:  # noqa: D102 - as in Recorder
+        if self._cap.passes(detail.probe):
+            self.event(detail)
 
     def request_id(self, probe: int, seq: int) -> str:  # noqa: D102 - as in Recorder
         return request_id(self._run_token, probe, seq)

@@ -11,7 +11,6 @@
 ``steps``          a step's command: started, followed, stopped, found again
 ``stepshell``      the small process around a command that outlives the runner
 ``suites``         one suite: pytest in a process of its own, judged by its claims
-``gateonly``       one suite alone, recorded like a run
 ``selftest``       the calibration, before anything is decided with the prober
 ``declared``       the probes that a target and canaries call for, and their load
 ``watch``          the prober and its probes

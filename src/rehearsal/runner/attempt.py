@@ -59,9 +59,9 @@ class Attempt:
     `listeners` hear every event after it was written.
     """
 
-    def __init__(self, run: RunDirectory, plan: PlanSpec, target: Target, orders: Orders) -> None:
+    def __init__(self, run: RunDirectory, plan: PlanSpec | None, target: Target, orders: Orders) -> None:
         self.run = run
-        self.plan = plan
+        self._plan = plan
         self.target = target
         self.orders = orders
         self.past = read_past(run)
@@ -69,18 +69,26 @@ class Attempt:
         self.not_recorded = ""  # why the first event that could not be written was not
         self._journal = Journal(run.runner_journal)
 
+    @property
+    def plan(self) -> PlanSpec:
+        """The plan; only a suite that is run by itself can be without one."""
+        assert self._plan is not None
+        return self._plan
+
     def begin(self) -> None:
         """Record what is begun, and with what."""
         number = self.past.attempts + 1
         if number == 1:
             self.target.save(self.run.target_from)
         self.target.save(self.run.target)
-        say(f"run {self.run.run}, attempt {number}: {self.plan.title}, in {self.run.path}")
+        say(
+            f"run {self.run.run}, attempt {number}: {self._plan.title if self._plan else 'no plan'}, in {self.run.path}"
+        )
         parts = self.orders.parts
         self.record(
             run_began(
                 self.run,
-                self.plan,
+                self._plan,
                 self.target,
                 mode=self.orders.mode,
                 attempt=number,

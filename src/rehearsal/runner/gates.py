@@ -1,13 +1,15 @@
-"""Gates: a suite decides whether the run goes on."""
+"""Gates: a suite decides whether the run goes on, or is run by itself and recorded like a run."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from rehearsal.figures.outcome import Outcome
+from rehearsal.figures.outcome import worst
 from rehearsal.recording.events import GateDecided
 from rehearsal.runner import suites
 from rehearsal.runner.attempt import Stopped
+from rehearsal.runner.interrupts import Interrupted
 from rehearsal.runner.past import IN_SPITE
 from rehearsal.runner.past import STOPPED
 from rehearsal.runner.past import WENT_ON
@@ -19,12 +21,39 @@ if TYPE_CHECKING:
     from rehearsal.runner.suites import Gate
 
 
+def alone(attempt: Attempt, suite: str, *, expect: str) -> Outcome:
+    """Run one suite by itself, recorded like a run; return the gate's outcome."""
+    outcome, stopped = Outcome.UNKNOWN, None
+    attempt.begin()
+    attempt.note("info", f"Only the {suite} suite was asked for; no step was carried out.")
+    try:
+        with attempt.phase(suite):
+            gate = decide(attempt, suite, suite, expect=expect)
+        outcome = gate.outcome
+        stopped = Stopped("gate", gate.sentence) if outcome != Outcome.OK else None
+    except Interrupted as interrupt:
+        stopped = Stopped("interrupted", f"It was interrupted ({interrupt.name}).")
+        say("interrupted")
+    attempt.end(stopped)
+    return worst([outcome, *([Outcome.UNKNOWN] if attempt.not_recorded else [])])
+
+
 def ask(attempt: Attempt, suite: str, name: str, *, expect: str, step: StepSpec | None = None) -> bool:
     """Run a suite and record what it decides; return whether everything holds.
 
     `expect`: the release that is expected, "from" or "to". Raises Stopped if not everything holds and the operator did not
     order to go on in spite of it.
     """
+    gate = decide(attempt, suite, name, expect=expect, step=step)
+    if gate.outcome != Outcome.OK and not attempt.orders.keep_going:
+        raise Stopped("gate", _sentence(gate), _next_commands(attempt, step))
+    if gate.outcome != Outcome.OK:
+        say(f"gate {name}: going on in spite of it (--keep-going)")
+    return gate.outcome == Outcome.OK
+
+
+def decide(attempt: Attempt, suite: str, name: str, *, expect: str, step: StepSpec | None = None) -> Gate:
+    """Run a suite and record what it found and what becomes of the run."""
     environment = {**attempt.environment, "REHEARSE_EXPECT": expect}
     if step is not None:
         environment["REHEARSE_STEP"] = step.id
@@ -36,13 +65,11 @@ def ask(attempt: Attempt, suite: str, name: str, *, expect: str, step: StepSpec 
     suites.tell(gate)
     if gate.outcome == Outcome.OK:
         attempt.record(GateDecided(name, gate.outcome, WENT_ON, gate.sentence))
-        return True
-    if not attempt.orders.keep_going:
+    elif not attempt.orders.keep_going:
         attempt.record(GateDecided(name, gate.outcome, STOPPED, gate.sentence))
-        raise Stopped("gate", _sentence(gate), _next_commands(attempt, step))
-    attempt.record(GateDecided(name, gate.outcome, IN_SPITE, f"{gate.sentence} (--keep-going)"))
-    say(f"gate {name}: going on in spite of it (--keep-going)")
-    return False
+    else:
+        attempt.record(GateDecided(name, gate.outcome, IN_SPITE, f"{gate.sentence} (--keep-going)"))
+    return gate
 
 
 def _sentence(gate: Gate) -> str:

@@ -30,7 +30,8 @@ class NotConfirmed(Exception):  # noqa: N818 - a decision, no error
 class Orders:
     """The orders for one attempt at a run. Steps are named by id; empty means from the first, until the last.
 
-    `rates`: Hz by lane (`--rate`); what is not named is as the plan says, else as usual.
+    `rates`: Hz by lane (`--rate`); what is not named is as the plan says, else as usual. `suite_alone`: nothing is carried
+    out but one suite, and the mode is its name.
     """
 
     mode: str = "rehearsal"
@@ -45,10 +46,13 @@ class Orders:
     wish: Wish = field(default_factory=Wish)
     rates: dict[str, float] = field(default_factory=dict)
     argv: tuple[str, ...] = ()
+    suite_alone: bool = False
 
     @property
     def parts(self) -> list[str]:
         """What is carried out. A prober that does not run needs no calibration."""
+        if self.suite_alone:
+            return []
         left_out = self.without | ({"calibration"} if "probes" in self.without else set())
         return [part for part in PARTS if part not in left_out]
 

@@ -127,7 +127,7 @@ def run_suite(  # noqa: PLR0913 - all by keyword
         "REHEARSE_JOURNAL": str(run.path / own_journal),
         "REHEARSE_GATE": gate,
         "REHEARSE_TARGET": str(run.target),
-        "REHEARSE_PLAN": str(run.plan),
+        "REHEARSE_PLAN": str(run.plan) if run.plan.exists() else "",
         **environment,
     }
     record(SuiteBegan(suite, gate, argv, run.relative(log), run.relative(page)))

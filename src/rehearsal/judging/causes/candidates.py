@@ -144,7 +144,7 @@ class Candidates:
 def onset_of(group: Group) -> Onset:
     """Return when a window can have begun, by the lanes that saw it.
 
-    A failed answer can have been caused until it was known to fail (METHOD: `proof`), and no later than a good answer to
+    A failed answer can have been caused until it was known to fail (docs/measuring.md: its proof), and no later than a good answer to
     the same question would have been there; a slow answer, as long as it was not late yet.
     """
     first_bad_ns = min(trouble.outages[0].first_bad_ns for trouble in group.troubles)

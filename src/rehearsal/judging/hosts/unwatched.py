@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from dataclasses import field
 from typing import TYPE_CHECKING
 
+from rehearsal.judging import plans
 from rehearsal.recording import events
 
 if TYPE_CHECKING:
@@ -49,7 +51,14 @@ def unwatched(history: History) -> list[Unwatched]:
         if isinstance(record.event, _TOLD):
             gaps.take(record.t_ns, record.event)
     gaps.end(history.ended_ns)
-    return sorted(gaps.found, key=lambda gap: (gap.from_ns, gap.host, gap.part))
+    found = [dataclasses.replace(gap, why=_why(gap, history)) for gap in gaps.found]
+    return sorted(found, key=lambda gap: (gap.from_ns, gap.host, gap.part))
+
+
+def _why(gap: Unwatched, history: History) -> str:
+    """Return why nobody watched; also which step of the plan makes the host silent, if one ran at that time."""
+    steps = plans.silencing(history, gap.host, gap.from_ns, gap.to_ns)
+    return f"{gap.why}; step {steps[0]} makes the host silent, as planned" if steps else gap.why
 
 
 def was_witnessed(history: History) -> bool:

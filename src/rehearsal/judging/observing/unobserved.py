@@ -119,8 +119,11 @@ def _of_hosts(history: History) -> list[Finding]:
             mine["before"].append(look.error)
         elif look.label == "after":
             mine["after"].append(look.error)
+    expected_out = {"before": plans.effects(history).out_before(), "after": plans.effects_of_runs(history).out_after()}
     found = []
     for host, seen in looks.items():
+        for label, out in expected_out.items():
+            seen[label] += [""] * (host in out)  # nothing of it is missed
         found += _of_looks(f"host:{host}", f"Host {host}", seen if any(seen.values()) else {}, history)
     if not looks and _tells_parts(history) and history.steps and history.first.target.get("hosts"):
         found.append(_unseen("hosts", "No host was observed before the first step"))

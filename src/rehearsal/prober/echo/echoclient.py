@@ -24,7 +24,7 @@ from rehearsal.prober.echo.echoprocess import LOST
 from rehearsal.prober.echo.echoprocess import SAMPLES
 from rehearsal.recording.events import DatagramsLost
 from rehearsal.recording.events import ProberBlind
-from rehearsal.recording.sampleclass import SampleClass
+from rehearsal.recording.events import SampleDetail
 from rehearsal.recording.samples import SAMPLE
 
 if TYPE_CHECKING:
@@ -166,8 +166,7 @@ class Reaching:
                     self._next_seq[probe] = max(self._next_seq[probe], last + 1)
             return
         if kind == DETAIL:
-            probe, seq, sample_class, message = json.loads(body)
-            self._recording.detail(probe, seq, SampleClass(sample_class), message)
+            self._recording.detail(SampleDetail(*json.loads(body)))
             return
         if kind == LOST:
             self._recording.event(DatagramsLost(*json.loads(body)))

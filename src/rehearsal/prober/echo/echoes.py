@@ -30,6 +30,7 @@ from rehearsal.lanes.spec import numeric_address
 from rehearsal.prober.echo import icmp
 from rehearsal.prober.echo.mmsg import Outbox
 from rehearsal.prober.schedule import Schedule
+from rehearsal.recording.events import SampleDetail
 from rehearsal.recording.sampleclass import SampleClass
 from rehearsal.recording.sampleflags import BLIND
 
@@ -333,7 +334,7 @@ class Echoes:
         probe, seq, done_ns = member.spec.probe, round_.tick + member.offset, max(done_ns, round_.sent_ns)
         self._recorder.sample(probe, sample_class, round_.flags, seq, round_.due_ns, round_.sent_ns, done_ns)
         if message:
-            self._recorder.detail(probe, seq, sample_class, message)
+            self._recorder.detail(SampleDetail(probe, seq, sample_class, message))
 
     def expire(self, now_ns: int) -> None:
         """Read what has arrived, give up what has reached its deadline by then, forget what is long over."""

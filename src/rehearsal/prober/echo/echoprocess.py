@@ -29,6 +29,7 @@ from rehearsal.prober.loop import Loop
 from rehearsal.prober.schedule import Schedule
 from rehearsal.prober.sink import DetailCap
 from rehearsal.prober.sink import request_id
+from rehearsal.recording.events import SampleDetail
 from rehearsal.recording.sampleclass import SampleClass
 
 if TYPE_CHECKING:
@@ -62,20 +63,10 @@ class FrameRecorder:
         self._rows += ROW.pack(probe, sample_class, flags, seq, due_ns, sent_ns, done_ns)
         self.recorded += 1
 
-    def detail(  # noqa: PLR0913, D102 - as in Recorder
-        self,
-        probe: int,
-        seq: int,
-        sample_class: SampleClass,
-        message: str,
-        *,
-        status: int = 0,  # noqa: ARG002 - only the web has these four
-        maker: str = "",  # noqa: ARG002
-        request_id: str = "",  # noqa: ARG002
-        request_id_sent: str = "",  # noqa: ARG002
-    ) -> None:
-        if self._cap.passes(probe):
-            self._frame(DETAIL, json.dumps([probe, seq, int(sample_class), message]).encode())
+    def detail(self, detail: SampleDetail) -> None:  # noqa: D102 - as in Recorder
+        if self._cap.passes(detail.probe):
+            told = [detail.probe, detail.seq, detail.sample_class, detail.message]  # only the web has more to tell
+            self._frame(DETAIL, json.dumps(told).encode())
 
     def lost(self, probe: int, loss: Loss) -> None:
         """Take which way datagrams were lost."""
@@ -171,7 +162,7 @@ class Reach:
             probe = KINDS[transport](spec, schedule, self._recorder, self._loop, self._token)
         except OSError as error:  # not permitted: the probe stays without samples, which is unknown and named
             message = f"cannot be probed from here: {error.strerror or error}"
-            self._recorder.detail(spec.probe, seq, SampleClass.LOCAL_FAULT, message)
+            self._recorder.detail(SampleDetail(spec.probe, seq, SampleClass.LOCAL_FAULT, message))
             return
         self._probes[spec.probe] = probe
         self._loop.add(probe)

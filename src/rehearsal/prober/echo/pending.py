@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
+from rehearsal.recording.events import SampleDetail
 from rehearsal.recording.sampleclass import SampleClass
 from rehearsal.recording.sampleflags import BLIND
 
@@ -81,7 +82,7 @@ class Pending:
         done_ns = max(done_ns, sent_ns)
         self._recorder.sample(self._spec.probe, sample_class, own_flags | flags, seq, due_ns, sent_ns, done_ns)
         if message and sample_class is not SampleClass.CANCELLED_BY_STOP:
-            self._recorder.detail(self._spec.probe, seq, sample_class, message)
+            self._recorder.detail(SampleDetail(self._spec.probe, seq, sample_class, message))
 
     def fail_all(self, done_ns: int, sample_class: SampleClass, message: str) -> None:
         """Note that everything open failed at once."""

@@ -25,6 +25,7 @@ from rehearsal.prober.web.exchange import open_socket
 from rehearsal.prober.web.exchange import own_fault
 from rehearsal.prober.web.exchange import shaking_hands
 from rehearsal.prober.web.exchange import tls_broken_by
+from rehearsal.recording.events import SampleDetail
 from rehearsal.recording.sampleclass import CountsAs
 from rehearsal.recording.sampleclass import SampleClass
 from rehearsal.recording.sampleflags import BLIND
@@ -150,9 +151,8 @@ class WebProbe:
             found = "new-connection-failed"
         else:
             found = "outage"
-        self._recording.detail(
-            self.spec.probe, sample.seq, broken, f"kept connection broke ({broken.name}); follow-up: {found}"
-        )
+        told = f"kept connection broke ({broken.name}); follow-up: {found}"
+        self._recording.detail(SampleDetail(self.spec.probe, sample.seq, broken, told))
 
     def _begun(self, seq: int, due_ns: int) -> Sample:
         sent_ns = monotonic_ns()
@@ -308,15 +308,11 @@ class WebProbe:
             self._loop.look_again(self)
         if sample_class not in _CALM or sample.notes:
             parts = [message, sample.notes, ", ".join(sample.phases)]
+            told = "; ".join(part for part in parts if part)
             self._recording.detail(
-                self.spec.probe,
-                sample.seq,
-                sample_class,
-                "; ".join(part for part in parts if part),
-                status=status,
-                maker=maker,
-                request_id=request_id,
-                request_id_sent=sample.request_id,
+                SampleDetail(
+                    self.spec.probe, sample.seq, sample_class, told, status, maker, request_id, sample.request_id
+                )
             )
 
 

@@ -36,6 +36,7 @@ from rehearsal.prober.web.exchange import own_fault
 from rehearsal.prober.web.webprobe import Sample
 from rehearsal.prober.web.webprobe import connected
 from rehearsal.prober.web.webprobe import tls_terms
+from rehearsal.recording.events import SampleDetail
 from rehearsal.recording.sampleclass import CountsAs
 from rehearsal.recording.sampleclass import SampleClass
 from rehearsal.recording.sampleflags import BLIND
@@ -256,14 +257,16 @@ class WriteProbe:
             self._loop.look_again(self)
         if round_.sample_class not in {SampleClass.OK, SampleClass.CANCELLED_BY_STOP}:
             self._recording.detail(
-                self.spec.probe,
-                round_.seq,
-                round_.sample_class,
-                "; ".join(filter(None, [round_.message, *round_.told])),
-                status=round_.status,
-                maker=round_.maker,
-                request_id=round_.request_id,
-                request_id_sent=round_.request_id_sent,
+                SampleDetail(
+                    self.spec.probe,
+                    round_.seq,
+                    round_.sample_class,
+                    "; ".join(filter(None, [round_.message, *round_.told])),
+                    status=round_.status,
+                    maker=round_.maker,
+                    request_id=round_.request_id,
+                    request_id_sent=round_.request_id_sent,
+                )
             )
 
 
