@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from datetime import UTC
 from datetime import datetime
 
 import pytest
 
 from rehearsal import cli
+from rehearsal.cli import usage
 from rehearsal.recording import rundir
+from tests.made.ownclaims import two_hosts
 from tests.made.repository import as_arguments
 from tests.made.repository import make_repository
 
@@ -119,3 +122,40 @@ def test_runs_are_found(tmp_path):
     assert [first, second] == rundir.all_runs(tmp_path)
     with pytest.raises(rundir.RunNotFound, match="20260102T030405Z-2"):
         rundir.find_run("other", tmp_path)
+
+
+def test_mistakes_in_own_claims_refuse_the_run(tmp_path, capsys):
+    """Each with its file, line and remedy, before there is a run; `none` goes without."""
+    options = make_repository(tmp_path, {"environments/rehearse/test_mine.py": "def test_one(undefined):\n    pass\n"})
+    words = ["--plan", "version-upgrade", "--reports", str(tmp_path / "reports"), *as_arguments(options)]
+    for command in ("preflight", "run"):
+        assert 64 == cli.main([command, *words])
+        told = capsys.readouterr().err
+        assert "test_mine.py:1) Define it in conftest.py" in told
+        assert "Traceback" not in told
+    assert not (tmp_path / "reports").exists()
+    assert 0 == cli.main(["run", "--dry-run", "--suites", "none", *words])
+
+
+def test_a_dry_run_lists_own_claims(tmp_path, capsys):
+    """Which there are, where they are checked, and from which files."""
+    options = make_repository(tmp_path)
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "test_mine.py").write_text(
+        "from rehearsal.api import check\n\n\n@check('own.late', gates='step', steps='nowhere')\ndef test_late(step):\n    pass\n"
+    )
+    assert 0 == cli.main(["run", "--dry-run", "--suites", str(mine), *as_arguments(options)])
+    told = capsys.readouterr().out
+    assert f"own claims: 1 of {mine} (1 file, SHA-256 " in told
+    assert "own.late" in told
+    assert "after no step of this plan" in told
+
+
+def test_a_resumed_run_keeps_its_own_claims(tmp_path, capsys):
+    """Those of the last attempt, wherever they lay; a directory that is gone is told and does not stop the run."""
+    target = two_hosts()
+    options = Namespace(suites="", without=[], **dict.fromkeys(("configuration", "interface", "clouds", "key"), ""))
+    assert None is usage.own_claims_again(options, target, str(tmp_path / "gone"))
+    assert "not checked any more" in capsys.readouterr().err
+    assert None is usage.own_claims_again(options, target, "")

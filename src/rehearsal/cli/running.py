@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from rehearsal.cloud import Target
+    from rehearsal.own.ownclaims import OwnClaims
     from rehearsal.plan import PlanSpec
     from rehearsal.recording.rundir import RunDirectory
     from rehearsal.runner.attempt import Stopped
@@ -75,6 +76,7 @@ def add_commands(commands: Any) -> None:
         help="leave this out (then it is not proven); may be repeated",
     )
     usage.add_rates(run)
+    usage.add_suites(run)
     run.add_argument("--jobs", type=int, default=0, metavar="N", help="processes for the pre- and post-flight suites")
     canary = run.add_argument_group("canaries")
     canary.add_argument("--canary-image", default="", metavar="NAME", help="image (default: chosen by its name)")
@@ -87,12 +89,15 @@ def add_commands(commands: Any) -> None:
         gate = commands.add_parser(suite, help=f"only the {suite} suite: {text}")
         usage.add_plan(gate)
         usage.add_reports(gate)
+        usage.add_suites(gate)
         gate.add_argument("--jobs", type=int, default=0, metavar="N", help="processes for the suite")
         target_options.add_arguments(gate)
         gate.set_defaults(carry_out=only_gate, suite=suite)
 
 
-def _orders(options: argparse.Namespace, target: Target, mode: str, earlier: Mapping[str, float]) -> Orders:
+def _orders(
+    options: argparse.Namespace, target: Target, mode: str, earlier: Mapping[str, float], own: OwnClaims | None
+) -> Orders:
     if options.jobs < 0:
         raise usage.UsageError("--jobs is a number of processes, 0 or more.")
     return Orders(
@@ -114,6 +119,7 @@ def _orders(options: argparse.Namespace, target: Target, mode: str, earlier: Map
         ),
         rates={**earlier, **usage.rates_from(options)},
         argv=tuple(options.argv),
+        own=own,
     )
 
 
@@ -131,10 +137,12 @@ def run_plan(options: argparse.Namespace) -> int:
         except plansecrets.PlanSecretsLost as error:
             raise usage.UsageError(str(error)) from error
         mode, rates = options.mode or past.mode, past.rates
+        own = usage.own_claims_again(options, target, past.own)
     else:
         run, plan, mode, rates = None, usage.plan_of(options, target), options.mode or "rehearsal", {}
+        own = None if "suites" in options.without else usage.own_claims(options, target)
     plansecrets.remember_secrets(plan)
-    orders = _orders(options, target, mode, rates)
+    orders = _orders(options, target, mode, rates, own)
     try:
         chosen = chosen_steps(plan, orders)
     except ValueError as error:
@@ -142,7 +150,7 @@ def run_plan(options: argparse.Namespace) -> int:
     if options.dry_run:
         shown = plan.model_copy(update={"steps": list(chosen)})
         probing = probing_lines(plan, target, orders.rates, orders.without)
-        show("\n".join([*target_lines(target), "", *plan_lines(shown), *probing]))
+        show("\n".join([*target_lines(target), "", *plan_lines(shown), *probing, *own_lines(own, plan)]))
         show("Nothing was done (--dry-run).")
         return 0
     if excess := load_planned(plan, target, orders.rates_for(plan), without=orders.without).excess():
@@ -164,6 +172,22 @@ def run_plan(options: argparse.Namespace) -> int:
             plansecrets.forget(run)
         with interrupts.held():
             return conclude(run, stopped)
+
+
+def own_lines(own: OwnClaims | None, plan: PlanSpec) -> list[str]:
+    """Return which own claims are checked where, as lines for people."""
+    if own is None:
+        return []
+    where = {each.check: ", ".join(each.marking.gates) for each in own.claims}
+    unused = own.unused(plan.steps)
+    return [
+        "",
+        f"own claims: {own.sentence}",
+        *(
+            f"  {check:<40} {gates}{'; after no step of this plan' if check in unused else ''}"
+            for check, gates in where.items()
+        ),
+    ]
 
 
 def new_run(options: argparse.Namespace, plan: PlanSpec) -> RunDirectory:
@@ -234,6 +258,7 @@ def only_gate(options: argparse.Namespace) -> int:
             raise
         warn(f"No plan fits this cloud; what only a plan knows is not checked. ({error})")
         plan = None
+    own = usage.own_claims(options, target)
     try:
         run = new_run(options, plan) if plan else rundir.new_run(usage.reports_of(options))
     except OSError as error:
@@ -248,6 +273,7 @@ def only_gate(options: argparse.Namespace) -> int:
         jobs=options.jobs,
         options=target_options.from_arguments(options),
         argv=tuple(options.argv),
+        own=own,
     )
     expect = "to" if plan and target.release.openstack == plan.to_release else "from"
     outcome = gates.alone(Attempt(run, plan, target, orders), options.suite, expect=expect)

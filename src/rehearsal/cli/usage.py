@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import NoReturn
 
@@ -14,12 +15,13 @@ from rehearsal.lanes import rates
 from rehearsal.outside.redact import is_secret_name
 from rehearsal.outside.redact import remember
 from rehearsal.outside.terminal import warn
+from rehearsal.own import directory as own_directory
+from rehearsal.own import ownclaims
 from rehearsal.recording import rundir
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from rehearsal.cloud import Problem
+    from rehearsal.own.ownclaims import OwnClaims
     from rehearsal.plan import PlanSpec
 
 USAGE = 64
@@ -72,6 +74,42 @@ def rates_from(options: argparse.Namespace) -> dict[str, float]:
         return dict(rates.from_word(word) for word in options.rates)
     except rates.RateRefused as refusal:
         raise UsageError(f"--rate: {refusal} {refusal.remedy}") from refusal
+
+
+def add_suites(parser: argparse.ArgumentParser) -> None:
+    """Add the option that names own claims."""
+    parser.add_argument(
+        "--suites",
+        default="",
+        metavar="DIR",
+        help="your own claims: a directory of pytest files (default: environments/rehearse/ of the configuration "
+        "repository; none: without)",
+    )
+
+
+def own_claims(options: argparse.Namespace, target: Target) -> OwnClaims | None:
+    """Return the operator's own claims, or None without any. Raises UsageError with every mistake in them."""
+    directory = own_directory.find(options.suites, Path(target.configuration))
+    if directory is None:
+        return None
+    try:
+        return ownclaims.read(directory, target, target_options.as_environment(target_options.from_arguments(options)))
+    except ownclaims.OwnClaimsRefused as refusal:
+        raise UsageError("\n".join(problem_line(problem) for problem in refusal.problems)) from refusal
+
+
+def own_claims_again(options: argparse.Namespace, target: Target, earlier: str) -> OwnClaims | None:
+    """Return the own claims of a resumed run: those that are named, else those of its last attempt. Raises UsageError."""
+    if "suites" in options.without:
+        return None
+    if not options.suites and earlier and not Path(earlier).is_dir():
+        warn(
+            f"warning: {earlier} with this run's own claims is not there: they are not checked any more, and the report "
+            "lists them as not proven. --suites DIR names another place."
+        )
+        return None
+    options.suites = options.suites or earlier or own_directory.NONE
+    return own_claims(options, target)
 
 
 def add_reports(parser: argparse.ArgumentParser) -> None:

@@ -59,6 +59,7 @@ class Check:
     container: str
     service: str
     duration_s: float
+    remedy: str = ""
 
 
 def checks(history: History) -> list[Check]:
@@ -94,6 +95,7 @@ def _check(event: events.CheckDone) -> Check:
         container=event.container,
         service=event.service,
         duration_s=event.duration_s,
+        remedy=event.remedy,
     )
 
 

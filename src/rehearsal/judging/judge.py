@@ -16,6 +16,7 @@ from rehearsal.judging import grades
 from rehearsal.judging import instruments
 from rehearsal.judging import moves
 from rehearsal.judging import notproven
+from rehearsal.judging import ownchecks
 from rehearsal.judging import plans
 from rehearsal.judging import summary
 from rehearsal.judging import windows as views
@@ -178,4 +179,5 @@ def _provenance(history: History) -> dict[str, str]:
         "plan": f"{plan.name} ({len(plan.steps)} steps)",
         "plan sha256": last.plan_sha256,
         "utc offset": last.utc_offset,
+        **ownchecks.provenance(history),
     }

@@ -7,6 +7,7 @@ from typing import Any
 
 from rehearsal.figures import words
 from rehearsal.figures.outcome import Outcome
+from rehearsal.judging import ownchecks
 from rehearsal.judging import plans
 from rehearsal.judging.differences import compared
 from rehearsal.judging.hosts.unwatched import NOT_YET
@@ -67,6 +68,7 @@ def gaps(history: History, observation: Observation | None, judged: Judged) -> l
         if listed.suite != "inflight"
         for check, why in sorted(listed.not_applicable.items())
     ]
+    found += ownchecks.gaps(history, judged.checks)
     found += _of_looks(history)
     found += _not_watched(history)
     if judged.quality.blind_share > 0:

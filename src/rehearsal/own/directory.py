@@ -79,5 +79,6 @@ def needed(directory: Path) -> list[str]:
         *("-p", "rehearsal.own.ownsession"),
         *("-c", os.devnull, "--rootdir", str(directory), "--confcutdir", str(directory)),
         *("--import-mode=importlib", "-p", "no:cacheprovider"),
+        *("-W", "ignore"),  # of libraries: they say nothing about the cloud
         *("--timeout", str(LIMIT_S), "--timeout-method=signal"),
     ]

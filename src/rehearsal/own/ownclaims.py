@@ -74,10 +74,21 @@ class OwnClaims:
         }
         return OwnClaimsRead(str(self.directory), self.files.sha256, files, list(told.values()))
 
+    @property
+    def sentence(self) -> str:
+        """How many there are, where, and which: for people."""
+        tests, files = len({each.check for each in self.claims}), len(self.files.by_name)
+        return f"{tests} of {self.directory} ({files} file{'s' if files != 1 else ''}, SHA-256 {self.files.sha256})"
+
     def at(self, gate: str, step: StepSpec | None = None) -> tuple[OwnClaim, ...]:
         """Return the claims that are checked at `preflight`, `postflight` or, with a step, after it."""
         where = (step.id, step.services) if step else ("", ())
         return tuple(each for each in self.claims if each.marking.applies(gate, *where))
+
+    def unused(self, steps: Iterable[StepSpec]) -> set[str]:
+        """Return the ids of claims that are checked only after steps, and after none of these."""
+        after = {each.check for step in steps for each in self.at("step", step)}
+        return {each.check for each in self.claims if each.marking.gates == ("step",)} - after
 
     @property
     def longest_s(self) -> float:

@@ -35,7 +35,6 @@ def pytest_configure(config: pytest.Config) -> None:
 
     config.pluginmanager.register(own, "rehearsal-own-fixtures")
     config.addinivalue_line("markers", "check(id): an own claim; see docs/own-claims.md")
-    config.addinivalue_line("filterwarnings", "ignore")  # of libraries: they say nothing about the cloud
     config.option.tbstyle = "short" if config.option.tbstyle == "auto" else config.option.tbstyle
 
 

@@ -11,6 +11,7 @@
 ``steps``          a step's command: started, followed, stopped, found again
 ``stepshell``      the small process around a command that outlives the runner
 ``suites``         one suite: pytest in a process of its own, judged by its claims
+``ownsuite``       an operator's own claims, beside a suite or alone after a step
 ``selftest``       the calibration, before anything is decided with the prober
 ``declared``       the probes that a target and canaries call for, and their load
 ``watch``          the prober and its probes

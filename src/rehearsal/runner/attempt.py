@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import rehearsal
 from rehearsal import plan as plans
+from rehearsal.claims.outcomes import OWN
 from rehearsal.cloud import options as target_options
 from rehearsal.figures.outcome import Outcome
 from rehearsal.outside.redact import redact
@@ -24,6 +25,7 @@ from rehearsal.recording.events import RunEnded
 from rehearsal.recording.journal import Journal
 from rehearsal.runner import stepshell
 from rehearsal.runner import suites
+from rehearsal.runner.ownsuite import OwnSuite
 from rehearsal.runner.past import read_past
 from rehearsal.runner.progress import say
 
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
     from rehearsal.cloud.target import Target
     from rehearsal.plan import PlanSpec
+    from rehearsal.plan import StepSpec
     from rehearsal.recording.events import Event
     from rehearsal.recording.rundir import RunDirectory
     from rehearsal.runner.orders import Orders
@@ -98,6 +101,9 @@ class Attempt:
             )
         )
         self._tell_edits()
+        if self.orders.own:
+            self.record(self.orders.own.event)
+            say(f"own claims: {self.orders.own.sentence}")
         for part in sorted(self.orders.without):
             self.note("warning", f"Without {part}, as ordered: what they would have shown is not proven.")
 
@@ -130,6 +136,16 @@ class Attempt:
             say(
                 f"error: {self._journal.path} cannot be written: {why}. What happens now is not recorded; the run cannot pass."
             )
+
+    @property
+    def own(self) -> OwnSuite:
+        """The operator's own claims, as this attempt checks them."""
+        return OwnSuite(self.orders.own, self.run, self.record)
+
+    def gates_after(self, step: StepSpec) -> list[str]:
+        """Return the suites after a step: the plan's, and own claims alone where none of them takes those along."""
+        alone = not any(self.own.due(suite, step) for suite in step.gates) and self.own.due(OWN, step)
+        return [*step.gates, *([OWN] if alone else [])]
 
     def must_record(self) -> None:
         """Raise Stopped if something could not be recorded: nothing more is begun that nobody could prove."""

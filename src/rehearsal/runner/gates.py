@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rehearsal.claims.outcomes import OWN
 from rehearsal.figures.outcome import Outcome
 from rehearsal.figures.outcome import worst
 from rehearsal.recording.events import GateDecided
@@ -57,11 +58,15 @@ def decide(attempt: Attempt, suite: str, name: str, *, expect: str, step: StepSp
     environment = {**attempt.environment, "REHEARSE_EXPECT": expect}
     if step is not None:
         environment["REHEARSE_STEP"] = step.id
-    say(f"gate {name}: suite {suite} begins")
-    jobs = attempt.orders.jobs if suite != "inflight" else 0
-    gate = suites.run_suite(
-        attempt.run, suite=suite, gate=name, environment=environment, record=attempt.record, jobs=jobs
-    )
+    if suite == OWN:
+        gate = attempt.own.alone(suite, name, environment, step)
+    else:
+        say(f"gate {name}: suite {suite} begins")
+        jobs = attempt.orders.jobs if suite != "inflight" else 0
+        gate = suites.run_suite(
+            attempt.run, suite=suite, gate=name, environment=environment, record=attempt.record, jobs=jobs
+        )
+        gate = attempt.own.beside(suite, gate, environment, step)
     suites.tell(gate)
     if gate.outcome == Outcome.OK:
         attempt.record(GateDecided(name, gate.outcome, WENT_ON, gate.sentence))

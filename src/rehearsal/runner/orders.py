@@ -15,6 +15,7 @@ from rehearsal.runner.progress import paused
 
 if TYPE_CHECKING:
     from rehearsal.cloud.target import Target
+    from rehearsal.own.ownclaims import OwnClaims
     from rehearsal.plan import PlanSpec
     from rehearsal.plan import StepSpec
 
@@ -46,6 +47,7 @@ class Orders:
     wish: Wish = field(default_factory=Wish)
     rates: dict[str, float] = field(default_factory=dict)
     argv: tuple[str, ...] = ()
+    own: OwnClaims | None = None
     suite_alone: bool = False
 
     @property

@@ -12,6 +12,7 @@ from rehearsal.recording import history
 from rehearsal.recording import runfiles
 from rehearsal.recording.events import CalibrationDone
 from rehearsal.recording.events import GateDecided
+from rehearsal.recording.events import OwnClaimsRead
 from rehearsal.recording.events import ProbeDeclared
 from rehearsal.recording.journal import JournalError
 
@@ -38,6 +39,7 @@ class Past:
     calibrated: bool = False
     rates: dict[str, float] = field(default_factory=dict)
     plan: dict[str, Any] = field(default_factory=dict)  # as the last attempt recorded it
+    own: str = ""  # the directory of own claims
 
     def step_done(self, step: str) -> bool:
         """Return whether the step's command was seen to end well."""
@@ -77,4 +79,5 @@ def read_past(run: RunDirectory) -> Past:
         calibrated=any(done.outcome == Outcome.OK for _, done in told.of(CalibrationDone)),
         rates=told.last.event.rates,
         plan=told.plan,
+        own=next((read.directory for _, read in reversed(told.of(OwnClaimsRead))), ""),
     )

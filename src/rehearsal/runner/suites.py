@@ -5,6 +5,7 @@ pytest's exit code proves nothing here: with everything skipped it is 0. A gate 
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import signal
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +43,32 @@ _GRACE_S = 20.0
 _QUIET_S = 30.0
 _MOST_SHOWN = 12
 _MOST_PLACES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """How pytest is started for something else than a built-in suite. `quiet_most_s`: it is ended if no claim ends for so long."""
+
+    argv: list[str]
+    folder: Path
+    quiet_most_s: float
+
+
+@dataclass(slots=True)
+class Quiet:
+    """For how long nothing was added to a suite's journal, and for how long that may be so."""
+
+    journal: Path
+    most_s: float
+    size_bytes: int = -1
+    since_s: float = field(default_factory=time.monotonic)
+
+    def too_long(self) -> bool:
+        """Return whether it has been quiet for too long now."""
+        size_bytes = self.journal.stat().st_size if self.journal.exists() else 0
+        if size_bytes != self.size_bytes:
+            self.size_bytes, self.since_s = size_bytes, time.monotonic()
+        return time.monotonic() - self.since_s > self.most_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,23 +125,23 @@ def run_suite(  # noqa: PLR0913 - all by keyword
     environment: dict[str, str],
     record: Callable[[Event], object],
     jobs: int = 0,
+    own: Start | None = None,
 ) -> Gate:
     """Run one suite for one gate and judge it. If the operator interrupts, the suite is told, and Interrupted goes on."""
     number = _next_number(run)
     stem = f"suite-{number:02d}-{suite}"
     log, page, own_journal = run.logs / f"{stem}.log", run.path / "pages" / f"{stem}.html", f"journal/{stem}.jsonl"
     root = suites_root()
+    start = own or Start(
+        [
+            *(sys.executable, "-m", "pytest", str(root / "suites" / suite)),
+            *("--rootdir", str(root), "-c", str(root / "pyproject.toml"), "-p", "no:cacheprovider"),
+        ],
+        root,
+        quiet_most_s=math.inf,
+    )
     argv = [
-        sys.executable,
-        "-m",
-        "pytest",
-        str(root / "suites" / suite),
-        "--rootdir",
-        str(root),
-        "-c",
-        str(root / "pyproject.toml"),
-        "-p",
-        "no:cacheprovider",
+        *start.argv,
         "-p",
         "no:hypothesispytest",  # a checkout has it for its own tests; its import takes longer than all others together
         f"--html={page}",
@@ -122,7 +150,7 @@ def run_suite(  # noqa: PLR0913 - all by keyword
         "--no-header",
         *(["-n", str(jobs), "--dist", "loadgroup"] if jobs else []),
     ]
-    own = {
+    settings = {
         "REHEARSE_RUN_DIR": str(run.path),
         "REHEARSE_JOURNAL": str(run.path / own_journal),
         "REHEARSE_GATE": gate,
@@ -138,11 +166,12 @@ def run_suite(  # noqa: PLR0913 - all by keyword
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            cwd=root,
-            env={**os.environ, **own},
+            cwd=start.folder if start.folder.is_dir() else root,
+            env={**os.environ, **settings},
         )
+        quiet = Quiet(run.path / own_journal, start.quiet_most_s)
         try:
-            _wait(process, suite, gate, lambda: claims_of(history.read(run.path, own_journal)))
+            hung = _wait(process, suite, gate, lambda: claims_of(history.read(run.path, own_journal)), quiet)
         except Interrupted:
             _stop(process)
             raise
@@ -151,7 +180,7 @@ def run_suite(  # noqa: PLR0913 - all by keyword
     told = history.read(run.path, own_journal)
     checks = claims_of(told)
     outcome = worst(Outcome(check.outcome) for check in checks)
-    trouble = trouble_of(suite, process.poll(), passed=outcome is Outcome.OK) or damage_of(told)
+    trouble = hung or trouble_of(suite, process.poll(), passed=outcome is Outcome.OK) or damage_of(told)
     return Gate(gate, worst([outcome, *([Outcome.UNKNOWN] if trouble else [])]), checks, log, trouble)
 
 
@@ -164,13 +193,18 @@ def _next_number(run: RunDirectory) -> int:
     return max(used, default=0) + 1
 
 
-def _wait(process: subprocess.Popen[bytes], suite: str, gate: str, claims: Callable[[], Sized]) -> None:
+def _wait(process: subprocess.Popen[bytes], suite: str, gate: str, claims: Callable[[], Sized], quiet: Quiet) -> str:
+    """Wait for the end of a suite; return why it was ended if it was (nothing was recorded for too long), else nothing."""
     began = last = time.monotonic()
     while process.poll() is None:
         time.sleep(0.1)
+        if quiet.too_long():
+            _stop(process)
+            return f"no claim of suite {suite} ended for {lengths.exact_s(quiet.most_s)}, and it was ended"
         if time.monotonic() - last > _QUIET_S:
             last = time.monotonic()
             still(f"{suite} at {gate}: {len(claims())} claims after {lengths.lasted(last - began)}")
+    return ""
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
@@ -210,6 +244,8 @@ def tell(gate: Gate) -> None:
         where = f" ({', '.join(places[:_MOST_PLACES])}{more})" if places else ""
         say(f"  {Outcome(checks[0].outcome).shown}  {claim.rstrip('.')}{where}")
         say(f"        {reason}")
+        if checks[0].remedy:
+            say(f"        remedy: {checks[0].remedy}")
     if len(groups) > _MOST_SHOWN:
         say(f"  … and {len(groups) - _MOST_SHOWN} more claims")
     if groups:

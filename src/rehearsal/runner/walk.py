@@ -59,7 +59,7 @@ class Walk:
 
     def _pass_by(self, step: StepSpec) -> None:
         past = self.attempt.past
-        still_open = [suite for suite in step.gates if not past.gate_passed(step.gate(suite))]
+        still_open = [suite for suite in self.attempt.gates_after(step) if not past.gate_passed(step.gate(suite))]
         if not still_open or "suites" in self.attempt.orders.without:
             say(f"step {step.id} is done")
             return
@@ -72,12 +72,12 @@ class Walk:
             confirm_hold(step, self.attempt.orders)
         end = self._finish_old(step)
         if end is None:
-            if step.gates:  # where nothing is claimed, nothing needs to be compared
+            if self.attempt.gates_after(step):  # where nothing is claimed, nothing needs to be compared
                 self.facts.of_hosts(f"step:{step.id}:before", fresh=False)
             self.watch.focus(self.attempt.plan.focus_of(step))
             end = self._command(step)
         self.watch.look_after()
-        if step.gates:
+        if self.attempt.gates_after(step):
             settled_s = time.monotonic() + self.attempt.plan.settle_s
             self.guests.listen()
             self.facts.of_hosts(f"step:{step.id}:after")
@@ -87,7 +87,7 @@ class Walk:
         if end.rc != 0:
             self._failed(step, end)
         if "suites" not in self.attempt.orders.without:
-            self._ask(step, step.gates)
+            self._ask(step, self.attempt.gates_after(step))
 
     def _command(self, step: StepSpec) -> commands.StepEnd:
         attempt = self.attempt

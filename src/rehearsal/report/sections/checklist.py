@@ -115,7 +115,8 @@ def _shared_command(checks: list[Check]) -> str:
 def _cases(results: Results) -> Iterator[Case]:
     for check in results.checks:
         where = " ".join(part for part in (check.host, check.container, check.service) if part)
-        detail = f"expected: {check.expected}\nobserved: {check.observed}\nrepeat: {check.repeat}"
+        remedy = f"\nremedy: {check.remedy}" if check.remedy else ""
+        detail = f"expected: {check.expected}\nobserved: {check.observed}{remedy}\nrepeat: {check.repeat}"
         classname = f"checks.{check.gate or check.suite}"
         yield Case(classname, f"{check.id} {where}".strip(), check.outcome, check.claim, detail, check.duration_s)
 
