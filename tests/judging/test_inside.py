@@ -167,9 +167,13 @@ def asks(ok, failed, windows=(), **more):
 
 def planned(history, allowed):
     """The same run by a plan that says what guests may notice."""
-    (attempt,) = history.attempts
-    event = dataclasses.replace(attempt.event, plan={**attempt.event.plan, "guests": allowed})
-    return dataclasses.replace(history, attempts=(dataclasses.replace(attempt, event=event),))
+
+    def replanned(event):
+        is_it = isinstance(event, events.RunBegan)
+        return dataclasses.replace(event, plan={**event.plan, "guests": allowed}) if is_it else event
+
+    records = tuple(dataclasses.replace(record, event=replanned(record.event)) for record in history.records)
+    return dataclasses.replace(history, records=records)
 
 
 def test_metadata_is_shown_with_bounds_and_judged_only_by_a_budget_of_the_plan(run):
