@@ -260,10 +260,8 @@ def test_a_probe_changes_its_period_and_retires(tmp_path, prober, far_side):
     server = far_side()
     running = prober()
     running.declare(web_spec(server.url, period_ns=200 * MS))
-    assert running.load_per_s == pytest.approx(5)  # its own control costs nobody
     time.sleep(0.5)
     running.period(1, 20 * MS)
-    assert running.load_per_s == pytest.approx(50)
     time.sleep(0.5)
     running.retire(1, "the step is over")
     retired_ns = time.monotonic_ns()
