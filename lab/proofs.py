@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lab.faults import FAULTS
-from rehearsal.claims.catalogue import SUITES
 from rehearsal.claims.catalogue import catalogue
+from rehearsal.recording.stretch import SUITES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

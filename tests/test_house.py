@@ -11,10 +11,15 @@ from pathlib import Path
 import pytest
 
 from lab.faults import FAULTS
+from rehearsal.judging.charging.troubles import Attribution
 from rehearsal.judging.results import Results
 from rehearsal.judging.rooms import declared_in
 from rehearsal.lanes import table
 from rehearsal.lanes.rates import rates_of
+from rehearsal.recording.stretch import SUITES
+from rehearsal.recording.stretch import Kind
+from rehearsal.recording.stretch import Phase
+from rehearsal.recording.stretch import Side
 from rehearsal.report.sections import in_order
 
 ROOT = Path(__file__).parents[1]
@@ -208,6 +213,75 @@ def test_a_section_of_the_page_is_a_module_and_a_template_of_its_name():
     modules = {path.stem for path in (SRC / "report" / "sections").glob("*.py")} - {*OF_PYTHON}
     templates = {path.stem for path in (SRC / "report" / "templates" / "sections").iterdir()}
     assert modules == templates == {module for module, _ in in_order()}
+
+
+# --- a place in the run has one room
+
+
+PLACES = {"attribution", "gate", "label", "moment", "occasion", "phase", "side", "step", "stretch", "suite", "subject"}
+"""What variables and attributes are called that hold a place in the run, or its text."""
+TEXTS = re.compile(r"(step|migration|gate):|migrations-")
+LABELS = {*Kind, *Side, *Phase, *Attribution, *SUITES}
+
+
+def places_by_text(tree):
+    """Yield where a place in the run is compared with a literal, made of one, or named by one; a suite by its name anywhere."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Compare():
+                sides = [node.left, *node.comparators]
+                hit = any(map(_names_a_place, sides)) and any(each.value in LABELS for each in _texts(sides))
+            case ast.Match():
+                patterns = (each for case in node.cases for each in ast.walk(case.pattern))
+                hit = _names_a_place(node.subject) and any(isinstance(each, ast.MatchValue) for each in patterns)
+            case ast.JoinedStr():
+                hit = isinstance(node.values[0], ast.Constant) and TEXTS.match(node.values[0].value)
+            case ast.Constant():
+                hit = node.value in SUITES
+            case ast.Call():
+                named = [each.value for each in node.keywords if each.arg in PLACES - {"suite"}]
+                prefix = isinstance(node.func, ast.Attribute) and node.func.attr in {"startswith", "removeprefix"}
+                hit = any(each.value in LABELS for each in _texts(named)) or (
+                    prefix and any(TEXTS.match(each.value) for each in _texts(node.args))
+                )
+            case _:
+                hit = False
+        if hit:
+            yield f"{node.lineno}: {ast.unparse(node)[:90]}"
+
+
+def _names_a_place(node):
+    return (isinstance(node, ast.Attribute) and node.attr in PLACES) or (
+        isinstance(node, ast.Name) and node.id in PLACES
+    )
+
+
+def _texts(nodes):
+    inside = (each for node in nodes for each in ast.walk(node))
+    return [each for each in inside if isinstance(each, ast.Constant) and isinstance(each.value, str)]
+
+
+def test_no_place_in_the_run_is_known_by_its_text():
+    """Steps, stretches, looks, gates and phases are compared as values; their text is made in one module."""
+    found = [
+        f"{path}:{text}"
+        for path, tree in code("src", "fixtures")
+        if not path.endswith("recording/stretch.py")
+        for text in places_by_text(tree)
+    ]
+    assert [] == found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'look.label == "before"', 'charge.attribution not in {"step", "ambiguous"}', 'f"step:{step.id}"', 'suite == "inflight"',
+        'Window(attribution="between")', 'name.startswith("step:")', 'match stretch:\n    case "control": pass',
+    ],
+)  # fmt: skip
+def test_a_place_known_by_its_text_would_be_found(text):
+    """The search above is able to find one."""
+    assert list(places_by_text(ast.parse(text)))
 
 
 def test_a_figure_that_only_the_report_reads_registers_itself():

@@ -34,14 +34,14 @@ from rehearsal.hosts.parts.docker import ContainerView
 from rehearsal.hosts.parts.docker import ImageView
 from rehearsal.hosts.view import HostView
 from rehearsal.judging.losses import Loss
-from rehearsal.judging.stretch import BETWEEN
-from rehearsal.judging.stretch import CONTROL
-from rehearsal.judging.stretch import step as step_of
 from rehearsal.lanes.answers import SHALLOW
 from rehearsal.plan import BudgetSpec
 from rehearsal.plan import PlanSpec
 from rehearsal.plan import StepSpec
 from rehearsal.recording import events
+from rehearsal.recording.stretch import BETWEEN
+from rehearsal.recording.stretch import CONTROL
+from rehearsal.recording.stretch import step as step_of
 
 OLD = "registry.osism.tech/kolla/release/nova-api:30.0.1.20251130"
 NEW = "registry.osism.tech/kolla/release/2025.1/nova-api:31.2.1.20260814"

@@ -17,7 +17,7 @@ from rehearsal.figures.length import Budget
 from rehearsal.figures.length import Length
 from rehearsal.figures.outcome import Outcome
 from rehearsal.judging.losses import Loss
-from rehearsal.judging.stretch import step
+from rehearsal.recording.stretch import step
 from rehearsal.report import printed
 from rehearsal.report import render
 from rehearsal.report.sections import matrix

@@ -17,13 +17,13 @@ from rehearsal.judging.judge import judge
 from rehearsal.judging.observing.latencies import bins_of
 from rehearsal.judging.observing.latencies import edge_of
 from rehearsal.judging.observing.latencies import percentile
-from rehearsal.judging.stretch import BETWEEN
-from rehearsal.judging.stretch import CONTROL
-from rehearsal.judging.stretch import step
 from rehearsal.judging.sums import joined
 from rehearsal.judging.sums import summed
 from rehearsal.recording import events
 from rehearsal.recording.history import load
+from rehearsal.recording.stretch import BETWEEN
+from rehearsal.recording.stretch import CONTROL
+from rehearsal.recording.stretch import step
 from tests.made import results as made
 from tests.made.synthetic import Scenario
 from tests.made.synthetic import Trouble

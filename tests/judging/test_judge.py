@@ -11,13 +11,13 @@ import pytest
 
 from rehearsal.figures.outcome import Outcome
 from rehearsal.judging.judge import judge
-from rehearsal.judging.stretch import BETWEEN
-from rehearsal.judging.stretch import CONTROL
-from rehearsal.judging.stretch import step as step_of
 from rehearsal.recording import events
 from rehearsal.recording.history import load
 from rehearsal.recording.journal import Journal
 from rehearsal.recording.sampleclass import SampleClass
+from rehearsal.recording.stretch import BETWEEN
+from rehearsal.recording.stretch import CONTROL
+from rehearsal.recording.stretch import step as step_of
 from rehearsal.report.resultsjson import to_json
 from tests.made import wrong_rules
 from tests.made.synthetic import START_NS

@@ -28,12 +28,12 @@ from rehearsal.judging.results import Results
 from rehearsal.judging.rooms import Finding
 from rehearsal.judging.rooms import Gap
 from rehearsal.judging.shown.flows import Flow
-from rehearsal.judging.stretch import BETWEEN
-from rehearsal.judging.stretch import Stretch
-from rehearsal.judging.stretch import step as step_of
 from rehearsal.judging.sums import MoreWindows
 from rehearsal.judging.windows import Strip
 from rehearsal.judging.windows import Window
+from rehearsal.recording.stretch import BETWEEN
+from rehearsal.recording.stretch import Stretch
+from rehearsal.recording.stretch import step as step_of
 
 S = 1_000_000_000
 T0 = 50_000 * S

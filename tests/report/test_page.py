@@ -21,9 +21,9 @@ from rehearsal.figures.outcome import Outcome
 from rehearsal.judging import grades
 from rehearsal.judging import summary
 from rehearsal.judging.observing.latencies import AnswerTime
-from rehearsal.judging.stretch import BETWEEN
-from rehearsal.judging.stretch import CONTROL
-from rehearsal.judging.stretch import step
+from rehearsal.recording.stretch import BETWEEN
+from rehearsal.recording.stretch import CONTROL
+from rehearsal.recording.stretch import step
 from rehearsal.report import headline
 from rehearsal.report import junit
 from rehearsal.report import render

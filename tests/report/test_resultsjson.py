@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from rehearsal.judging import stretch
+from rehearsal.recording import stretch
 from rehearsal.report.resultsjson import to_json
 from rehearsal.report.resultsjson import without_secrets
 from tests.made import results as made

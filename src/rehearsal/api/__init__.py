@@ -18,6 +18,8 @@ from rehearsal.figures.expectation import expect
 from rehearsal.figures.expectation import same
 from rehearsal.hosts.view import HostView
 from rehearsal.recording import events
+from rehearsal.recording.stretch import POSTFLIGHT
+from rehearsal.recording.stretch import PREFLIGHT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +30,7 @@ __all__ = ["Expectation", "HostView", "NotObserved", "Target", "check", "events"
 def check(  # noqa: PLR0913 - all but the id by keyword
     id: str = "",  # noqa: A002 - as it is called everywhere
     *,
-    gates: Sequence[str] = ("preflight", "postflight"),
+    gates: Sequence[str] = (PREFLIGHT, POSTFLIGHT),
     services: Sequence[str] = (),
     steps: Sequence[str] = (),
     hosts: str | Sequence[str] = (),

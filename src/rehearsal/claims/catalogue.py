@@ -13,8 +13,8 @@ from pathlib import Path
 
 from rehearsal.claims.pytest_plugin import check_id
 from rehearsal.claims.pytest_plugin import claim_sentence
-
-SUITES = ("preflight", "inflight", "postflight")
+from rehearsal.recording.stretch import POSTFLIGHT
+from rehearsal.recording.stretch import SUITES
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +55,9 @@ def catalogue(folder: Path | None = None) -> list[Check]:
 
 def _again(check: Check) -> Check:
     """The same check as post-flight claims it, by the test that takes it over."""
-    test = f"suites/postflight/test_as_preflight.py::{check.test.partition('::')[2]}"
-    own = check_id(check.id, "postflight")
-    return replace(check, id=own, suite="postflight", test=test, after_upgrade=False, taken_over=check.id)
+    test = f"suites/{POSTFLIGHT}/test_as_preflight.py::{check.test.partition('::')[2]}"
+    own = check_id(check.id, POSTFLIGHT)
+    return replace(check, id=own, suite=POSTFLIGHT, test=test, after_upgrade=False, taken_over=check.id)
 
 
 def _checks(path: Path) -> list[Check]:

@@ -27,6 +27,8 @@ from rehearsal.outside.terminal import show
 from rehearsal.outside.terminal import warn
 from rehearsal.recording import rundir
 from rehearsal.recording.journal import JournalError
+from rehearsal.recording.stretch import POSTFLIGHT
+from rehearsal.recording.stretch import PREFLIGHT
 from rehearsal.runner import gates
 from rehearsal.runner import lock
 from rehearsal.runner import plansecrets
@@ -85,7 +87,7 @@ def add_commands(commands: Any) -> None:
     canary.add_argument("--canary-host", action="append", default=[], metavar="HOST", help="only on these computes")
     target_options.add_arguments(run)
     run.set_defaults(carry_out=run_plan)
-    for suite, text in (("preflight", "may we start?"), ("postflight", "is the cloud what it should now be?")):
+    for suite, text in ((PREFLIGHT, "may we start?"), (POSTFLIGHT, "is the cloud what it should now be?")):
         gate = commands.add_parser(suite, help=f"only the {suite} suite: {text}")
         usage.add_plan(gate)
         usage.add_reports(gate)

@@ -2,7 +2,7 @@
 
 =============== ====================================================================
 ``judge``       where the rooms are put together; ``rooms``: one that raises takes nothing else with it
-``results``     what a recording means, as data; ``stretch``: a place in a run
+``results``     what a recording means, as data
 ``observing``   what the probes saw
 ``charging``    outages, charged to what was being done, against what is allowed
 ``hosts``       what happened on the hosts; ``causes``: what of it may have caused a window

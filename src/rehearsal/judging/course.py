@@ -17,6 +17,7 @@ from rehearsal.figures.outcome import Outcome
 from rehearsal.figures.outcome import worst
 from rehearsal.judging import plans
 from rehearsal.recording import events
+from rehearsal.recording.stretch import is_gate_of
 
 if TYPE_CHECKING:
     from rehearsal.plan import StepSpec
@@ -179,15 +180,9 @@ def _asked(history: History, checked: list[Check]) -> list[str]:
 
 def _gates_of(step: StepSpec, asked: list[str]) -> list[str]:
     """Return the gates that the step's plan wanted, and those that a later plan wanted of it and were asked."""
-    own = f"step:{step.id}"
-    return list(
-        dict.fromkeys(
-            [
-                *(step.gate(suite) for suite in step.gates),
-                *(name for name in asked if name == own or name.startswith(f"{own}:")),
-            ]
-        )
-    )
+    wanted = (str(step.gate(suite)) for suite in step.gates)
+    later = (name for name in asked if is_gate_of(name, step.id))
+    return list(dict.fromkeys([*wanted, *later]))
 
 
 def _step(

@@ -14,6 +14,9 @@ from rehearsal.cloud.expected import RELEASE_LABEL
 from rehearsal.cloud.expected import is_kollas
 from rehearsal.judging import plans
 from rehearsal.recording import events
+from rehearsal.recording.stretch import AFTER
+from rehearsal.recording.stretch import BEFORE
+from rehearsal.recording.stretch import look_of
 
 if TYPE_CHECKING:
     from rehearsal.recording.history import History
@@ -61,9 +64,9 @@ def _cloud(history: History) -> tuple[dict[str, Any], dict[str, Any]]:
     looks = [event for _, event in history.of(events.CloudFacts) if event.facts]
     # A look that saw everything is worth more than one that did not, whichever came first.
     whole = {look.label for look in looks if not look.error}
-    seen = [(look.label, look.facts) for look in looks if not look.error or look.label not in whole]
-    before: dict[str, Any] = next((facts for label, facts in seen if label == "before"), {})
-    after: dict[str, Any] = next((facts for label, facts in reversed(seen) if label == "after"), {})
+    seen = [(look_of(look.label), look.facts) for look in looks if not look.error or look.label not in whole]
+    before: dict[str, Any] = next((facts for look, facts in seen if look == BEFORE), {})
+    after: dict[str, Any] = next((facts for look, facts in reversed(seen) if look == AFTER), {})
     return before, after
 
 
@@ -108,7 +111,7 @@ def _hosts(history: History) -> tuple[dict[str, events.HostFacts], dict[str, eve
         if facts.error:
             continue
         if first_step is None or moment <= first_step:
-            if facts.label == "before" or facts.host not in before:
+            if look_of(facts.label) == BEFORE or facts.host not in before:
                 before[facts.host] = facts
         else:
             after[facts.host] = facts

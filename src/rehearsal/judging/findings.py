@@ -17,7 +17,13 @@ from rehearsal.judging.differences import unchanged
 from rehearsal.judging.observing import unobserved
 from rehearsal.judging.rooms import LOG
 from rehearsal.judging.rooms import Finding
-from rehearsal.judging.stretch import CONTROL
+from rehearsal.recording.stretch import CONTROL
+from rehearsal.recording.stretch import POSTFLIGHT
+from rehearsal.recording.stretch import PREFLIGHT
+from rehearsal.recording.stretch import Gate
+from rehearsal.recording.stretch import Phase
+from rehearsal.recording.stretch import migration
+from rehearsal.recording.stretch import step as step_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,7 +88,7 @@ def _of_migrations(judged: Judged) -> list[Finding]:
     return [
         Finding(
             each.outcome,
-            f"migration:{each.id}",
+            migration(each.id).subject,
             f"Live migration of {each.canary} from {each.source} ({each.occasion}): {each.reason}.",
         )
         for each in judged.migrations
@@ -110,13 +116,13 @@ def _of_phases(history: History) -> list[Finding]:
     return [
         Finding(course.outcome_of(outcome), f"phase:{phase}", f"{phase.capitalize()} did not end well.")
         for phase, _, ended_ns, outcome in history.phases
-        if ended_ns is not None and outcome != Outcome.OK and phase in {"canaries", "clean-up"}
+        if ended_ns is not None and outcome != Outcome.OK and phase in {Phase.CANARIES, Phase.CLEAN_UP}
     ]
 
 
 def _of_repeated_steps(judged: Judged) -> list[Finding]:
     return [
-        Finding(Outcome.OK, f"step:{step.id}", f"Step {step.id} needed {step.attempts} attempts.")
+        Finding(Outcome.OK, step_of(step.id).subject, f"Step {step.id} needed {step.attempts} attempts.")
         for step in judged.steps
         if step.attempts > 1 and step.outcome is Outcome.OK
     ]
@@ -158,12 +164,12 @@ def _of_steps(judged: Judged) -> list[Finding]:
     bad = [step for step in judged.steps if step.outcome is not Outcome.OK]
     not_run = [step.id for step in bad if not step.attempts]
     found = [
-        Finding(step.outcome, f"step:{step.id}", f"Step {step.id}: {step.note or 'not proven'}.")
+        Finding(step.outcome, step_of(step.id).subject, f"Step {step.id}: {step.note or 'not proven'}.")
         for step in bad
         if step.attempts
     ]
     if not_run:
-        found.append(Finding(Outcome.UNKNOWN, f"step:{not_run[0]}", f"{_did_not_run(not_run)}."))
+        found.append(Finding(Outcome.UNKNOWN, step_of(not_run[0]).subject, f"{_did_not_run(not_run)}."))
     return found
 
 
@@ -174,14 +180,15 @@ def _did_not_run(steps: list[str]) -> str:
 def _of_gates(history: History, judged: Judged) -> list[Finding]:
     """The gates before and after; those of steps speak through their steps."""
     found = []
-    for name, shown in (("preflight", "Pre-flight"), ("postflight", "Post-flight")):
+    for gate, shown in ((Gate(PREFLIGHT), "Pre-flight"), (Gate(POSTFLIGHT), "Post-flight")):
+        name = str(gate)
         outcome, sentence = course.gate(history, name, judged.checks)
         if outcome is Outcome.UNKNOWN and not any(check.gate == name for check in judged.checks):
-            if name == "postflight" and history.last.reason != "finished":
+            if gate.suite == POSTFLIGHT and history.last.reason != "finished":
                 continue  # it was never reached, and the end says why
             sentence = "it was not asked"
         if outcome is not Outcome.OK:
-            found.append(Finding(outcome, f"gate:{name}", f"{shown}: {sentence}."))
+            found.append(Finding(outcome, gate.subject, f"{shown}: {sentence}."))
     return found
 
 
@@ -199,13 +206,13 @@ def _of_losses(judged: Judged) -> list[Finding]:
         found.append(
             Finding(
                 loss.outcome,
-                f"step:{loss.step}" if loss.step else "run",
+                loss.stretch.subject,
                 f"{loss.service}{kind} {during}: {loss.reason}.",
             )
         )
     for service in dict.fromkeys(unwatched):
         cells = [loss for loss in judged.matrix if loss.service == service and loss.kind == "down"]
-        empty = [loss.step or loss.stretch.when for loss in cells if _is_unwatched(loss) and loss.stretch != CONTROL]
+        empty = [loss.stretch.title for loss in cells if _is_unwatched(loss) and loss.stretch != CONTROL]
         where = "" if len(empty) == len(cells) else f" during {words.listed(empty)}"
         found.append(Finding(Outcome.UNKNOWN, f"service:{service}", f"{service} was never sampled{where}."))
     return found

@@ -26,15 +26,15 @@ from rehearsal.judging.charging.union import ALIKE
 from rehearsal.judging.charging.union import extent
 from rehearsal.judging.charging.union import united
 from rehearsal.judging.observing.observation import uncovered_ns
-from rehearsal.judging.stretch import BETWEEN
-from rehearsal.judging.stretch import CONTROL
-from rehearsal.judging.stretch import Stretch
-from rehearsal.judging.stretch import step as step_of
 from rehearsal.outage import OPEN_NS
 from rehearsal.outage import clipped
 from rehearsal.outage import measure
 from rehearsal.outage import merged
 from rehearsal.recording.declarations import USERS_VIP
+from rehearsal.recording.stretch import BETWEEN
+from rehearsal.recording.stretch import CONTROL
+from rehearsal.recording.stretch import Stretch
+from rehearsal.recording.stretch import step as step_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -112,10 +112,7 @@ def budget_at(history: History, stretch: Stretch, service: str, kind: str) -> Bu
     followed = (
         plans.of_step(history, stretch.step) if stretch.is_step else [each.plan for each in plans.epochs(history)]
     )
-    found = [
-        budgets.migration_budget(plan) if stretch.is_migration else budgets.budget_of(plan, stretch.step, service, kind)
-        for plan in followed
-    ]
+    found = [budgets.budget_of(plan, stretch, service, kind) for plan in followed]
     known = [budget for budget in found if budget is not None]
     return min(known, key=lambda budget: budget.longest_ns, default=None)
 

@@ -17,11 +17,11 @@ from rehearsal.judging.charging import budgets
 from rehearsal.judging.charging.troubles import is_judged
 from rehearsal.judging.charging.union import united
 from rehearsal.judging.shown.flows import ways_of
-from rehearsal.judging.stretch import migration
 from rehearsal.lanes import table
 from rehearsal.outage import OPEN_NS
 from rehearsal.outside import bounded
 from rehearsal.recording import events
+from rehearsal.recording.stretch import migration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -202,7 +202,7 @@ def _canary(  # noqa: PLR0913, PLR0917 - what is known about one canary
     if not sampled:
         claims.append((Outcome.UNKNOWN, "its reachability was never sampled"))
     claims += [
-        (loss.outcome, f"{loss.step or loss.stretch.when}: {loss.reason.removeprefix(f'{name}: ')}")
+        (loss.outcome, f"{loss.stretch.title}: {loss.reason.removeprefix(f'{name}: ')}")
         for loss in told
         if loss.outcome is not Outcome.OK and loss.reason.startswith((f"{name}: ", "no probe"))
     ]

@@ -21,15 +21,16 @@ from rehearsal.judging.observing import unobserved
 from rehearsal.judging.rooms import Gap
 from rehearsal.lanes import table
 from rehearsal.recording import events
+from rehearsal.recording.stretch import INFLIGHT
 
 if TYPE_CHECKING:
     from rehearsal.judging.hosts.unwatched import Unwatched
     from rehearsal.judging.losses import Loss
     from rehearsal.judging.observing.observation import Observation
     from rehearsal.judging.rooms import Rooms
-    from rehearsal.judging.stretch import Stretch
     from rehearsal.judging.summary import Judged
     from rehearsal.recording.history import History
+    from rehearsal.recording.stretch import Stretch
 
 _CONNECTED_WITHIN_NS = 15_000_000_000
 _WATCHED_PARTS = {
@@ -65,7 +66,7 @@ def gaps(history: History, observation: Observation | None, judged: Judged) -> l
     found += [
         Gap(f"Check {check.partition('.')[2]}", f"not applicable: {why}")
         for _, listed in history.of(events.ClaimsListed)
-        if listed.suite != "inflight"
+        if listed.suite != INFLIGHT
         for check, why in sorted(listed.not_applicable.items())
     ]
     found += ownchecks.gaps(history, judged.checks)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from rehearsal.figures import words
 from rehearsal.figures.outcome import Outcome
 from rehearsal.figures.outcome import worst
-from rehearsal.judging.stretch import CONTROL
 from rehearsal.judging.sums import worst_loss
+from rehearsal.recording.stretch import CONTROL
 
 if TYPE_CHECKING:
     from rehearsal.judging.course import Check

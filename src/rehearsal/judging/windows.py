@@ -26,14 +26,15 @@ if TYPE_CHECKING:
 
     from rehearsal.judging.causes.candidates import Explanation
     from rehearsal.judging.causes.reach import World
+    from rehearsal.judging.charging.troubles import Attribution
     from rehearsal.judging.charging.troubles import Group
     from rehearsal.judging.charging.troubles import Trouble
     from rehearsal.judging.observing.observation import Observation
     from rehearsal.judging.observing.observation import Seen
-    from rehearsal.judging.stretch import Stretch
     from rehearsal.judging.sums import MoreWindows
     from rehearsal.outage import Outage
     from rehearsal.recording.history import History
+    from rehearsal.recording.stretch import Stretch
 
 WINDOWS_MOST = 3_000
 """Windows that results list one by one: of more, the longest; the rest is summed by lane."""
@@ -66,7 +67,7 @@ class Window:
     failed: int  # samples
     classes: dict[str, int]
     stretch: Stretch  # what it is charged to
-    attribution: str  # step | pre-existing | ambiguous | between | migration
+    attribution: Attribution
     causes: list[str] = field(default_factory=list)
     span: Length | None = None
     good_within: int = 0

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 
 from rehearsal.claims.outcomes import OWN
 from rehearsal.own.directory import LIMIT_S
+from rehearsal.recording.stretch import POSTFLIGHT
+from rehearsal.recording.stretch import PREFLIGHT
+from rehearsal.recording.stretch import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-GATES = ("preflight", "step", "postflight")
-USUAL = ("preflight", "postflight")
+GATES = (PREFLIGHT, Kind.STEP, POSTFLIGHT)
+USUAL = (PREFLIGHT, POSTFLIGHT)
 _ID = re.compile(rf"{OWN}(\.[A-Za-z0-9_-]+)+")
 
 
@@ -31,7 +34,7 @@ class Marking:
         """Return whether the claim is checked at a gate; at `step`, after the step of that id with these services."""
         if gate not in self.gates:
             return False
-        anywhere = gate != "step" or not (self.services or self.steps)
+        anywhere = gate != Kind.STEP or not (self.services or self.steps)
         return anywhere or step in self.steps or not {*self.services}.isdisjoint(services)
 
 
@@ -46,10 +49,10 @@ def mistakes(check: str, marking: Marking, fixtures: Collection[str]) -> list[tu
         found.append((f"{check}: there is no gate {wrong[0]!r}.", f"Name some of {', '.join(GATES)}."))
     if not marking.gates:
         found.append((f"{check} is checked at no gate.", f"Name some of {', '.join(GATES)} in gates=."))
-    if (marking.services or marking.steps) and "step" not in marking.gates:
+    if (marking.services or marking.steps) and Kind.STEP not in marking.gates:
         found.append((f"{check} names steps or services, but is not checked after steps.", 'Add gates=("step",).'))
     of_a_step = sorted({"step", "step_losses"} & {*fixtures})
-    if of_a_step and marking.gates != ("step",):
+    if of_a_step and marking.gates != (Kind.STEP,):
         sentence = f"{check} takes {of_a_step[0]}, and is checked where there is no step."
         found.append((sentence, 'Say gates=("step",) in its @check.'))
     if not isinstance(marking.timeout_s, int | float) or not marking.timeout_s > 0:

@@ -18,6 +18,7 @@ from rehearsal.own.items import marking_of
 from rehearsal.own.listing import Listing
 from rehearsal.own.ownclaims import GATE
 from rehearsal.own.ownclaims import LIST
+from rehearsal.recording.stretch import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -54,7 +55,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keep the claims of this gate, each with its time limit."""
     if gate := os.environ.get(GATE):
-        step, services = _step(config) if gate == "step" else ("", ())
+        step, services = _step(config) if gate == Kind.STEP else ("", ())
         items[:] = [item for item in items if marking_of(item).applies(gate, step, services)]
     for item in items:
         item.add_marker(pytest.mark.timeout(marking_of(item).timeout_s), append=False)

@@ -19,6 +19,8 @@ from rehearsal.plan.allowances import BudgetSpec
 from rehearsal.plan.allowances import Name
 from rehearsal.plan.allowances import Seconds
 from rehearsal.plan.allowances import Strict
+from rehearsal.recording.stretch import INFLIGHT
+from rehearsal.recording.stretch import Gate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -79,7 +81,7 @@ class StepSpec(Strict):
     brings_in: Annotated[list[str], Of("hosts", "brings in", groups=False)] = []
     updates_manager: bool = False
     disturbs: dict[str, BudgetSpec] = {}
-    gates: list[str] = ["inflight"]
+    gates: list[str] = [INFLIGHT]
     hold: str = ""  # a sentence that a person must confirm before the step
     timeout_s: Seconds = Field(default=3600, gt=0)
     for_each: str = ""
@@ -88,9 +90,9 @@ class StepSpec(Strict):
     environment: dict[str, str] = {}
     focus: list[str] | None = None
 
-    def gate(self, suite: str) -> str:
-        """Return the name of the gate at which a suite runs after the step."""
-        return f"step:{self.id}" if suite == "inflight" else f"step:{self.id}:{suite}"
+    def gate(self, suite: str) -> Gate:
+        """Return the gate at which a suite runs after the step."""
+        return Gate(suite, self.id)
 
     @property
     def release(self) -> Literal["from", "to"]:

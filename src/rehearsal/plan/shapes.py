@@ -15,17 +15,20 @@ from rehearsal.plan.allowances import Name
 from rehearsal.plan.allowances import Seconds
 from rehearsal.plan.allowances import Strict
 from rehearsal.plan.effects import StepSpec  # noqa: TC001 - pydantic reads it
+from rehearsal.recording.stretch import AFTER
+from rehearsal.recording.stretch import BEFORE
+from rehearsal.recording.stretch import SUITES
 
 CANARIES = "canaries"
 """The name under which budgets speak of the canaries' reachability."""
-GATES = ("preflight", "inflight", "postflight")
+GATES = SUITES
 PLACEHOLDER = re.compile(r"(?<!\{)\{([a-z_]+)\}(?!\})")
 NAMES_FROM_TARGET = ("configuration", "namespace_file", "operator_user", "operator_key")
 NAMES_FROM_HOST = ("host", "address", "ssh_options")
 SSH_OPTIONS = "{ssh_options}"
 """As a word of its own in a command: ssh's options for the host's own port and jump host, or no word at all."""
 NAMES_FROM_PLAN = ("from_release", "to_release")
-RESERVED_IDS = {"before": "what came before the first step", "after": "what came after the last step"}
+RESERVED_IDS = {str(look): f"what came {look.when}" for look in (BEFORE, AFTER)}
 """Ids that no step may have, and what the report calls so."""
 LONGEST_TEXT = 65_536  # Linux takes 128 KiB as one word of a command
 

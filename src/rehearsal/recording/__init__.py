@@ -6,6 +6,7 @@
 ``journal``      append-only journals, one writer a file
 ``samples``      the store of samples; ``sampleclass``, ``sampleflags``: what one sample says
 ``chain``        checksums of lines and blocks; ``frames``: sample files under them
+``stretch``      a place in a run, and every name that a recording gives to one
 ``naming``       names of what a run makes in a cloud
 ``private``      files for their operator alone
 ``runfiles``     files of a run directory that somebody else may have made

@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rehearsal.recording.stretch import Side
 from rehearsal.report import printed
 
 if TYPE_CHECKING:
     from rehearsal.judging.observing.latencies import AnswerTime
     from rehearsal.judging.results import Results
-
-STRETCHES = ("before", "during", "after")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +39,7 @@ def rows(results: Results) -> list[Row]:
     for one in results.answer_times:
         keyed.setdefault((one.service, one.lane), {})[one.stretch] = one
     found = [
-        Row(service, lane, [_cell(stretches.get(stretch)) for stretch in STRETCHES])
+        Row(service, lane, [_cell(stretches.get(stretch)) for stretch in Side])
         for (service, lane), stretches in keyed.items()
     ]
     return [row for row in found if any(row.cells)]

@@ -9,8 +9,8 @@ from rehearsal.figures.length import NOTHING
 from rehearsal.figures.length import longest
 from rehearsal.figures.outcome import Outcome
 from rehearsal.figures.outcome import worst
-from rehearsal.judging.stretch import CONTROL
 from rehearsal.judging.sums import worst_loss
+from rehearsal.recording.stretch import CONTROL
 from rehearsal.report import printed
 from rehearsal.report.sections import matrix
 

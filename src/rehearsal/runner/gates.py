@@ -8,6 +8,8 @@ from rehearsal.claims.outcomes import OWN
 from rehearsal.figures.outcome import Outcome
 from rehearsal.figures.outcome import worst
 from rehearsal.recording.events import GateDecided
+from rehearsal.recording.stretch import INFLIGHT
+from rehearsal.recording.stretch import Gate as Place
 from rehearsal.runner import suites
 from rehearsal.runner.attempt import Stopped
 from rehearsal.runner.interrupts import Interrupted
@@ -29,7 +31,7 @@ def alone(attempt: Attempt, suite: str, *, expect: str) -> Outcome:
     attempt.note("info", f"Only the {suite} suite was asked for; no step was carried out.")
     try:
         with attempt.phase(suite):
-            gate = decide(attempt, suite, suite, expect=expect)
+            gate = decide(attempt, Place(suite), expect=expect)
         outcome = gate.outcome
         stopped = Stopped("gate", gate.sentence) if outcome != Outcome.OK else None
     except Interrupted as interrupt:
@@ -39,22 +41,23 @@ def alone(attempt: Attempt, suite: str, *, expect: str) -> Outcome:
     return worst([outcome, *([Outcome.UNKNOWN] if attempt.not_recorded else [])])
 
 
-def ask(attempt: Attempt, suite: str, name: str, *, expect: str, step: StepSpec | None = None) -> bool:
+def ask(attempt: Attempt, place: Place, *, expect: str, step: StepSpec | None = None) -> bool:
     """Run a suite and record what it decides; return whether everything holds.
 
     `expect`: the release that is expected, "from" or "to". Raises Stopped if not everything holds and the operator did not
     order to go on in spite of it.
     """
-    gate = decide(attempt, suite, name, expect=expect, step=step)
+    gate = decide(attempt, place, expect=expect, step=step)
     if gate.outcome != Outcome.OK and not attempt.orders.keep_going:
         raise Stopped("gate", _sentence(gate), _next_commands(attempt, step))
     if gate.outcome != Outcome.OK:
-        say(f"gate {name}: going on in spite of it (--keep-going)")
+        say(f"gate {place}: going on in spite of it (--keep-going)")
     return gate.outcome == Outcome.OK
 
 
-def decide(attempt: Attempt, suite: str, name: str, *, expect: str, step: StepSpec | None = None) -> Gate:
+def decide(attempt: Attempt, place: Place, *, expect: str, step: StepSpec | None = None) -> Gate:
     """Run a suite and record what it found and what becomes of the run."""
+    name, suite = str(place), place.suite
     environment = {**attempt.environment, "REHEARSE_EXPECT": expect}
     if step is not None:
         environment["REHEARSE_STEP"] = step.id
@@ -62,7 +65,7 @@ def decide(attempt: Attempt, suite: str, name: str, *, expect: str, step: StepSp
         gate = attempt.own.alone(suite, name, environment, step)
     else:
         say(f"gate {name}: suite {suite} begins")
-        jobs = attempt.orders.jobs if suite != "inflight" else 0
+        jobs = attempt.orders.jobs if suite != INFLIGHT else 0
         gate = suites.run_suite(
             attempt.run, suite=suite, gate=name, environment=environment, record=attempt.record, jobs=jobs
         )

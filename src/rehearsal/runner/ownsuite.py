@@ -12,6 +12,7 @@ from rehearsal.own.directory import files_of
 from rehearsal.own.directory import needed
 from rehearsal.own.ownclaims import GATE
 from rehearsal.recording.events import Note
+from rehearsal.recording.stretch import INFLIGHT
 from rehearsal.runner import suites
 from rehearsal.runner.progress import say
 
@@ -86,7 +87,7 @@ def _kind(suite: str, step: StepSpec | None) -> str:
     """Return at what kind of gate own claims are checked: none beside a suite that a plan repeats after a step."""
     if step is None:
         return suite
-    return "step" if suite in {"inflight", OWN} else ""
+    return "step" if suite in {INFLIGHT, OWN} else ""
 
 
 def together(one: Gate, other: Gate) -> Gate:

@@ -18,6 +18,7 @@ from rehearsal.recording.journal import JournalError
 
 if TYPE_CHECKING:
     from rehearsal.recording.rundir import RunDirectory
+    from rehearsal.recording.stretch import Gate
 
 WENT_ON, STOPPED, IN_SPITE = "went on", "stopped", "went on in spite of it"
 """What became of the run at a gate, as `GateDecided.action`."""
@@ -45,9 +46,9 @@ class Past:
         """Return whether the step's command was seen to end well."""
         return step in self.steps and self.steps[step] == 0 and step not in self.open_steps
 
-    def gate_passed(self, gate: str) -> bool:
+    def gate_passed(self, gate: Gate) -> bool:
         """Return whether the run went on at this gate."""
-        return self.gates.get(gate) in {WENT_ON, IN_SPITE}
+        return self.gates.get(str(gate)) in {WENT_ON, IN_SPITE}
 
     def phase_done(self, phase: str) -> bool:
         """Return whether the phase ended well."""

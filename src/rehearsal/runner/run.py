@@ -26,6 +26,14 @@ from rehearsal.hosts import ssh
 from rehearsal.outside.terminal import shown
 from rehearsal.recording.events import PhaseBegan
 from rehearsal.recording.events import PhaseEnded
+from rehearsal.recording.stretch import AFTER
+from rehearsal.recording.stretch import BEFORE
+from rehearsal.recording.stretch import POSTFLIGHT
+from rehearsal.recording.stretch import PREFLIGHT
+from rehearsal.recording.stretch import Gate
+from rehearsal.recording.stretch import Phase
+from rehearsal.recording.stretch import Side
+from rehearsal.recording.stretch import migrations
 from rehearsal.runner import gates
 from rehearsal.runner import selftest
 from rehearsal.runner.attempt import Attempt
@@ -106,31 +114,31 @@ class Course:
         begun = bool(attempt.past.step_attempts)
         if begun:
             say("steps were begun before: the pre-flight gate is not asked again")
-        elif "suites" not in without and not attempt.past.gate_passed("preflight"):
-            with attempt.phase("preflight"):
-                gates.ask(attempt, "preflight", "preflight", expect="from")
+        elif "suites" not in without and not attempt.past.gate_passed(Gate(PREFLIGHT)):
+            with attempt.phase(Phase.PREFLIGHT):
+                gates.ask(attempt, Gate(PREFLIGHT), expect="from")
         self._raise_watch()
         if not begun:
-            self._migrate("before")
+            self._migrate(Side.BEFORE)
         self._baseline(again=begun)
-        with attempt.phase("steps"):
+        with attempt.phase(Phase.STEPS):
             Walk(attempt, self.watch, self.guests, self.facts, self._migrate).along(chosen)
         if chosen[-1].id != attempt.plan.steps[-1].id:
             attempt.note("warning", f"Ended after step {chosen[-1].id}, as ordered (--until): the rest is not proven.")
             return
-        self._migrate("after")
-        with attempt.phase("postflight"):
-            self.facts.of_hosts("after")
-            self.facts.of_cloud("after", self.connection)
+        self._migrate(Side.AFTER)
+        with attempt.phase(Phase.POSTFLIGHT):
+            self.facts.of_hosts(AFTER)
+            self.facts.of_cloud(AFTER, self.connection)
             if "suites" not in without:
-                gates.ask(attempt, "postflight", "postflight", expect="to")
+                gates.ask(attempt, Gate(POSTFLIGHT), expect="to")
 
     def _calibrate(self) -> None:
         """Prove the measuring instrument before anything is decided with it, once a run."""
         attempt = self.attempt
         if "calibration" not in attempt.orders.parts or attempt.past.calibrated:
             return
-        with attempt.phase("calibration"):
+        with attempt.phase(Phase.CALIBRATION):
             found = selftest.calibration(attempt.run)
             attempt.record(found)
             say(f"calibration: {Outcome(found.outcome).shown}: {found.sentence}")
@@ -163,7 +171,7 @@ class Course:
     def _raise_watch(self) -> None:
         attempt, without = self.attempt, self.attempt.orders.without
         target, services = attempt.target, attempt.plan.services
-        with attempt.phase("canaries"):
+        with attempt.phase(Phase.CANARIES):
             if "probes" not in without:
                 self.watch.start(target, self.connection, services, backends.find(target, services, self.ssh))
             if "canaries" in without:
@@ -176,17 +184,17 @@ class Course:
 
     def _migrate(self, occasion: str) -> None:
         attempt = self.attempt
-        if {"canaries", "migrations"} & attempt.orders.without or attempt.past.phase_done(f"migrations-{occasion}"):
+        if {"canaries", "migrations"} & attempt.orders.without or attempt.past.phase_done(migrations(occasion)):
             return
-        with attempt.phase(f"migrations-{occasion}"):
+        with attempt.phase(migrations(occasion)):
             account = functools.partial(domainjob.completed, self.ssh, attempt.target)
             self.guests.migrate_all(self.connection, occasion, account)
 
     def _baseline(self, *, again: bool) -> None:
-        with self.attempt.phase("baseline"):
+        with self.attempt.phase(Phase.BASELINE):
             if not again:
-                self.facts.of_hosts("before")
-                self.facts.of_cloud("before", self.connection)
+                self.facts.of_hosts(BEFORE)
+                self.facts.of_cloud(BEFORE, self.connection)
             seconds = self.attempt.plan.baseline_s if "probes" not in self.attempt.orders.without else 0
             if seconds:
                 say(f"baseline: {lengths.exact_s(seconds)} in which nothing is changed")
@@ -197,7 +205,7 @@ class Course:
         attempt = self.attempt
         if stopped is not None:
             say(f"stopping: {stopped.sentence}")
-        attempt.record(PhaseBegan("clean-up"))
+        attempt.record(PhaseBegan(Phase.CLEAN_UP))
         outcome = Outcome.OK
         for work in (self._remove_canaries, self.watch.stop, self._stop_witness, self.ssh.close):
             try:
@@ -205,7 +213,7 @@ class Course:
             except Exception as error:  # noqa: BLE001 - the others must still be done
                 outcome = Outcome.UNKNOWN
                 attempt.note("error", f"Clean-up: {type(error).__name__}: {error} ({self._keep_traceback()})")
-        attempt.record(PhaseEnded("clean-up", outcome))
+        attempt.record(PhaseEnded(Phase.CLEAN_UP, outcome))
         attempt.end(stopped)
 
     def _remove_canaries(self) -> None:

@@ -14,6 +14,7 @@ from rehearsal.runner.progress import say
 
 if TYPE_CHECKING:
     from rehearsal.recording.events import HostFacts
+    from rehearsal.recording.stretch import Look
     from rehearsal.runner.attempt import Attempt
 
 _STILL_TRUE_S = 30.0
@@ -28,9 +29,9 @@ class Facts:
         self._ssh = ssh
         self._seen: tuple[float, list[HostFacts]] | None = None
 
-    def of_hosts(self, label: str, *, fresh: bool = True) -> None:
+    def of_hosts(self, look: Look, *, fresh: bool = True) -> None:
         """Record what runs on the hosts. Without `fresh`, what was seen within the last seconds will do."""
-        now = time.monotonic()
+        now, label = time.monotonic(), str(look)
         if fresh or self._seen is None or now - self._seen[0] > _STILL_TRUE_S:
             self._seen = (now, hosts.container_facts(self._attempt.target, label, ssh=self._ssh))
         for facts in self._seen[1]:
@@ -42,8 +43,9 @@ class Facts:
         """Look anew next time: what a gate found may have happened since, and the next step is not to be charged with it."""
         self._seen = None
 
-    def of_cloud(self, label: str, connection: Any) -> None:
+    def of_cloud(self, look: Look, connection: Any) -> None:
         """Record what the cloud's API says that there is."""
+        label = str(look)
         if connection is None:
             self._attempt.record(CloudFacts(label, error="there is no connection to the cloud's API"))
             return

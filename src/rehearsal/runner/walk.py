@@ -15,6 +15,8 @@ from rehearsal.figures import say as lengths
 from rehearsal.recording import private
 from rehearsal.recording.events import StepBegan
 from rehearsal.recording.events import StepEnded
+from rehearsal.recording.stretch import Look
+from rehearsal.recording.stretch import Side
 from rehearsal.runner import gates
 from rehearsal.runner import steps as commands
 from rehearsal.runner.attempt import Stopped
@@ -64,7 +66,7 @@ class Walk:
             say(f"step {step.id} is done")
             return
         say(f"step {step.id} is done; its gate is asked again")
-        self.facts.of_hosts(f"step:{step.id}:after")
+        self.facts.of_hosts(Look(Side.AFTER, step.id))
         self._ask(step, still_open)
 
     def _carry_out(self, step: StepSpec) -> None:
@@ -73,14 +75,14 @@ class Walk:
         end = self._finish_old(step)
         if end is None:
             if self.attempt.gates_after(step):  # where nothing is claimed, nothing needs to be compared
-                self.facts.of_hosts(f"step:{step.id}:before", fresh=False)
+                self.facts.of_hosts(Look(Side.BEFORE, step.id), fresh=False)
             self.watch.focus(self.attempt.plan.focus_of(step))
             end = self._command(step)
         self.watch.look_after()
         if self.attempt.gates_after(step):
             settled_s = time.monotonic() + self.attempt.plan.settle_s
             self.guests.listen()
-            self.facts.of_hosts(f"step:{step.id}:after")
+            self.facts.of_hosts(Look(Side.AFTER, step.id))
             self.watch.wait(settled_s - time.monotonic())
         self.watch.focus(())
         self.facts.of_configuration()
@@ -173,6 +175,5 @@ class Walk:
 
     def _ask(self, step: StepSpec, suites: list[str]) -> None:
         for suite in suites:
-            name, expect = step.gate(suite), step.release
-            if not gates.ask(self.attempt, suite, name, expect=expect, step=step):
+            if not gates.ask(self.attempt, step.gate(suite), expect=step.release, step=step):
                 self.facts.forget()

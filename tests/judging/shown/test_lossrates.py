@@ -9,9 +9,9 @@ import pytest
 
 from rehearsal.judging.judge import judge
 from rehearsal.judging.shown import lossrates
-from rehearsal.judging.stretch import migration
 from rehearsal.recording import events
 from rehearsal.recording.history import load
+from rehearsal.recording.stretch import migration
 from rehearsal.report.page import render
 from rehearsal.report.resultsjson import to_json
 from tests.made import results as made

@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rehearsal.figures.length import Budget
+from rehearsal.recording.stretch import BETWEEN
+from rehearsal.recording.stretch import migration
 from rehearsal.report.clock import Clock
 from rehearsal.report.page import render
 from rehearsal.report.printed import allowed
@@ -156,9 +158,7 @@ def test_the_closeup_shows_what_users_lost_not_what_a_rare_witness_cannot_exclud
 def test_the_closeup_says_what_the_matrix_says():
     """Asked every 5 s, 10 s may have been lost; asked often, 6 s were, and the service is judged by both together."""
     full = made.full()
-    one = replace(
-        full.windows[0], kind="down", stretch=made.stretch_of("glance"), service="glance", canary="", attribution="step"
-    )
+    one = replace(full.windows[0], kind="down", stretch=made.stretch_of("glance"), service="glance", canary="")
     rare, often = (
         replace(one, lane="deep-fresh", length=made.length(4.99, 10, 15.03)),
         replace(one, lane="vip-new", length=made.length(4.95, 5.9, 6.2)),
@@ -180,16 +180,16 @@ def test_the_closeup_of_a_window_in_a_live_migration_shows_what_judged_it(tmp_pa
     move = replace(full.migrations[0], budget=Budget(5 * S, None, None, "contract"))
     other = replace(move, id="other", canary="somebody else")
     one = replace(
-        full.windows[0], kind="down", stretch=made.stretch_of(""), service="canaries", canary=move.canary, lane="icmp",
+        full.windows[0], kind="down", service="canaries", canary=move.canary, lane="icmp",
         first_bad_ns=move.began_ns + S, last_bad_ns=move.began_ns + 2 * S, length=made.length(0.9, 1, 1.1),
     )  # fmt: skip
-    windows = [replace(one, attribution="migration"), replace(one, attribution="between")]
+    windows = [replace(one, stretch=migration(move.id)), replace(one, stretch=BETWEEN)]
     results = replace(full, windows=windows, migrations=[move, other])
     clock = Clock(tuple(results.clock_pairs), results.began_ns)
-    drawn = {drawing.migration: drawing for drawing in closeup.draw(results, clock)}
-    assert drawn[move.id].judged is move
-    assert f"budget {exactly(5 * S)}<" in drawn[move.id].drawing
-    assert drawn[""].judged is not move
+    drawn = {drawing.window.stretch: drawing for drawing in closeup.draw(results, clock)}
+    assert drawn[migration(move.id)].judged is move
+    assert f"budget {exactly(5 * S)}<" in drawn[migration(move.id)].drawing
+    assert drawn[BETWEEN].judged is not move
     assert f"live migration <bdi>{move.id}</bdi>, {allowed(move.budget)} <i>contract</i>" in render(results, tmp_path)
 
 

@@ -19,6 +19,7 @@ from rehearsal.figures import words
 from rehearsal.judging.causes.reach import HEAVIEST
 from rehearsal.judging.causes.reach import Reach
 from rehearsal.judging.causes.reach import reaches
+from rehearsal.judging.charging.troubles import Attribution
 from rehearsal.outage import OPEN_NS
 
 if TYPE_CHECKING:
@@ -126,10 +127,10 @@ class Candidates:
     def _step(self, group: Group) -> tuple[list[str], list[str], bool]:
         """Return the step as the least specific candidate, or why it is none; and whether the plan lets it touch the service."""
         charge = group.charge
-        if charge.attribution not in {"step", "ambiguous"}:
+        if charge.attribution not in {Attribution.STEP, Attribution.AMBIGUOUS}:
             return [], [], False
         concerned = any(self._world.step_concerns(each.step, group.service) for each in charge.candidates if each.step)
-        if charge.attribution == "ambiguous":
+        if charge.attribution is Attribution.AMBIGUOUS:
             borders = [each.name for each in charge.candidates]
             return (
                 ["began at the border of " + " and ".join([*borders, "no step"] if len(borders) == 1 else borders)],

@@ -10,6 +10,7 @@ from rehearsal.plan import shapes
 if TYPE_CHECKING:
     from rehearsal.plan import BudgetSpec
     from rehearsal.plan import PlanSpec
+    from rehearsal.recording.stretch import Stretch
 
 CANARIES = shapes.CANARIES
 _SECOND_NS = 1_000_000_000
@@ -26,9 +27,11 @@ def resolution_ns(plan: PlanSpec, step: str, service: str) -> int | None:
     return _ns_or_none(spec.resolution_s) if spec else None
 
 
-def budget_of(plan: PlanSpec, step: str, service: str, kind: str) -> Budget | None:
-    """Return what a service may lose during a step (`""`: outside of steps); None if the plan does not say."""
-    spec = plan.budget_of(step, service)
+def budget_of(plan: PlanSpec, stretch: Stretch, service: str, kind: str) -> Budget | None:
+    """Return what a service may lose in a stretch of the run; None if the plan does not say."""
+    if stretch.is_migration:
+        return migration_budget(plan)
+    spec = plan.budget_of(stretch.step, service)
     if spec is None:
         return None
     if kind == "down":

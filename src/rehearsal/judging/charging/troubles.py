@@ -11,6 +11,7 @@ import dataclasses
 import itertools
 from collections import defaultdict
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from rehearsal.judging.charging.union import Sighting
@@ -18,14 +19,13 @@ from rehearsal.judging.charging.union import Witness
 from rehearsal.judging.charging.union import extent
 from rehearsal.judging.charging.union import incidents
 from rehearsal.judging.charging.union import split
-from rehearsal.judging.stretch import BETWEEN
-from rehearsal.judging.stretch import CONTROL
-from rehearsal.judging.stretch import Kind
 from rehearsal.lanes import table
 from rehearsal.lanes.table import Judge
 from rehearsal.outage import OPEN_NS
 from rehearsal.outage import join
 from rehearsal.recording import events
+from rehearsal.recording.stretch import BETWEEN
+from rehearsal.recording.stretch import CONTROL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,13 +35,23 @@ if TYPE_CHECKING:
     from rehearsal.judging.observing.observation import Observation
     from rehearsal.judging.observing.observation import Piece
     from rehearsal.judging.observing.observation import Seen
-    from rehearsal.judging.stretch import Stretch
     from rehearsal.outage import Outage
     from rehearsal.recording.history import History
+    from rehearsal.recording.stretch import Stretch
 
     Strictness = Callable[[Stretch, str, str], int]
 
 _DETAIL_SLACK_NS = 2_000_000_000  # a detail is written soon after its sample was done
+
+
+class Attribution(StrEnum):
+    """How surely an outage belongs to what it is charged to."""
+
+    STEP = "step"
+    MIGRATION = "migration"
+    AMBIGUOUS = "ambiguous"  # others may own it as well
+    PRE_EXISTING = "pre-existing"  # it began before, while nobody did anything
+    BETWEEN = "between"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +59,7 @@ class Charge:
     """What an outage is charged to. `others`: where else it may have begun, as far as its samples tell."""
 
     stretch: Stretch
-    attribution: str  # step | pre-existing | ambiguous | between | migration
+    attribution: Attribution
     others: tuple[Stretch, ...] = ()
 
     @property
@@ -60,7 +70,7 @@ class Charge:
     @property
     def is_sure(self) -> bool:
         """True if it began in a step or a migration, in that one, so that its end is that one's, too."""
-        return self.attribution in {"step", "migration"}
+        return self.attribution in {Attribution.STEP, Attribution.MIGRATION}
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,13 +256,13 @@ class _Charger:
         low_ns, high_ns = onset(sightings)
         touched = [piece for piece in pieces if _meets(piece, low_ns, high_ns)]
         until_ns = max(evidence_end(sighting.outage) for sighting in sightings)
-        later = [piece for piece in pieces if _is_doing(piece) and high_ns < piece.from_ns < until_ns]
-        doing = [piece for piece in touched if _is_doing(piece)]
+        later = [piece for piece in pieces if piece.stretch.is_doing and high_ns < piece.from_ns < until_ns]
+        doing = [piece for piece in touched if piece.stretch.is_doing]
         if doing:
             anew = list(itertools.dropwhile(lambda piece: self._surely_reaches(sightings, piece.from_ns), later))
             return [self._incident(sightings, self._charge(doing, touched, later, anew))]
         control = not touched or any(piece.stretch == CONTROL for piece in touched)
-        charge = Charge(CONTROL, "pre-existing") if control else Charge(BETWEEN, "between")
+        charge = Charge(CONTROL, Attribution.PRE_EXISTING) if control else Charge(BETWEEN, Attribution.BETWEEN)
         found: list[Incident] = []
         for piece in later:
             before, after = _halves(sightings, piece.from_ns)
@@ -260,7 +270,7 @@ class _Charger:
                 continue
             if before:  # not of a step of no length, at whose end the next one began
                 found.append(self._incident(before, charge))
-            sightings, charge = after, Charge(piece.stretch, "pre-existing")
+            sightings, charge = after, Charge(piece.stretch, Attribution.PRE_EXISTING)
         return [*found, self._incident(sightings, charge)]
 
     def _pieces_of(self, sightings: Sequence[Sighting]) -> Sequence[Piece]:
@@ -292,13 +302,14 @@ class _Charger:
         is_sure = len(touched) == len(doing)
         stretches = list(dict.fromkeys(piece.stretch for piece in reversed(doing)))
         home = min(stretches, key=lambda stretch: self._strictness(stretch, self._service, self._kind))
-        idle = [] if is_sure else [piece for piece in touched if not _is_doing(piece)]
+        idle = [] if is_sure else [piece for piece in touched if not piece.stretch.is_doing]
         behind = [piece for piece in idle if piece.from_ns >= doing[-1].to_ns]
         reached = (piece.stretch for piece in ([*behind, *later] if idle else anew) if piece.stretch != home)
         others = tuple(dict.fromkeys([*(each for each in reversed(stretches) if each != home), *reached]))
         if others or not is_sure:
-            return Charge(home, "migration" if home.is_migration and not others else "ambiguous", others)
-        return Charge(home, "migration" if home.is_migration else "step")
+            sure = home.is_migration and not others
+            return Charge(home, Attribution.MIGRATION if sure else Attribution.AMBIGUOUS, others)
+        return Charge(home, Attribution.MIGRATION if home.is_migration else Attribution.STEP)
 
 
 def onset(sightings: Iterable[Sighting]) -> tuple[int, int]:
@@ -337,10 +348,6 @@ def _halves(sightings: Iterable[Sighting], at_ns: int) -> tuple[tuple[Sighting, 
 def _with_failures(sightings: Sequence[Sighting]) -> tuple[Sighting, ...]:
     """Return the lanes that saw it fail; all of them if none did."""
     return tuple(each for each in sightings if each.outage.failed) or tuple(sightings)
-
-
-def _is_doing(piece: Piece) -> bool:
-    return piece.stretch.kind in {Kind.STEP, Kind.MIGRATION}
 
 
 def _meets(piece: Piece, low_ns: int, high_ns: int) -> bool:

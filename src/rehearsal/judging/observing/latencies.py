@@ -18,6 +18,7 @@ from rehearsal.lanes.table import Judge
 from rehearsal.lanes.table import Place
 from rehearsal.recording.sampleclass import CountsAs
 from rehearsal.recording.sampleclass import SampleClass
+from rehearsal.recording.stretch import Side
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from rehearsal.judging.observing.observation import Piece
     from rehearsal.recording.history import History
 
-STRETCHES = ("before", "during", "after")
 _FINENESS = 5  # 2^5 bins an octave: a bin is at most 3.2 % wide
 _SHIFT = 52 - _FINENESS
 _BINS = 42 << _FINENESS  # up to 73 minutes
@@ -50,7 +50,7 @@ class AnswerTime:
 
     service: str
     lane: str
-    stretch: str
+    stretch: Side
     samples: int
     p50_ns: int | None
     p95_ns: int | None
@@ -82,7 +82,7 @@ class AnswerTimes:
             ],
             np.int64,
         )
-        shape = (max(1, len(self._keys)), len(STRETCHES))
+        shape = (max(1, len(self._keys)), len(Side))
         self._counts = np.zeros((*shape, _BINS), np.int64)
         self._most = np.zeros(shape, np.int64)
 
@@ -94,7 +94,7 @@ class AnswerTimes:
             return
         sent = samples["sent"][wanted]
         took = np.maximum(samples["done"][wanted] - sent, 1)
-        cell = rows[wanted] * len(STRETCHES) + np.searchsorted(self._edges, sent, side="right")
+        cell = rows[wanted] * len(Side) + np.searchsorted(self._edges, sent, side="right")
         bins = np.minimum(bins_of(took), _BINS - 1)
         counts = np.bincount(cell * _BINS + bins, minlength=self._counts.size)
         self._counts += counts.reshape(self._counts.shape)
@@ -105,7 +105,7 @@ class AnswerTimes:
         return [
             _answer_time(service, lane, stretch, self._counts[row, place], int(self._most[row, place]))
             for row, (service, lane) in enumerate(self._keys)
-            for place, stretch in enumerate(STRETCHES)
+            for place, stretch in enumerate(Side)
         ]
 
 
@@ -130,7 +130,7 @@ def percentile(counts: NDArray[np.int64], share: float) -> int | None:
     return edge_of(int(np.searchsorted(np.cumsum(counts), math.ceil(share * total))))
 
 
-def _answer_time(service: str, lane: str, stretch: str, counts: NDArray[np.int64], most: int) -> AnswerTime:
+def _answer_time(service: str, lane: str, stretch: Side, counts: NDArray[np.int64], most: int) -> AnswerTime:
     def at_most(share: float) -> int | None:
         bound = percentile(counts, share)
         return None if bound is None else min(bound, most)

@@ -12,10 +12,6 @@ from typing import TYPE_CHECKING
 
 from rehearsal.judging import plans
 from rehearsal.judging.charging import budgets
-from rehearsal.judging.stretch import BETWEEN
-from rehearsal.judging.stretch import CONTROL
-from rehearsal.judging.stretch import migration
-from rehearsal.judging.stretch import step
 from rehearsal.lanes import table
 from rehearsal.lanes.table import Place
 from rehearsal.outage import FloorFold
@@ -27,6 +23,10 @@ from rehearsal.recording import events
 from rehearsal.recording.history import silences
 from rehearsal.recording.samplestream import UNDECLARED
 from rehearsal.recording.samplestream import samples
+from rehearsal.recording.stretch import BETWEEN
+from rehearsal.recording.stretch import CONTROL
+from rehearsal.recording.stretch import migration
+from rehearsal.recording.stretch import step
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,11 +35,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from rehearsal.judging.stretch import Stretch
     from rehearsal.outage import Tally
     from rehearsal.outage import Trace
     from rehearsal.recording.history import History
     from rehearsal.recording.history import Probe
+    from rehearsal.recording.stretch import Stretch
 
 _SLACK_NS = 5_000_000_000
 _LATENCY_BINS = 400

@@ -14,15 +14,19 @@ from rehearsal.judging.causes.reach import short
 from rehearsal.judging.rooms import Finding
 from rehearsal.judging.rooms import Gap
 from rehearsal.recording import events
+from rehearsal.recording.stretch import AFTER
+from rehearsal.recording.stretch import BEFORE
+from rehearsal.recording.stretch import look_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from rehearsal.recording.history import History
+    from rehearsal.recording.stretch import Look
 
 UPGRADES = ("rehearsal", "production")
 """Modes of a run in which something is upgraded; others run one suite."""
-_WHEN = {"before": "before the first step", "after": "after the last step"}
+_LOOKS = (BEFORE, AFTER)
 _ORDERLY = {"ordered", "stop", "SIGTERM", "nobody gives orders", "the runner is gone"}
 """How a prober ends that recorded everything it measured; any other reason is its own account of why it could not."""
 _PARTS = {
@@ -70,69 +74,69 @@ def gaps(history: History) -> list[Gap]:
 # --- looks -----------------------------------------------------------------------------------------------------------
 
 
-def _looks_at_the_cloud(history: History) -> dict[str, list[str]]:
+def _looks_at_the_cloud(history: History) -> dict[Look, list[str]]:
     """Return the errors of every look before and after; an empty error is a whole look."""
-    found: dict[str, list[str]] = {label: [] for label in _WHEN}
-    for _, look in history.of(events.CloudFacts):
-        if look.label in found:
-            found[look.label].append(look.error or ("" if look.facts else "nothing was seen"))
+    found: dict[Look, list[str]] = {look: [] for look in _LOOKS}
+    for _, seen in history.of(events.CloudFacts):
+        look = look_of(seen.label)
+        if look in found:
+            found[look].append(seen.error or ("" if seen.facts else "nothing was seen"))
     return found
 
 
-def _of_looks(subject: str, what: str, looks: dict[str, list[str]], history: History) -> list[Finding]:
+def _of_looks(subject: str, what: str, looks: dict[Look, list[str]], history: History) -> list[Finding]:
     found = []
-    for label, errors in looks.items():
+    for look, errors in looks.items():
         if "" in errors:
             continue
         if errors:
-            found.append(_unseen(subject, f"{what} was not observed {_WHEN[label]}: {errors[-1]}"))
-        elif _is_due(label, history) and (any(looks.values()) or (_tells_parts(history) and _has_cloud(history))):
-            found.append(_unseen(subject, f"{what} was not observed {_WHEN[label]}: there is no look at it"))
+            found.append(_unseen(subject, f"{what} was not observed {look.when}: {errors[-1]}"))
+        elif _is_due(look, history) and (any(looks.values()) or (_tells_parts(history) and _has_cloud(history))):
+            found.append(_unseen(subject, f"{what} was not observed {look.when}: there is no look at it"))
     return found
 
 
 def _of_kinds(history: History) -> list[Finding]:
     """A kind of thing that one look has and the other has not cannot have been compared."""
-    looks = {label: _whole_look(history, label) for label in _WHEN}
-    before, after = looks["before"], looks["after"]
+    before, after = (_whole_look(history, look) for look in _LOOKS)
     if before is None or after is None:
         return []
     found = []
-    for label, one, other in (("after", before, after), ("before", after, before)):
+    for look, one, other in ((AFTER, before, after), (BEFORE, after, before)):
         missing = [kind for kind in one.facts if not isinstance(other.facts.get(kind), list)]
         if missing:
-            found.append(_unseen("cloud", f"The cloud's {words.listed(missing)} were not observed {_WHEN[label]}"))
+            found.append(_unseen("cloud", f"The cloud's {words.listed(missing)} were not observed {look.when}"))
     return found
 
 
-def _whole_look(history: History, label: str) -> events.CloudFacts | None:
-    whole = (look for _, look in history.of(events.CloudFacts) if look.label == label and look.facts and not look.error)
-    return next(whole, None)
+def _whole_look(history: History, look: Look) -> events.CloudFacts | None:
+    every = (seen for _, seen in history.of(events.CloudFacts) if look_of(seen.label) == look)
+    return next((seen for seen in every if seen.facts and not seen.error), None)
 
 
 def _of_hosts(history: History) -> list[Finding]:
     first_ns = min((run.began_ns for run in history.steps), default=None)
-    looks: dict[str, dict[str, list[str]]] = {}
-    for at_ns, look in history.of(events.HostFacts):
-        mine = looks.setdefault(look.host, {label: [] for label in _WHEN})
+    looks: dict[str, dict[Look, list[str]]] = {}
+    for at_ns, facts in history.of(events.HostFacts):
+        mine = looks.setdefault(facts.host, {look: [] for look in _LOOKS})
         if first_ns is None or at_ns <= first_ns:
-            mine["before"].append(look.error)
-        elif look.label == "after":
-            mine["after"].append(look.error)
-    expected_out = {"before": plans.effects(history).out_before(), "after": plans.effects_of_runs(history).out_after()}
+            mine[BEFORE].append(facts.error)
+        elif look_of(facts.label) == AFTER:
+            mine[AFTER].append(facts.error)
+    expected_out = {BEFORE: plans.effects(history).out_before(), AFTER: plans.effects_of_runs(history).out_after()}
     found = []
     for host, seen in looks.items():
-        for label, out in expected_out.items():
-            seen[label] += [""] * (host in out)  # nothing of it is missed
+        for look, out in expected_out.items():
+            seen[look] += [""] * (host in out)  # nothing of it is missed
         found += _of_looks(f"host:{host}", f"Host {host}", seen if any(seen.values()) else {}, history)
     if not looks and _tells_parts(history) and history.steps and history.first.target.get("hosts"):
         found.append(_unseen("hosts", "No host was observed before the first step"))
     return found
 
 
-def _is_due(label: str, history: History) -> bool:
+def _is_due(look: Look, history: History) -> bool:
     """Tell whether the run came so far that it should have looked."""
-    if label == "before":
+    if look == BEFORE:
         return bool(history.steps)
     ran = {run.step for run in history.steps}
     return history.last.reason == "finished" and all(step.id in ran for step in plans.last(history).steps)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rehearsal.judging.observing.observation import Piece
     from rehearsal.judging.observing.observation import Seen
     from rehearsal.judging.rooms import Given
-    from rehearsal.judging.stretch import Stretch
+    from rehearsal.recording.stretch import Stretch
 
 _WAYS = {table.UDP.name: ("there", "back"), table.ICMP.name: ("round trip",)}
 

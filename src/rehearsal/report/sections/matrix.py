@@ -10,8 +10,8 @@ from rehearsal.figures import say
 from rehearsal.figures.length import together
 from rehearsal.figures.outcome import Outcome
 from rehearsal.figures.outcome import worst
-from rehearsal.judging import stretch
 from rehearsal.judging.sums import worst_loss
+from rehearsal.recording import stretch
 from rehearsal.report import printed
 from rehearsal.report.section import Case
 from rehearsal.report.section import Section
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rehearsal.judging.course import Step
     from rehearsal.judging.losses import Loss
     from rehearsal.judging.results import Results
-    from rehearsal.judging.stretch import Stretch
+    from rehearsal.recording.stretch import Stretch
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,7 @@ def _row(
     cells: dict[tuple[Stretch, str, str], Figure],
 ) -> Row:
     return Row(
-        key.step or key.when,
+        key.title,
         f"step-{key.step}" if key.is_step else key.when.replace(" ", "-"),
         number,
         step,
@@ -190,7 +190,7 @@ def _longest(loss: Loss | None) -> printed.Shown | None:
 
 
 def _during(loss: Loss | None) -> str:
-    return (loss.step or loss.stretch.when) if loss else ""
+    return loss.stretch.title if loss else ""
 
 
 def _every(rows: list[Row]) -> list[tuple[str, Figure]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rehearsal.judging.charging.troubles import Attribution
 from rehearsal.judging.sums import joined
 from rehearsal.judging.sums import longest_first
 from rehearsal.judging.sums import summed
@@ -16,20 +17,20 @@ if TYPE_CHECKING:
     from typing import Any
 
     from rehearsal.judging.results import Results
-    from rehearsal.judging.stretch import Stretch
     from rehearsal.judging.sums import MoreWindows
     from rehearsal.judging.windows import Window
+    from rehearsal.recording.stretch import Stretch
     from rehearsal.report.section import Page
 
 LANE_MOST = 10  # of each lane and kind, beside the longest of each cell
 MOST = 160
 
 _ATTRIBUTIONS = {
-    "step": "began during this step",
-    "pre-existing": "had begun before the step",
-    "ambiguous": "began around a step's boundary",
-    "between": "began between steps",
-    "migration": "began during a live migration",
+    Attribution.STEP: "began during this step",
+    Attribution.PRE_EXISTING: "had begun before the step",
+    Attribution.AMBIGUOUS: "began around a step's boundary",
+    Attribution.BETWEEN: "began between steps",
+    Attribution.MIGRATION: "began during a live migration",
 }
 _EXPLANATIONS = {
     "explained": "Explained by",

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from rehearsal.figures.length import most_certain_ns
 from rehearsal.judging.losses import Loss
-from rehearsal.judging.stretch import Stretch
 from rehearsal.judging.sums import longest_first
 from rehearsal.lanes import table
 from rehearsal.lanes.table import Judge
+from rehearsal.recording.stretch import Stretch
 from rehearsal.report import printed
 from rehearsal.report import texts
 from rehearsal.report.svg import axis
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from rehearsal.judging.windows import Window
     from rehearsal.report.clock import Clock
 
-_Key = tuple[Stretch, str, str, str]
+_Key = tuple[Stretch, str, str]
 
 WIDE = 560
 _LEFT = 150
@@ -48,7 +48,6 @@ class Closeup:
 
     window: Window
     judged: Loss | Migration | None
-    migration: str
     length: printed.Shown
     onset: str
     drawing: Markup
@@ -56,31 +55,23 @@ class Closeup:
 
 def draw(results: Results, clock: Clock) -> list[Closeup]:
     """Draw one window of every (step or live migration, service, kind), worst verdict and longest first, at most eight."""
-    cells = {(loss.stretch, loss.service, loss.kind, ""): loss for loss in results.matrix}
+    cells = {(loss.stretch, loss.service, loss.kind): loss for loss in results.matrix}
     moves = {move.id: move for move in results.migrations}
     seen: dict[_Key, list[Window]] = {}
     for window in longest_first(results.windows):
-        key = window.stretch, window.service, window.kind, _migration_of(window, results.migrations)
+        key = window.stretch, window.service, window.kind
         seen.setdefault(key, []).append(window)
     found = {key: _most_telling(windows) for key, windows in seen.items()}
 
     def judge(key: _Key) -> Loss | Migration | None:
-        return moves[key[3]] if key[3] else cells.get(key)
+        return moves.get(key[0].name) if key[0].is_migration else cells.get(key)
 
     def weight(key: _Key) -> tuple[int, bool, Length]:
         judged = judge(key)
         return -(judged.outcome.rank if judged else 1), key[2] == "down", found[key].length
 
     chosen = sorted(found, key=weight, reverse=True)[:_MOST]
-    return [_closeup(found[key], judge(key), key[3], results, clock) for key in chosen]
-
-
-def _migration_of(window: Window, moves: Sequence[Migration]) -> str:
-    """Return the id of the live migration that a window is charged to; empty for none."""
-    if window.attribution != "migration":
-        return ""
-    own = [move for move in moves if move.canary == window.canary and move.began_ns <= window.last_bad_ns]
-    return max(own, key=lambda move: move.began_ns).id if own else ""
+    return [_closeup(found[key], judge(key), results, clock) for key in chosen]
 
 
 def _most_telling(windows: Sequence[Window]) -> Window:
@@ -92,16 +83,13 @@ def _most_telling(windows: Sequence[Window]) -> Window:
     return min(long, key=lambda window: window.length.doubt_ns)
 
 
-def _closeup(
-    window: Window, judged: Loss | Migration | None, migration: str, results: Results, clock: Clock
-) -> Closeup:
+def _closeup(window: Window, judged: Loss | Migration | None, results: Results, clock: Clock) -> Closeup:
     budget = judged.budget if judged else None
     # A service is judged by all its lanes together: the figure is the matrix's, not that of the one lane in bold type.
     length = judged.longest if isinstance(judged, Loss) and judged.count and not window.canary else window.length
     return Closeup(
         window,
         judged,
-        migration,
         printed.bounded(length, budget.longest_ns if budget else None),
         clock.at(window.first_bad_ns, 3),
         _drawing(window, _neighbours(window, results), budget, results, clock),
