@@ -487,7 +487,7 @@ def provenance(rows: list[Row], seal: str, folder: Path) -> list[str]:
     machine = f"Linux {platform.release()}, {os.cpu_count()} processors, {BUSY} processes busy for {100 * DUTY:.0f} % of the time"
     return [
         f"{dt.datetime.now(dt.UTC):%Y-%m-%d}, commit {commit}, {machine}; {minutes:.0f} minutes, {rate:.0f} samples/s, the latest {lag_ms:.0f} ms late.",
-        f"{len(rows)} outages, sealed before: sha256 {seal}",
+        f"{len(rows)} outages, committed to beforehand: sha256 {seal}",
     ]
 
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 import traceback
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from typing import NoReturn
 
@@ -25,9 +26,12 @@ from lab import nodes
 from lab import status
 from lab.manager.compose import ManagerError
 from lab.unfit import UnfitError
+from rehearsal.figures import say as lengths
+from rehearsal.runner import progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from collections.abc import Iterator
     from collections.abc import Sequence
 
 USAGE = 64
@@ -129,26 +133,36 @@ def main(argv: Sequence[str] | None = None) -> int:  # noqa: PLR0911 -- one exit
         return INTERNAL
 
 
-def _progress() -> deploy.Say:
-    begun = time.monotonic()
+@contextmanager
+def _progress(doing: str) -> Iterator[deploy.Say]:
+    """Give what prints a line for each thing that is done; a terminal also shows how long the next one has taken so far."""
+    begun_s = time.monotonic()
+    last = [(begun_s, "")]
 
     def say(text: str) -> None:
-        print(f"{time.strftime('%H:%M:%S')} {time.monotonic() - begun:6.1f} s  {text}", flush=True)
+        last[0] = (time.monotonic(), f" since: {text}")
+        progress.say(f"{last[0][0] - begun_s:6.1f} s  {text}")
 
-    return say
+    def lines() -> list[str]:
+        now_s = time.monotonic()
+        return [f"{doing} · {lengths.lasted(now_s - begun_s)} · {lengths.lasted(now_s - last[0][0])}{last[0][1]}"]
+
+    with progress.live(lines):
+        yield say
 
 
 def _up(state: layout.State, *, fresh: bool) -> int:
-    say = _progress()
-    lifecycle.up(state, say, fresh=fresh)
-    say("the lab is up; try: rehearse-lab exec lab-manager -- osism --help")
+    with _progress("bringing the lab up") as say:
+        lifecycle.up(state, say, fresh=fresh)
+        say("the lab is up; try: rehearse-lab exec lab-manager -- osism --help")
     return 0
 
 
 def _down(state: layout.State) -> int:
     if os.geteuid() != 0:
         raise UnfitError("Ending the lab's processes needs root; run it with sudo.")
-    lifecycle.down(state, _progress())
+    with _progress("taking the lab down") as say:
+        lifecycle.down(state, say)
     return 0
 
 

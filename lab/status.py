@@ -104,7 +104,7 @@ def _vip(state: layout.State) -> list[str]:
     try:
         done = _run(state)(layout.MANAGER.name, ["sh", "-c", script], check=False, timeout_s=90)
     except (subprocess.SubprocessError, nodes.NodeError) as error:
-        return [f"the VIP could not be asked: {error}"]
+        return [f"the VIP could not be queried: {error}"]
     return [
         f"{name} does not answer at the internal VIP (port {layout.API_PORTS[name]})" for name in done.stdout.split()
     ]

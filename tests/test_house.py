@@ -348,6 +348,17 @@ def test_a_lane_that_is_named_is_found(line):
     assert any("icmp" in decided_by(node) for node in ast.walk(ast.parse(line)))
 
 
+def test_one_module_draws_on_the_terminal():
+    """Lines, colours and the live block have one home: nothing else imports rich or writes terminal sequences."""
+    drawing = {
+        path.relative_to(ROOT).as_posix()
+        for base in (SRC, ROOT / "lab")
+        for path in base.rglob("*.py")
+        if re.search(r"^\s*(from|import) rich\b", path.read_text(), re.MULTILINE)
+    }
+    assert {"src/rehearsal/runner/progress.py"} == drawing
+
+
 def _names(section: str) -> dict[str, str]:
     """Return the rows of a table of docs/rooms.md: the last cell by the first, without backticks and slashes."""
     text = (ROOT / "docs" / "rooms.md").read_text().partition(section)[2].partition("\n\n|")[2].partition("\n\n")[0]

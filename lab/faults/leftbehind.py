@@ -88,7 +88,7 @@ script(
 )
 script(
     "tag-moved",
-    "A tag stands for another image than the one that its container runs, as after a pull.",
+    "A tag points to another image than the one that its container runs, as after a pull.",
     _CONTROL,
     break_=f"docker tag {_REFERENCE % 'cron'} {_REFERENCE % 'memcached'}",
     mend=f"docker tag $(docker inspect -f '{{{{.Image}}}}' memcached) {_REFERENCE % 'memcached'}",
@@ -191,7 +191,7 @@ script(
 )
 script(
     "container-restarted",
-    "A container that nobody meant to touch was started anew. What was restarted stays restarted.",
+    "A container that should not be touched was restarted. What was restarted stays restarted.",
     _COMPUTE_0,
     break_="docker restart -t 1 cron",
     mend="true",

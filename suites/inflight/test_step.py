@@ -31,7 +31,7 @@ def test_step_replaced(replaced: ExpectedContainer, hosts: Hosts, before: Before
 
 @pytest.mark.check("inflight.step-healthy", needs=("step:containers",))
 def test_step_healthy(replaced: ExpectedContainer, hosts: Hosts) -> None:
-    """The step's container runs, and its health check says healthy within two minutes.
+    """The step's container is running and its health check reports healthy within two minutes.
 
     A service that was told to read its configuration anew may be unhealthy until its workers are back: that may mend too.
     """
@@ -42,7 +42,7 @@ def test_step_healthy(replaced: ExpectedContainer, hosts: Hosts) -> None:
 
 @pytest.mark.check("inflight.others-untouched")
 def test_others_untouched(bystander: Bystander, hosts: Hosts, before: Before, step_effects: Effects) -> None:
-    """A container that the step does not own is the same one as before the step, and was not restarted."""
+    """A container that the step does not own is the same as before the step and was not restarted."""
     host, container = bystander.host, bystander.container
     may_restart = step_effects.may_restart(container, host)
     expect(replacements.untouched(before.containers(host), hosts[host], container, may_restart=may_restart))

@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 
 @pytest.mark.check("inflight.downtime")
 def test_downtime(watched_service: str, step: StepSpec, step_losses: list[Loss]) -> None:
-    """During the step the service was down no longer than its budget allows."""
+    """The service's downtime during the step stays within its budget."""
     expect(downtime.within_budget(step_losses, step.id, watched_service, "down"))
 
 
 @pytest.mark.check("inflight.slow-answers")
 def test_slow_answers(api_service: str, step: StepSpec, step_losses: list[Loss]) -> None:
-    """During the step the service answered slowly no longer than its budget allows."""
+    """The service's slow answers during the step stay within their budget."""
     expect(downtime.within_budget(step_losses, step.id, api_service, "degraded"))
 
 
 @pytest.mark.check("inflight.canary-reachable")
 def test_canary_reachable(canary: KnownCanary) -> None:
-    """After the step the canary answers at each of its addresses, and it was not booted again."""
+    """After the step the canary answers at each of its addresses and has not rebooted."""
     for address in canary.addresses:
         try:
             heard, error = beacon.hear(address, canary.facts_port).boot_id, ""

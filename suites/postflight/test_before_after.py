@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @pytest.mark.check("postflight.nothing-lost")
 @pytest.mark.parametrize("kind", comparisons.KINDS)
 def test_nothing_lost(kind: str, cloud: Cloud, recorded: History, effects: Effects) -> None:
-    """Every server, port, volume, network, router, address, agent and service from before is there, in the same state.
+    """Every server, port, volume, network, router, address, agent and service that existed before still exists, in the same state.
 
     What rehearsals made themselves does not count; what is new does not matter.
     """
@@ -29,5 +29,5 @@ def test_nothing_lost(kind: str, cloud: Cloud, recorded: History, effects: Effec
 
 @pytest.mark.check("postflight.migration", service="nova")
 def test_migration(migration: MigrationRun) -> None:
-    """The live migration completed: other host, server ACTIVE, and not booted again."""
+    """The live migration completed: the server is on another host, ACTIVE, and has not rebooted."""
     expect(comparisons.migrated(migration.ended, migration.began))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @pytest.mark.check("preflight.nova-service", service="nova", needs=("nova",), after_upgrade=True)
 def test_nova_service(nova_service: Worker, cloud: Cloud, hosts: Hosts) -> None:
-    """The nova service on the host reports itself as up, and did not take itself out of service."""
+    """The nova service on the host reports itself as up and has not disabled itself."""
     cause = libvirt.libvirt_trouble(hosts[nova_service.host])
     expect(agents.alive(cloud.nova_services(), nova_service.binary, nova_service.host, "nova", cause=cause))
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @pytest.mark.check("preflight.api-answers", after_upgrade=True)
 def test_api_answers(api: OfferedApi, cloud: Cloud) -> None:
-    """The API answers at this endpoint with a status and a mark that only this service gives."""
+    """The API answers at this endpoint with the status and content that only this service gives."""
     good = SHALLOW[api.service]
     parts = urlsplit(api.url)
     expect(apis.answered_by_itself(get(f"{parts.scheme}://{parts.netloc}{good.path}", cloud.tls), api.service, good))
@@ -33,13 +33,13 @@ def test_api_answers(api: OfferedApi, cloud: Cloud) -> None:
 
 @pytest.mark.check("preflight.haproxy-servers", service="loadbalancer", needs=("haproxy",), after_upgrade=True)
 def test_haproxy_servers(placed_host: str, hosts: Hosts) -> None:
-    """The load balancer on the host holds every server of every service to be up."""
+    """The load balancer on the host reports every server of every service as up."""
     expect(haproxy.servers_up(hosts[placed_host]))
 
 
 @pytest.mark.check("preflight.certificate", service="loadbalancer", needs=("tls",), after_upgrade=True)
 def test_certificate(vip: str, target: Target, cloud: Cloud) -> None:
-    """The certificate of the VIP is trusted by the cloud's CA and valid for another fortnight."""
+    """The certificate of the VIP is trusted by the cloud's CA and valid for at least another 14 days."""
     found = target.vip(vip)
     wanted = "public" if vip == "external" else vip
     offered = sorted(each.url for each in target.endpoints if each.interface == wanted and each.url.startswith("https"))

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 @pytest.mark.check("preflight.compute-capacity", service="nova", needs=("nova",), after_upgrade=True)
 def test_compute_capacity(compute_host: str, cloud: Cloud) -> None:
-    """The servers of the compute node fit on the others: vCPUs, memory and disk, as placement counts them."""
+    """The other compute nodes have room for this node's servers: vCPUs, memory and disk, as placement counts them."""
     expect(computes.gives_away(cloud.computes(), compute_host))
 
 
 @pytest.mark.check("preflight.libvirt-answers", service="nova", needs=("nova",), after_upgrade=True)
 def test_libvirt_answers(compute_host: str, hosts: Hosts) -> None:
-    """The libvirt daemon of the compute node answers, to the node itself and to those that would migrate servers to it."""
+    """The libvirt daemon of the compute node answers to the node itself and to the nodes that would migrate servers to it."""
     expect(libvirt.takes_migrations(hosts.views, compute_host))

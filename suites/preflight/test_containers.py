@@ -25,25 +25,25 @@ def test_container_tag(wanted: ExpectedContainer, hosts: Hosts) -> None:
 
 @pytest.mark.check("preflight.container-image", after_upgrade=True)
 def test_container_image(wanted: ExpectedContainer, hosts: Hosts) -> None:
-    """The container runs the very image for which its tag stands on the host today."""
+    """The container runs the image that its tag points to on the host today."""
     expect(containers.image_is_what_its_reference_says(hosts[wanted.host], wanted))
 
 
 @pytest.mark.check("preflight.container-release", after_upgrade=True)
 def test_container_release(wanted: ExpectedContainer, hosts: Hosts, target: Target) -> None:
-    """The image behind the right tag says itself that it belongs to the cloud's OpenStack release."""
+    """The labels of the container's image name the cloud's OpenStack release."""
     expect(containers.label_names_release(hosts[wanted.host], wanted, target.release.openstack))
 
 
 @pytest.mark.check("preflight.container-running", after_upgrade=True)
 def test_container_running(wanted: ExpectedContainer, hosts: Hosts) -> None:
-    """The container that the configuration places on the host exists there and runs."""
+    """The container that the configuration places on the host exists and is running."""
     expect(containers.running(hosts[wanted.host], wanted))
 
 
 @pytest.mark.check("preflight.container-health", after_upgrade=True)
 def test_container_health(wanted: ExpectedContainer, hosts: Hosts, cloud: Cloud) -> None:
-    """The container's own health check says healthy, within two minutes if it was just started.
+    """The container's own health check reports healthy, within two minutes of a start.
 
     Kolla's checks run every 30 s and fail three times before Docker says unhealthy. About twenty kinds of containers
     have none by design; of them none is expected.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @pytest.mark.check("preflight.lock-file", service="osism", after_upgrade=True)
 def test_lock_file(target: Target) -> None:
-    """No `.lock` file in the configuration repository makes OSISM's plays refuse to run."""
+    """No `.lock` file in the configuration repository stops OSISM's plays from running."""
     root = Path(target.configuration)
     if not (root / "environments").is_dir():
         raise NotObserved(f"{root / 'environments'} is not there")
@@ -57,17 +57,17 @@ def test_tag_override(target: Target, plan: PlanSpec | None) -> None:
 
 @pytest.mark.check("preflight.facts-fresh", service="osism", after_upgrade=True)
 def test_facts_fresh(container_host: str, hosts: Hosts, plan: PlanSpec | None) -> None:
-    """The cached facts with which kolla's plays will treat the host are at most a day old, or the plan gathers them first."""
+    """The cached Ansible facts of the host are at most a day old, or the plan gathers them before kolla's plays use them."""
     expect(configuration.facts_fresh(factcache.ages_s(hosts.views.values()), container_host, plan))
 
 
 @pytest.mark.check("preflight.disk-space", after_upgrade=True)
 def test_disk_space(each_host: str, hosts: Hosts) -> None:
-    """The file systems that an upgrade fills have room: 5 GB for images, 1 GB for data and logs, one inode in twenty."""
+    """The file systems that an upgrade fills have space left: 5 GB for images, 1 GB for data and logs, 5 % of the inodes."""
     expect(disks.disk_space(hosts[each_host]))
 
 
 @pytest.mark.check("preflight.target-image")
 def test_target_image(needed: ExpectedContainer, hosts: Hosts, target: Target, plan: PlanSpec | None) -> None:
-    """The image that the container needs next is on its host, or the plan pulls it before the step that needs it."""
+    """The image that the container will need next is on its host, or the plan pulls it before the step that needs it."""
     expect(images.ready(hosts[needed.host], needed, target.release.openstack, plan, target.groups))

@@ -243,7 +243,7 @@ def test_a_run_that_is_going_on_is_refused_and_one_that_was_killed_is_not(cleana
     try:
         assert 64 == cli.main([*words, "--yes"])
         told = capsys.readouterr().err
-        assert f"Run {RUN} is going on (process {runner.pid}" in told
+        assert f"Run {RUN} is still running (process {runner.pid}" in told
         assert "Nothing was removed" in told
         assert names == cloud.names()
     finally:

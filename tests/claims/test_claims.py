@@ -586,7 +586,7 @@ def test_a_container_left_as_it_was_is_replaced_only_if_its_tag_did_not_move(run
         return
     judged = replacements.replaced({"nova_api": same}, view(same, images=images), WANTED, retag=True)
     assert (runs == tagged) == judged.holds
-    assert judged.holds or "stands for another image now" in judged.observed
+    assert judged.holds or "the tag points to another image" in judged.observed
 
 
 def test_a_step_left_alone_is_unknown_where_the_images_were_not_seen():
@@ -601,7 +601,7 @@ def test_a_step_left_alone_is_unknown_where_the_images_were_not_seen():
     [
         ((changed(started_at="2026-11-24T07:00:00Z"),), "restarted"),
         ((changed(id="c2"),), "replaced"),
-        ((changed(image=NEW, image_id="sha256:b", id="c2"),), "made from another image"),
+        ((changed(image=NEW, image_id="sha256:b", id="c2"),), "created from another image"),
         ((changed(status="exited"),), "exited"),
         ((), "no such container"),
     ],

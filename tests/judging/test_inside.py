@@ -122,7 +122,7 @@ def test_pauses_and_stalls_are_judged_in_a_migration_and_shown_elsewhere(run, fi
     found = figures(run(report(100), report(154), report(159, **late(6000, 156))))[figure]
     assert found.outcome is Outcome.FAIL
     assert (found.during, found.length) == ("m1", Length(6 * S, 6 * S, 6 * S))
-    assert "5 s are allowed" in found.reason
+    assert "the budget is 5 s" in found.reason
     found = figures(
         run(report(100), report(140, **late(6000, 120)), report(154, **late(6000, 120)), report(159, **late(6000, 120)))
     )

@@ -80,7 +80,7 @@ def test_a_quiet_run_is_ok(judged):
     assert results.windows == []
     assert {loss.outcome for loss in results.matrix} == {Outcome.OK}
     assert cell(results, "nova", "keystone").floor_ns < 0.2 * S
-    assert results.sentence.startswith("All 2 steps ended well, no outage was seen")
+    assert results.sentence.startswith("All 2 steps succeeded; no outage was seen")
 
 
 def test_results_survive_json(judged):
@@ -112,7 +112,7 @@ def test_an_outage_within_the_budget_is_ok_and_shown(judged):
     assert contains(loss.total, 2.0)
     assert abs(loss.longest.point_ns - 2.0 * S) < 0.1 * S
     assert cell(results, "keystone", "nova").count == 0
-    assert "keystone during keystone, 10 s allowed" in results.sentence
+    assert "keystone during keystone; budget 10 s)" in results.sentence
 
 
 def test_an_outage_beyond_the_budget_fails_and_says_by_how_much(judged):
@@ -120,7 +120,7 @@ def test_an_outage_beyond_the_budget_fails_and_says_by_how_much(judged):
     results = judged(troubles=(Trouble("nova", 115, 127),))
     assert results.outcome is Outcome.FAIL
     assert "nova during nova" in results.sentence
-    assert "10 s are allowed (plan)" in results.sentence
+    assert "the budget is 10 s (plan)" in results.sentence
 
 
 def test_an_outage_of_another_service_fails_against_the_default(judged):
@@ -164,7 +164,7 @@ def test_trap_41_many_blips_fail_by_their_count(judged):
     assert wrong_rules.total_fits(loss.total, allowed["total_s"])
     assert loss.count == 30
     assert loss.outcome is Outcome.FAIL
-    assert "30 outages; 20 are allowed (contract)" in loss.reason
+    assert "30 outages; the budget is 20 (contract)" in loss.reason
 
 
 def test_trap_42_a_budget_between_the_bounds_is_unknown_and_says_what_would_decide(judged):
@@ -657,7 +657,7 @@ def test_a_migration_beyond_its_budget_fails(judged):
         troubles=(Trouble("canary-0", 155.5, 162.5),), migrations=(ScriptedMigration("m1", "canary-0", 155, 163),)
     )
     assert results.migrations[0].outcome is Outcome.FAIL
-    assert "5 s are allowed" in results.migrations[0].reason
+    assert "the budget is 5 s" in results.migrations[0].reason
 
 
 # --- the prober itself ---------------------------------------------------------------------------------------------
@@ -795,7 +795,7 @@ def test_an_interrupted_run_is_unknown(judged):
     """Ctrl-C: unknown, and it says interrupted."""
     results = judged(end_reason="interrupted")
     assert results.outcome is Outcome.UNKNOWN
-    assert results.sentence == "Not decided: the run was interrupted."
+    assert results.sentence == "Undecided: the run was interrupted."
 
 
 def test_a_resumed_run_is_judged_by_its_last_attempt(judged):
@@ -818,7 +818,7 @@ def test_a_step_that_ran_on_while_nobody_measured_is_unknown(judged):
     results = judged(prober_pause=(120.0, 135.0), more=((134, _run_began(Scenario())),))
     loss = cell(results, "nova", "nova")
     assert loss.outcome is Outcome.UNKNOWN
-    assert "nobody measured for" in loss.reason
+    assert "not measured for" in loss.reason
     assert len(results.strips) == len({strip.name for strip in results.strips})
     assert any(state == "blind" for _, _, state in results.strips[0].runs)
     assert ("no prober ran between two attempts") in {why for _, _, why in results.quality.blind}
@@ -941,7 +941,7 @@ def test_a_mirror_hides_no_change(judged, namespace):
         containers("after", keystone="k:2", grafana="g:2"),
     )
     results = judged(more=((60, mirrored(before)), (153, mirrored(after))))
-    assert "Another image, though no step of the plan replaces it: grafana on control-0" in results.sentence
+    assert "Image changed, although no step of the plan replaces it: grafana on control-0" in results.sentence
     stale = judged(more=((60, mirrored(before)), (153, mirrored(containers("after", keystone="k:1", grafana="g:1")))))
     assert "keystone on control-0" in stale.sentence
 

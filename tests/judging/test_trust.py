@@ -56,7 +56,7 @@ def test_a_proved_instrument_is_nothing_to_talk_about(judged):
     ("parts", "calibrations", "words"),
     [
         (EVERYTHING, (), "No calibration on record: the measuring instrument was not proved in this run."),
-        (EVERYTHING[1:], (), "as ordered (--without calibration)"),
+        (EVERYTHING[1:], (), "as requested (--without calibration)"),
         (EVERYTHING, (done("fail"),), "was not proved in this run: it went fail."),
         (EVERYTHING[1:], (done("unknown"),), "was not proved in this run: it went unknown."),
         (EVERYTHING, (done(seal="0" * 64),), "not those that were sealed"),

@@ -106,6 +106,6 @@ def test_a_killed_prober_makes_the_run_unknown_and_says_when():
     noted = [at_ns for at_ns, _, text in results["notes"] if text.startswith("The prober died")]
     assert -1_000_000_000 < noted[0] - killed[0] < 5_000_000_000, (noted, killed)
     (told,) = [each["sentence"] for each in results["findings"] if each["subject"] == "prober"]
-    said = r"The prober died (\d+) s into the run and was started again; nothing is known of the [\d.]+ s between\."
+    said = r"The prober died (\d+) s into the run and was restarted; nothing is known of the [\d.]+ s in between\."
     died_s = int(re.fullmatch(said, told)[1])
     assert abs(died_s - (killed[0] - results["began_ns"]) / 1e9) < 3, (told, killed, results["began_ns"])

@@ -300,7 +300,7 @@ def test_values_are_known_in_the_form_that_the_terminal_gets(monkeypatch: pytest
 
 def test_a_verdict_is_no_password():
     """`PASS:` before a sentence is a verdict; before a single word, or at the end of a name, it names a secret."""
-    for sentence in ("PASS: All 27 steps ended well.", "calibration: PASS: 8 of 8 known outages lie within bounds"):
+    for sentence in ("PASS: All 27 steps succeeded.", "calibration: PASS: 8 of 8 known outages lie within bounds"):
         assert sentence == redact_text(sentence)
     for secret in ("PASS: hunter2", "DB_PASS: hunter2 # note", "pass: hunter2 # note", "PASS: hunter2\nnext"):
         assert "hunter2" not in redact_text(secret)

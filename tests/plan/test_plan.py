@@ -71,8 +71,8 @@ def mistakes(tmp_path, text):
         ("id: two", "id: one", 13, ["'one' stands twice"]),
         ("id: two", "id: Two Words", 13, ["steps[1].id", "small letters"]),
         ("[nova_compute]", "[nova_computer]", 17, ["'nova_computer' in containers is unknown"]),
-        ("command: [echo, one]", 'command: [echo, "{hst}"]', 12, ["{hst} stands for nothing"]),
-        ("command: [echo, one]", 'command: [echo, "{host}"]', 12, ["{host} stands for nothing"]),
+        ("command: [echo, one]", 'command: [echo, "{hst}"]', 12, ["{hst} is not defined"]),
+        ("command: [echo, one]", 'command: [echo, "{host}"]', 12, ["{host} is not defined"]),
         ("command: [echo, one]", "command: []", 12, ["steps[0].command"]),
         ("    command: [echo, one]\n", "", 10, ["steps[0].command is missing"]),
         ('[echo, "{host}", "{address}"]', "[echo]", 16, ["does not name {host}"]),
@@ -91,7 +91,7 @@ def mistakes(tmp_path, text):
         ),
         ("    title: First\n", "    title: First\n    roles: [novo]\n", 12, ["'novo' in roles is unknown"]),
         ("    title: First\n", "    title: First\n    reboots: compute\n", 12, ["steps[0].reboots"]),
-        ("    title: First\n", '    title: First\n    takes_out: ["{host}"]\n', 12, ["{host} stands for nothing"]),
+        ("    title: First\n", '    title: First\n    takes_out: ["{host}"]\n', 12, ["{host} is not defined"]),
         (
             "    title: First\n",
             "    title: First\n    takes_out: [a]\n    brings_in: [a]\n",
@@ -223,7 +223,7 @@ def test_bundled_plans_fit(tmp_path):
     assert "mixed" == next(step for step in plan.steps if step.id == "nova-compute-0").migrate
     assert "10.2.0" in " ".join(plan.steps[0].command)
     text = "\n".join(plan_lines(plan))
-    assert "may cost nova" in text
+    assert "budget nova" in text
     assert "(source: default)" in text
 
 
@@ -392,7 +392,7 @@ def test_services_that_cannot_be_told_apart(tmp_path):
     for names, words in (
         ("[nova, Nova]", "told apart"),
         ("[nova, nova]", "told apart"),
-        ("[nova, canaries]", "stands for"),
+        ("[nova, canaries]", "is reserved for"),
         ('[nova, "a/b"]', "no name"),
     ):
         told = "\n".join(

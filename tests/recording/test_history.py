@@ -108,7 +108,7 @@ def test_samples_of_nobody_are_marked(tmp_path):
     journal.write_text("\n".join(lines) + "\n")
     history = load(run_dir)
     assert sum(int((chunk["probe"] == UNDECLARED).sum()) for chunk in samples(history)) == 170
-    assert any("nobody declared" in remark for remark in judge(history).quality.remarks)
+    assert any("undeclared probes" in remark for remark in judge(history).quality.remarks)
 
 
 def test_a_probe_s_period_may_change(tmp_path):

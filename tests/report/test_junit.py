@@ -18,7 +18,15 @@ def cases(results):
 def test_the_shape_is_that_of_junit():
     root = ET.fromstring(junit.document(made.full()).encode())
     assert root.tag == "testsuites"
-    assert [suite.get("name") for suite in root] == ["run", "downtime", "canaries", "migrations", "checks", "steps"]
+    assert [suite.get("name") for suite in root] == [
+        "run",
+        "findings",
+        "downtime",
+        "canaries",
+        "migrations",
+        "checks",
+        "steps",
+    ]
     for suite in root:
         assert suite.tag == "testsuite"
         assert {"name", "tests", "failures", "errors", "time"} <= set(suite.attrib)
@@ -31,9 +39,9 @@ def test_the_shape_is_that_of_junit():
             assert len(case) <= 1
 
 
-def test_there_is_one_case_for_every_step_cell_check_migration_and_canary():
+def test_there_is_one_case_for_every_finding_step_cell_check_migration_and_canary():
     results = made.full()
-    parts = results.steps, results.matrix, results.checks, results.migrations, results.canaries
+    parts = results.findings, results.steps, results.matrix, results.checks, results.migrations, results.canaries
     assert len(cases(results)) == 1 + sum(len(part) for part in parts)
 
 

@@ -353,7 +353,7 @@ def test_passes_are_told_claim_by_claim_with_their_number_and_hosts(tmp_path):
     assert '<td class="r">2\u202f600</td>' in page
     assert "lab-compute-0, lab-compute-1, lab-compute-2, lab-compute-3, lab-compute-4" in page
     assert page.count("Every container carries the tag") == 1
-    assert "stands in <code>results.json</code>" in page
+    assert "is in <code>results.json</code>" in page
 
 
 def test_failures_of_checks_are_kept_whole(tmp_path):
@@ -399,8 +399,8 @@ def test_the_calibration_shows_every_trial_with_truth_and_bounds(tmp_path):
     assert "1.234 s1.25 s [1.19–1.31 s]17.0 mswithin its bounds" in text
     assert "not seen; floor 0.24 s" in text
     assert "the prober was blind: says nothing" in text
-    assert text.count("the seal fits") == 1
-    assert "the seal does not fit" in text
+    assert text.count("which matches") == 1
+    assert "which does not match" in text
 
 
 def test_without_a_calibration_the_page_says_what_is_not_shown(tmp_path):
@@ -501,7 +501,7 @@ def test_the_sentence_and_the_figures_name_the_same_longest_outage():
     ]
     judged = summary.Judged(full.steps, full.checks, matrix, full.migrations, full.canaries, [], full.quality)
     sentence = summary.sentence(Outcome.OK, [], judged)
-    assert "the longest outage was 0.57 to 19.51 s (nova during nova, " in sentence
+    assert "(0.57 to 19.51 s; nova during nova; budget " in sentence
     results = replace(full, matrix=matrix)
     facts = {fact.name: fact for fact in headline.facts(results, Clock(tuple(results.clock_pairs), results.began_ns))}
     assert "nova during nova" in facts["Longest downtime"].detail

@@ -128,7 +128,7 @@ def test_nothing_more_is_begun_once_nothing_is_recorded(small, monkeypatch, capf
     assert running.conclude(small.run, stopped) != Outcome.OK.exit_code
     told = capfd.readouterr().out
     assert 1 == told.count("runner.jsonl cannot be written: ")
-    assert "to go on: rehearse run --resume" in told
+    assert "to resume: rehearse run --resume" in told
     assert "Traceback" not in told
 
 

@@ -24,6 +24,7 @@ from rehearsal.runner.progress import live, paused, say, still
 with live(lambda: ["block one", "  failing: nova " + "x" * 300]):
     say("FAIL before")
     say("from the step", prefix="one")
+    print("a library warns", file=sys.stderr)
     time.sleep(1.2)
     still("a quiet line")
     with paused():
@@ -48,15 +49,15 @@ def test_a_block_is_drawn_below_the_lines_and_taken_away():
     """It stands below what is said, is cut at the width, is gone while something is asked, and leaves nothing."""
     screen = shows()
     screen.read(lambda: any("block one" in line for line in screen.text))
-    screen.read(lambda: "from the step" in "".join(screen.text))
-    assert "block one" == screen.text[2]
-    assert "  failing: nova " + "x" * 83 + "…" == screen.text[3]
+    screen.read(lambda: "warns" in "".join(screen.text))
+    assert "block one" == screen.text[3]
+    assert "  failing: nova " + "x" * 83 + "…" == screen.text[4]
     screen.read(lambda: "Continue?" in "".join(screen.text))
     assert not any("block one" in line for line in screen.text)
     assert 0 == answered(screen)
     assert ["FAIL before", "one | from the step"] == [line[9:] for line in screen.text[:2]]
-    assert "Continue? yes" == screen.text[2]
-    assert "after the answer " + "y" * 74 == screen.text[3][9:]  # the terminal breaks it: it can be copied whole
+    assert ["a library warns", "Continue? yes"] == screen.text[2:4]
+    assert "after the answer " + "y" * 74 == screen.text[4][9:]  # the terminal breaks it: it can be copied whole
     assert "at the end" == screen.text[-1][9:]
     assert not any("block one" in line or "quiet" in line for line in screen.text)
 
@@ -107,6 +108,29 @@ def test_a_terminal_that_becomes_smaller():
     assert 0 == answered(screen)
     assert b"\n\x1b[31m  failing: nova " + b"x" * 23 + "…".encode() in screen.heard
     assert "at the end" == screen.text[-1][9:]
+
+
+def test_the_lab_and_other_long_work_show_a_live_line():
+    """`rehearse-lab` prints what is done, and below it what the next thing has taken so far."""
+    script = """
+import time
+from lab import cli
+from rehearsal.runner.progress import working
+with cli._progress("bringing the lab up") as say:
+    say("images pulled")
+    time.sleep(1.2)
+with working("measuring 12 outages"):
+    time.sleep(0.8)
+"""
+    screen = Screen([sys.executable, "-c", script])
+    screen.read(
+        lambda: any(
+            re.match(r"bringing the lab up · 1\.\d s · 1\.\d s since: images pulled", line) for line in screen.text
+        )
+    )
+    screen.read(lambda: any(line.startswith("measuring 12 outages · 0.") for line in screen.text))
+    assert 0 == screen.read()
+    assert ["   0.0 s  images pulled"] == [line[9:] for line in screen.text]
 
 
 @pytest.fixture

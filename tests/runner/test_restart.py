@@ -71,7 +71,7 @@ def test_a_prober_that_was_killed_goes_on_under_the_same_names(watch):
     watch.stop()
     told = [note.text for note in watch.notes]
     assert any("The prober died" in text for text in told)
-    assert any("started again: 1 probes go on" in text for text in told)
+    assert any("restarted: 1 probes continue" in text for text in told)
     again = [(each.probe, each.name) for each in journal(watch.run, events.ProbeDeclared) if each.lane == "vip-new"]
     assert [(1, "nova public new")] * 2 == again
     assert 2 == len(journal(watch.run, events.ProberStarted))

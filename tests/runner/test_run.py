@@ -112,7 +112,7 @@ def test_keep_going(small):
     run = small(one="exit 1", two="SAY two TRACE")
     assert run.go(keep_going=True) is None
     assert ["two"] == run.traced()
-    assert any("one did not end well" in e.text for e in run.events(events.Note))
+    assert any("Step one failed" in e.text for e in run.events(events.Note))
 
 
 def test_from_and_until(small):
@@ -270,7 +270,7 @@ def test_only_one_runner(small):
         wait_for(lambda: "begun" in run.traced())
         second = subprocess.run(run.command_line("--resume", "latest"), capture_output=True, text=True, check=False)
         assert 64 == second.returncode
-        assert "is going on" in second.stderr
+        assert "is still running" in second.stderr
     finally:
         (run.root / "ok").touch()
         process.wait(60)

@@ -77,11 +77,11 @@ def gate(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("text", "outcome", "sentence"),
     [
-        (HOLDS, Outcome.OK, "of 1 claims 1 hold"),
-        (HOLDS + FAILS + UNKNOWN, Outcome.FAIL, "of 3 claims 1 hold, 1 fail, 1 unknown"),
-        (HOLDS + UNKNOWN, Outcome.UNKNOWN, "of 2 claims 1 hold, 1 unknown"),
-        (SKIPPED, Outcome.UNKNOWN, "of 1 claims 1 unknown"),
-        ("", Outcome.UNKNOWN, "no claim was checked"),
+        (HOLDS, Outcome.OK, "1 of 1 check passed"),
+        (HOLDS + FAILS + UNKNOWN, Outcome.FAIL, "1 of 3 checks failed, 1 undecided"),
+        (HOLDS + UNKNOWN, Outcome.UNKNOWN, "1 of 2 checks undecided"),
+        (SKIPPED, Outcome.UNKNOWN, "1 of 1 check undecided"),
+        ("", Outcome.UNKNOWN, "no check was run"),
         ("raise RuntimeError('not even collected')\n", Outcome.UNKNOWN, ""),
     ],
 )
@@ -100,7 +100,7 @@ def test_failures_are_told_with_their_place(gate, capsys):
     _, found, _ = gate(UNKNOWN + FAILS)
     suites.tell(found)
     lines = capsys.readouterr().out.splitlines()
-    assert "FAIL, of 2 claims 1 fail, 1 unknown" in lines[0]
+    assert "FAIL, 1 of 2 checks failed, 1 undecided" in lines[0]
     assert "FAIL  One is two (compute-0 nova_compute)" in lines[1]
     assert "expected 2; observed 1" in lines[2]
     assert any("UNKNOWN  Nobody saw it" in line for line in lines)

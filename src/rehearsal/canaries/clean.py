@@ -181,7 +181,7 @@ def _remove(things: Iterable[Thing], cleaned: Cleaned, log: Callable[[str], None
                     asked.add(thing)
                     log(f"removing {thing}")
                 thing.look(thing.seen.id)
-                reasons[thing] = "it was asked to go and is still there"
+                reasons[thing] = "it was deleted and is still there"
             except CLOUD_ERRORS as error:
                 if status_of(error) == _GONE:
                     waiting.remove(thing)

@@ -69,7 +69,7 @@ def wait_answers(
     settings = ground.wish.beacon
     waiting = list(active)
     answered: list[Answering] = []
-    silence = {each.name: "its time was up before it was asked" for each in active}
+    silence = {each.name: "time ran out before it was queried" for each in active}
     while waiting and time.monotonic() < ends_s:
         for each in list(waiting):
             try:
@@ -101,7 +101,7 @@ def also_over_ipv6(
     """Return the same with the IPv6 addresses at which they answer, too, or why they do not."""
     until_s = min(ends_s, time.monotonic() + _IPV6_S)
     asked = {canary.name: addresses[canary.name] for canary, _ in up if addresses[canary.name]}
-    why = dict.fromkeys(asked, "its time was up before it was asked")  # those that have not answered yet
+    why = dict.fromkeys(asked, "time ran out before it was queried")  # those that have not answered yet
     while why and time.monotonic() < until_s:
         for canary, first_heard in up:
             if canary.name in why:

@@ -151,7 +151,7 @@ def _make_server(place: Place, ground: Ground, each: _Addressed, others: Sequenc
     full_name = name_of(place.run, each.name)
     server = first(place.admin.compute.servers(name=f"^{full_name}$"))
     if server is not None and server.status in {"ERROR", "DELETED", "SHUTOFF"}:
-        place.log(f"{each.name} is {server.status} from before: it is made anew")
+        place.log(f"{each.name} is {server.status} from an earlier attempt: recreating it")
         place.admin.compute.delete_server(server, force=True)
         place.admin.compute.wait_for_delete(server, interval=1, wait=60)
         server = None
@@ -170,5 +170,5 @@ def _make_server(place: Place, ground: Ground, each: _Addressed, others: Sequenc
             description=description_of(place.run),
             **attributes,
         )
-        place.log(f"asked for {each.name} on {each.host}, {each.address}")
+        place.log(f"requested {each.name} on {each.host}, {each.address}")
     return Planned(each.name, each.host, server.id, each.fixed_ip, each.address, each.address_v6)

@@ -196,7 +196,7 @@ def _follow(  # noqa: PLR0913 - one loop and its clock
             seen.ended_s = round(time.monotonic() - began_s, 3)
             return
         time.sleep(_POLL_S)
-    seen.trouble = seen.trouble or f"it was not over after {say.exact_s(timeout_s)} and was asked to stop"
+    seen.trouble = seen.trouble or f"it was not over after {say.exact_s(timeout_s)} and was aborted"
     _abort(connection, move)
 
 

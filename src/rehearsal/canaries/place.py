@@ -129,6 +129,6 @@ def make_key(place: Place, wish: Wish) -> str:
         if not any(pair.name == name for pair in place.admin.compute.keypairs()):
             place.admin.compute.create_keypair(name=name, public_key=wish.public_key)
     except CLOUD_ERRORS as error:
-        place.log(f"nobody will be able to log in to the canaries, nova does not take the key: {sentence(error)}")
+        place.log(f"logging in to the canaries will not be possible, nova does not accept the key: {sentence(error)}")
         return ""
     return name

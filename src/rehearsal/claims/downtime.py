@@ -109,22 +109,23 @@ def _unwatched(watched: Watched) -> str:
     if not watched.sampled_ever or (watched.floor_ns is None and not watched.samples):
         return "never sampled"
     if watched.uncovered_ns:
-        return f"nobody measured for {words.at_most(watched.uncovered_ns)} of this step"
+        return f"not measured for {words.at_most(watched.uncovered_ns)} of this step"
     return ""
 
 
 def _unseen(limit: Budget, lost: Lost, watched: Watched, resolution_ns: int) -> str:
     """Return what could have passed unseen that is not allowed; empty if nothing could."""
     if watched.floor_ns is None:
-        return "nobody knows what came after the last good sample"
+        return "nothing is known after the last good sample"
     if watched.left_ns and limit.longest_ns == 0:
-        return f"{words.article(lost.noun)} that began before may have gone on, and none is allowed"
+        return f"{words.article(lost.noun)} that began before may have continued, and none is allowed"
     finest = limit.longest_ns or resolution_ns
     if watched.floor_ns <= finest:
         return ""
-    allowed = "are allowed" if limit.longest_ns else "is the resolution that a budget of zero needs"
+    zero = f", and {words.exactly(finest)} is the resolution that a budget of zero needs"
+    allowed = f"; the budget is {words.exactly(finest)}" if limit.longest_ns else zero
     unseen = f"{lost.noun} of up to {words.at_most(watched.floor_ns, finest)} could have passed unseen"
-    return f"{words.article(unseen)}, and {words.exactly(finest)} {allowed}"
+    return f"{words.article(unseen)}{allowed}"
 
 
 def _blind(limit: Budget, lost: Lost, watched: Watched, blind_share: float) -> str:
@@ -143,12 +144,12 @@ def _over(limit: Budget, lost: Lost) -> str:
         return f"{lost.nouns}, {words.between(lost.total, limit.total_ns)} in total; none is allowed{source}"
     if certain > limit.longest_ns:
         which = f"the longest of {lost.nouns}" if lost.count > 1 else words.article(lost.noun)
-        return f"{which} lasted at least {words.at_least(certain, limit.longest_ns)}; {words.exactly(limit.longest_ns)} are allowed{source}"
+        return f"{which} lasted at least {words.at_least(certain, limit.longest_ns)}; the budget is {words.exactly(limit.longest_ns)}{source}"
     if limit.total_ns is not None and lost.total.certain_ns > limit.total_ns:
         lasted = f"lasted at least {words.at_least(lost.total.certain_ns, limit.total_ns)} in total"
-        return f"{lost.nouns} {lasted}; {words.exactly(limit.total_ns)} are allowed{source}"
+        return f"{lost.nouns} {lasted}; the budget is {words.exactly(limit.total_ns)}{source}"
     if limit.count is not None and lost.count > limit.count:
-        return f"{lost.nouns}; {limit.count} are allowed{source}"
+        return f"{lost.nouns}; the budget is {limit.count}{source}"
     return ""
 
 
@@ -173,8 +174,8 @@ def _sample_faster(what: str, length: Length, budget_ns: int, period_ns: int) ->
     elif needed >= _FINEST_NS:
         advice = f"sampling every {words.at_least(needed)} would decide"
     else:
-        advice = "no rate would decide"
-    return f"{what} {words.between(length, budget_ns)}, and {words.exactly(budget_ns)} are allowed: {advice}"
+        advice = "no sampling rate could settle this"
+    return f"{what} {words.between(length, budget_ns)}; the budget is {words.exactly(budget_ns)}: {advice}"
 
 
 def outside(lost: Lost, watched: Watched, budget: Budget | None, *, before: bool) -> tuple[Outcome, str]:

@@ -65,7 +65,7 @@ def reached(network: Length | None, floor_ns: int | None, budget: Budget | None)
         return [(Outcome.FAIL if over else Outcome.UNKNOWN, f"{gap}: its return was not seen")]
     if budget is None:
         return [(Outcome.OK, gap)]
-    allowed = f"{words.exactly(budget.longest_ns)} are allowed ({budget.source})"
+    allowed = f"the budget is {words.exactly(budget.longest_ns)} ({budget.source})"
     outcome = network.against(budget_ns=budget.longest_ns)
     if outcome is not Outcome.OK:
         return [(outcome, f"{gap}; {allowed}")]

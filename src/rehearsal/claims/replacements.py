@@ -45,11 +45,11 @@ def replaced(
         if tagged is None:
             raise NotObserved(f"{wanted.host}: no image is tagged {wanted.image} any more, so it may be an older one")
         if tagged.id != found.image_id:
-            stale = f"{found.image}, as before the step, but on this host the tag stands for another image now"
+            stale = f"{found.image}, as before the step, but the tag points to another image on this host now"
             return Expectation(expected, stale, holds=False, **where)
         return Expectation(expected, f"{found.image}, as before the step", holds=True, **where)
     anew = (found.id, found.started_at) != (earlier.id, earlier.started_at)
-    observed = f"started {_moment(found)}" if anew else f"not started anew: running since {_moment(found)}"
+    observed = f"started {_moment(found)}" if anew else f"not restarted: running since {_moment(found)}"
     return Expectation(expected, f"{found.image}, {observed}", holds=anew, **where)
 
 
@@ -69,7 +69,7 @@ def untouched(
     expected, observed = _sign(earlier), _sign(found)
     changed = [
         word
-        for word, kind in (("replaced", "id"), ("made from another image", "image_id"), ("restarted", "started_at"))
+        for word, kind in (("replaced", "id"), ("created from another image", "image_id"), ("restarted", "started_at"))
         if earlier is not None and found is not None and getattr(earlier, kind) != getattr(found, kind)
     ]
     return Expectation(

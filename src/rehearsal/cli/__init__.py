@@ -47,7 +47,7 @@ def parser() -> Parser:
     """Return the parser of all commands."""
     top = Parser(
         prog="rehearse",
-        description="Proves what an upgrade of an OSISM cloud does to the people who use it.",
+        description="Proves what an upgrade of an OSISM cloud costs its users.",
         epilog="Exit codes: 0 ok, 1 fail, 2 unknown, 64 usage or configuration, 70 internal error.",
     )
     top.add_argument("--version", action="version", version=f"rehearse {rehearsal.__version__}")

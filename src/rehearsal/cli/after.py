@@ -53,7 +53,9 @@ def add_commands(commands: Any) -> None:
     usage.add_run(exported, help_text="a path, an id, or latest")
     exported.add_argument("file", type=Path, metavar="FILE", help="a new file; a name that ends in .gz is compressed")
     exported.set_defaults(carry_out=export_run)
-    cleaned = commands.add_parser("clean", help="remove what rehearsals left in the cloud, by their own records")
+    cleaned = commands.add_parser(
+        "clean", help="remove what rehearsals left in the cloud, according to their own records"
+    )
     usage.add_run(cleaned, optional=True, help_text="only this run (default: every run recorded in --reports)")
     cleaned.add_argument("--yes", action="store_true", help="remove without asking")
     target_options.add_arguments(cleaned)
@@ -71,7 +73,7 @@ def report_run(options: argparse.Namespace) -> int:
         results = make_report(run)
     except OSError as error:
         raise usage.UsageError(
-            f"The report of {run.path} cannot be made: {error}. Judge a copy that this account may write."
+            f"The report of {run.path} cannot be written: {error}. Judge a copy that this account may write to."
         ) from error
     show(f"{results.outcome.shown}: {results.sentence}")
     show(f"report: {run.report}")
@@ -119,8 +121,8 @@ def _kept(run: RunDirectory, keep: Callable[[], None]) -> None:
         keep()
     except OSError as error:
         say(
-            f"warning: {run.path / closing.FILE} cannot be written: {error}. Files that are lost or cut later will not be "
-            "missed."
+            f"warning: {run.path / closing.FILE} cannot be written: {error}. Files that are lost or cut later "
+            "will go unnoticed."
         )
 
 
@@ -195,7 +197,7 @@ def clean_up(options: argparse.Namespace) -> int:
             show("Not confirmed: nothing was removed.")
             return 1
         done = clean.clean(connection, made, say)
-    say(f"removed {len(done.removed)} things")
+    say(f"removed {len(done.removed)} resources")
     for thing in done.left:
         say(f"could not be removed: {thing}")
     return 1 if done.left else 0
@@ -209,15 +211,13 @@ def _show_survey(found: Survey, runs: Sequence[RunDirectory]) -> None:
         place = f" in project {thing.seen.scope}" if thing.seen.scope else ""
         what = f"{thing} ({thing.seen.id}){place}"
         if whose and whose not in {run.run for run in runs}:
-            show(
-                f"left alone: {what}: it carries the name of run {whose}, of which there is no record here (--reports DIR)"
-            )
+            show(f"left alone: {what}: named after run {whose}, which has no record here (--reports DIR)")
         else:
             show(f"left alone: {what}: the run's record does not say that it made this")
     if not found.ours:
-        show("There is nothing to remove.")
+        show("Nothing to remove.")
         return
-    show(f"{len(found.ours)} things were made by {', '.join(run.run for run in runs)} and would be removed:")
+    show(f"{len(found.ours)} resources were created by {', '.join(run.run for run in runs)} and will be removed:")
     for thing in found.ours:
         show(f"  {thing} ({thing.seen.id})")
 
@@ -232,9 +232,7 @@ def _runs_to_clean(options: argparse.Namespace) -> list[RunDirectory]:
     except rundir.RunNotFound:
         if not rundir.is_run_id(options.run):
             raise
-        warn(
-            f"warning: there is no record of run {options.run} in {root} (--reports DIR): nothing of it will be removed."
-        )
+        warn(f"warning: no record of run {options.run} in {root} (--reports DIR): nothing of that run will be removed.")
         return []
 
 
@@ -247,7 +245,7 @@ def list_runs(options: argparse.Namespace) -> int:
         outcome, sentence = _recorded_verdict(run)
         show(f"{run.run:<20} {outcome:<8} {sentence}")
     if not runs:
-        show(f"There is no run in {root}.")
+        show(f"No runs in {root}.")
     return 0
 
 
@@ -263,7 +261,7 @@ def _recorded_verdict(run: RunDirectory) -> tuple[str, str]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return "—", f"not judged yet: rehearse report {run.run}"
     if belongs_to is None:
-        return "—", f"judged by an older version, which did not say of which recording: rehearse report {run.run}"
+        return "—", f"judged by an older version that did not name its recording: rehearse report {run.run}"
     if belongs_to != closing.fingerprint(run.path):
         return "—", f"the recording is not the one that was judged: rehearse report {run.run}"
     return outcome, sentence

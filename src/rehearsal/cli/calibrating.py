@@ -10,6 +10,7 @@ from typing import Any
 from rehearsal.cli import usage
 from rehearsal.figures import say
 from rehearsal.outside.terminal import show
+from rehearsal.runner.progress import working
 
 if TYPE_CHECKING:
     import argparse
@@ -23,7 +24,7 @@ def add_commands(commands: Any) -> None:
     """Add `calibrate`."""
     made = commands.add_parser(
         "calibrate",
-        help="measure outages of known length on services of its own, on loopback, and compare",
+        help="check the prober: it measures outages of known length on services of its own, on loopback",
     )
     made.add_argument("--trials", type=int, default=12, metavar="N", help="how many outages (default 12, about 15 s)")
     made.add_argument("--keep", type=Path, metavar="DIR", help="keep the recording in this new directory")
@@ -41,10 +42,10 @@ def calibrate_prober(options: argparse.Namespace) -> int:
     if options.keep is not None and options.keep.exists():
         raise usage.UsageError(f"{options.keep} exists. Name a directory that does not.")
     try:
-        with tempfile.TemporaryDirectory(prefix="rehearse-") as scratch:
+        with tempfile.TemporaryDirectory(prefix="rehearse-") as scratch, working(f"measuring {options.trials} outages"):
             found = calibrate(options.keep or Path(scratch) / "calibration", trials=options.trials)
     except (CalibrationError, ProberError, OSError) as error:
-        raise usage.UsageError(f"The calibration could not be carried out: {error}") from error
+        raise usage.UsageError(f"The calibration could not be run: {error}") from error
     show("\n".join(table(found)))
     show(f"{found.outcome.shown}: {found.sentence}")
     return found.outcome.exit_code
@@ -58,10 +59,10 @@ def table(found: Calibration) -> list[str]:
         if trial.blind:
             line += "not judged: the prober was blind"
         elif not trial.seen:
-            floor = "any time" if trial.floor_ns is None else say.at_most(trial.floor_ns)
-            line += f"not seen; {floor} could pass unseen"
+            floor = "any length" if trial.floor_ns is None else say.at_most(trial.floor_ns)
+            line += f"not seen; up to {floor} can pass unseen"
         else:
             error = "" if trial.error_ns is None else say.about(trial.error_ns)
             line += f"{error:>9}  {say.bounded(trial.length)}"
         lines.append(line if trial.covered or trial.blind else f"{line}  OUTSIDE THE BOUNDS")
-    return [*lines, f"sealed before: sha256 {found.seal}"]
+    return [*lines, f"committed to beforehand: sha256 {found.seal}"]

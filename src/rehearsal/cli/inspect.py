@@ -34,15 +34,15 @@ if TYPE_CHECKING:
 
 def add_commands(commands: Any) -> None:
     """Add `target` and `plan`."""
-    target = commands.add_parser("target", help="print what was found about the cloud, and what is wrong with it")
+    target = commands.add_parser("target", help="show what was found about the cloud, and every problem")
     target_options.add_arguments(target)
     target.add_argument("--json", action="store_true", help="as JSON")
     target.set_defaults(carry_out=show_target)
-    plan = commands.add_parser("plan", help="print the steps for this cloud, with their budgets")
+    plan = commands.add_parser("plan", help="show the steps for this cloud, with their budgets")
     usage.add_plan(plan)
     target_options.add_arguments(plan)
     usage.add_rates(plan)
-    plan.add_argument("--check", action="store_true", help="only read the plan; no cloud is needed")
+    plan.add_argument("--check", action="store_true", help="validate the plan file only; no cloud is needed")
     plan.set_defaults(carry_out=show_plan)
 
 
@@ -86,7 +86,7 @@ def target_lines(target: Target) -> list[str]:
         lines.append(f"  {host.name:<{width}}  {host.address:<15}  {', '.join(roles)} ({len(host.groups)} groups){way}")
     if target.left_out:
         more = f" and {len(target.left_out) - 20} more" if len(target.left_out) > 20 else ""
-        lines += ["", f"not part of the cloud, and not looked at: {', '.join(target.left_out[:20])}{more}"]
+        lines += ["", f"not part of the cloud, skipped: {', '.join(target.left_out[:20])}{more}"]
     lines += ["", "virtual addresses"]
     lines += [
         f"  {vip.kind:<8}  {vip.address:<15}  {vip.name}{'' if vip.tls else '  (without TLS)'}" for vip in target.vips
@@ -101,7 +101,7 @@ def show_plan(options: argparse.Namespace) -> int:
     if options.check:
         path = plans.find(options.plan)
         spec = plans.load_plan(path)
-        show(f"{path}: {spec.title}, {len(spec.steps)} steps, no mistake found.")
+        show(f"{path}: {spec.title}: valid, {len(spec.steps)} steps.")
         return 0
     target = usage.usable_target(options)
     spec = usage.plan_of(options, target)
@@ -119,8 +119,8 @@ def left_lines(plan: PlanSpec, target: Target) -> list[str]:
     for container, hosts in sorted(left.items()):
         by_hosts.setdefault(tuple(hosts), []).append(container)
     lines = [
-        f"NO STEP REPLACES {len(left)} kinds of the containers that OpenStack {plan.to_release} expects here.",
-        "  The post-flight suite wants the new tag of each and fails for them. Add steps to the plan, or upgrade them after it:",
+        f"NO STEP REPLACES {len(left)} kinds of containers that OpenStack {plan.to_release} expects here.",
+        "  The post-flight suite expects the new tag on each of them and will fail. Add steps to the plan, or upgrade them after it:",
     ]
     for names, containers in sorted(by_hosts.items()):
         where = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
@@ -136,7 +136,7 @@ def probing_lines(
 ) -> list[str]:
     """Return how often each lane asks, and what all of them together ask of this cloud at most, as lines for people."""
     rates = rates_of({**plan.rates, **given})
-    lines = ["probing, each lane's rate for each service, API server or canary:"]
+    lines = ["probing rates of each lane, for each service, API server or canary:"]
     for name, usual in USUAL.items():
         source = "--rate" if name in given else "plan" if name in plan.rates else "usual"
         lines.append(f"  {name:<20} {rates[name]:>7.3g} Hz  {usual.words} ({source})")
@@ -176,9 +176,9 @@ def step_lines(number: int, step: StepSpec) -> list[str]:
     if step.hold:
         lines.append(f"     hold point: {step.hold}")
     if step.focus is not None:
-        lines.append(f"     sampled faster meanwhile: {', '.join(step.focus) or 'nothing'}")
+        lines.append(f"     probed faster while it runs: {', '.join(step.focus) or 'nothing'}")
     lines += [f"     {effect}" for effect in step.told()]
-    lines += [f"     may cost {name:<10} {budget_text(budget)}" for name, budget in step.disturbs.items()]
+    lines += [f"     budget {name:<10} {budget_text(budget)}" for name, budget in step.disturbs.items()]
     lines.append(
         f"     then {', '.join(step.gates) if step.gates else 'no gate'}; time limit {say.exact_s(step.timeout_s)}"
     )

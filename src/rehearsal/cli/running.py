@@ -59,23 +59,23 @@ if TYPE_CHECKING:
 
 def add_commands(commands: Any) -> None:
     """Add `run`, `preflight` and `postflight`."""
-    run = commands.add_parser("run", help="carry out the plan, every step watched from the first second to the last")
+    run = commands.add_parser("run", help="carry out the plan, watching every step")
     usage.add_plan(run)
     usage.add_reports(run)
-    run.add_argument("--from", dest="from_step", default="", metavar="STEP", help="begin with this step")
-    run.add_argument("--until", dest="until_step", default="", metavar="STEP", help="end after this step")
-    run.add_argument("--resume", default="", metavar="RUN", help="go on with this run (a path, an id, or latest)")
+    run.add_argument("--from", dest="from_step", default="", metavar="STEP", help="start with this step")
+    run.add_argument("--until", dest="until_step", default="", metavar="STEP", help="stop after this step")
+    run.add_argument("--resume", default="", metavar="RUN", help="resume this run (a path, an id, or latest)")
     run.add_argument("--keep-going", action="store_true", help="do not stop at failed gates or steps")
     run.add_argument("--keep-canaries", action="store_true", help="do not remove the canaries at the end")
-    run.add_argument("--dry-run", action="store_true", help="print what would be done, and do nothing")
-    run.add_argument("--yes", action="store_true", help="confirm everything that would be asked")
+    run.add_argument("--dry-run", action="store_true", help="show what would be done; change nothing")
+    run.add_argument("--yes", action="store_true", help="answer yes to every prompt")
     run.add_argument("--mode", choices=("rehearsal", "production"), default="", help="default: rehearsal")
     run.add_argument(
         "--without",
         action="append",
         default=[],
         choices=PARTS,
-        help="leave this out (then it is not proven); may be repeated",
+        help="skip this part (listed as not proven); may be repeated",
     )
     usage.add_rates(run)
     usage.add_suites(run)
@@ -83,12 +83,21 @@ def add_commands(commands: Any) -> None:
     canary = run.add_argument_group("canaries")
     canary.add_argument("--canary-image", default="", metavar="NAME", help="image (default: chosen by its name)")
     canary.add_argument("--canary-flavor", default="", metavar="NAME", help="flavor (default: the smallest that fits)")
-    canary.add_argument("--canary-network", default="", metavar="NAME", help="outer network for floating IPs")
-    canary.add_argument("--canary-host", action="append", default=[], metavar="HOST", help="only on these computes")
+    canary.add_argument("--canary-network", default="", metavar="NAME", help="external network for floating IPs")
+    canary.add_argument(
+        "--canary-host",
+        action="append",
+        default=[],
+        metavar="HOST",
+        help="only on these compute nodes; may be repeated",
+    )
     target_options.add_arguments(run)
     run.set_defaults(carry_out=run_plan)
-    for suite, text in ((PREFLIGHT, "may we start?"), (POSTFLIGHT, "is the cloud what it should now be?")):
-        gate = commands.add_parser(suite, help=f"only the {suite} suite: {text}")
+    for suite, text in (
+        (PREFLIGHT, "is the cloud ready for the upgrade?"),
+        (POSTFLIGHT, "is the cloud as the upgrade should leave it?"),
+    ):
+        gate = commands.add_parser(suite, help=f"run only the {suite} suite: {text}")
         usage.add_plan(gate)
         usage.add_reports(gate)
         usage.add_suites(gate)
@@ -101,7 +110,7 @@ def _orders(
     options: argparse.Namespace, target: Target, mode: str, earlier: Mapping[str, float], own: OwnClaims | None
 ) -> Orders:
     if options.jobs < 0:
-        raise usage.UsageError("--jobs is a number of processes, 0 or more.")
+        raise usage.UsageError("--jobs takes a number of processes, 0 or more.")
     return Orders(
         mode=mode,
         from_step=options.from_step,
@@ -131,7 +140,7 @@ def run_plan(options: argparse.Namespace) -> int:
     if options.resume:
         run = rundir.find_run(options.resume, usage.reports_of(options))
         if not run.plan.exists() or not run.runner_journal.exists():
-            raise usage.UsageError(f"{run.path} is no run that can go on: it has no plan.yml or no journal.")
+            raise usage.UsageError(f"{run.path} cannot be resumed: it has no plan.yml or no journal.")
         tell_looseness(run)
         past = read_past(run)
         try:
@@ -157,8 +166,8 @@ def run_plan(options: argparse.Namespace) -> int:
         return 0
     if excess := load_planned(plan, target, orders.rates_for(plan), without=orders.without).excess():
         raise usage.UsageError(
-            f"Probing would be too much for this cloud: {excess} Ask less often (--rate LANE=HZ, or rates: in the plan), "
-            "or make fewer canaries (--canary-host); `rehearse plan` shows what each lane costs."
+            f"Probing would overload this cloud: {excess} Lower the rates (--rate LANE=HZ, or rates: in the plan), "
+            "or create fewer canaries (--canary-host); `rehearse plan` shows the load of each lane."
         )
     try:
         confirm_run(target, plan, orders, len(chosen))
@@ -198,7 +207,7 @@ def new_run(options: argparse.Namespace, plan: PlanSpec) -> RunDirectory:
         run = rundir.new_run(usage.reports_of(options))
     except OSError as error:
         raise usage.UsageError(
-            f"No run directory can be made: {error}. Choose another place with --reports."
+            f"The run directory cannot be created: {error}. Choose another place with --reports."
         ) from error
     source = plans.find(options.plan).read_bytes().decode("utf-8", "replace")
     (run.path / "plan-source.yml").write_bytes(redact_text(source).encode())
@@ -235,7 +244,7 @@ def conclude(run: RunDirectory, stopped: Stopped | None) -> int:
         say(f"report: {run.report}")
         outcome = results.outcome
     except OSError as error:
-        say(f"error: The report cannot be written: {error}. Make room, and write it with: rehearse report {run.path}")
+        say(f"error: The report cannot be written: {error}. Free some disk space, then run: rehearse report {run.path}")
         outcome = Outcome.UNKNOWN
     except JournalError as error:  # a disk that was full from the beginning leaves nothing to judge
         say(f"error: There is no report: {error}")
@@ -243,8 +252,9 @@ def conclude(run: RunDirectory, stopped: Stopped | None) -> int:
     finally:
         if stopped is not None:
             say(stopped.sentence)
+            past = "to resume past the failed gate" if stopped.reason == "gate" else "to resume without it"
             for number, command in enumerate(stopped.next_commands):
-                say(f"{'to go on' if number == 0 else 'to go on in spite of it'}: {command}")
+                say(f"{'to resume' if number == 0 else past}: {command}")
     if stopped is not None and stopped.reason == NOT_RECORDED:
         outcome = worst([outcome, Outcome.UNKNOWN])
     return outcome.exit_code
@@ -258,14 +268,14 @@ def only_gate(options: argparse.Namespace) -> int:
     except plans.PlanError as error:
         if options.plan != usage.DEFAULT_PLAN:
             raise
-        warn(f"No plan fits this cloud; what only a plan knows is not checked. ({error})")
+        warn(f"No plan fits this cloud; checks that need a plan are skipped. ({error})")
         plan = None
     own = usage.own_claims(options, target)
     try:
         run = new_run(options, plan) if plan else rundir.new_run(usage.reports_of(options))
     except OSError as error:
         raise usage.UsageError(
-            f"No run directory can be made: {error}. Choose another place with --reports."
+            f"The run directory cannot be created: {error}. Choose another place with --reports."
         ) from error
     interrupts = Interrupts()
     interrupts.install()

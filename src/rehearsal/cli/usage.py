@@ -52,7 +52,7 @@ def add_plan(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="NAME=VALUE",
         dest="variables",
-        help="change a variable of the plan; may be repeated",
+        help="set a variable of the plan; may be repeated",
     )
 
 
@@ -64,7 +64,7 @@ def add_rates(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="LANE=HZ",
         dest="rates",
-        help="how often a lane asks, before what the plan says; may be repeated (lanes: see `rehearse plan`)",
+        help="sampling rate of a lane; overrides the plan; may be repeated (lanes: see `rehearse plan`)",
     )
 
 

@@ -84,7 +84,7 @@ class Inventory:
         """Put a host with its variables into a group. A name that ssh or a path would read otherwise is refused."""
         bare, port = _without_port(name)
         if not is_host_name(bare):
-            sentence = f"{name[:80]!r} is no name of a host; it is left out."
+            sentence = f"{name[:80]!r} is not a valid host name; it is skipped."
             self.problems.append(Problem(sentence, where, "Name hosts with letters, digits, dots and dashes."))
             return
         self.groups.setdefault(group, Group()).hosts.append(bare)
@@ -217,7 +217,7 @@ def parse_data(data: Any, file: str) -> Inventory:
         what = (
             f"It is made by a plugin ({str(data['plugin'])[:40]})" if isinstance(data, dict) else "It is no inventory"
         )
-        remedy = "Run this where the manager's containers can be asked (without --files-only)."
+        remedy = "Run this where the manager's containers can be queried (without --files-only)."
         parsed.problems.append(Problem(f"{what}; its hosts are not known here.", file, remedy, severity="warning"))
         return parsed
     waiting = [(str(name), content) for name, content in data.items()]
@@ -323,7 +323,7 @@ def _source(path: Path, problems: list[Problem]) -> Inventory | None:
             Problem(
                 f"{path.name} is a program; rehearse does not run it, and its hosts are not known here.",
                 str(path),
-                "Run this where the manager's containers can be asked (without --files-only).",
+                "Run this where the manager's containers can be queried (without --files-only).",
                 severity="warning",
             )
         )

@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--files-only",
         action="store_true",
-        help="do not ask the manager's containers (docker exec) for inventory and versions",
+        help="do not query the manager's containers (docker exec) for inventory and versions",
     )
     group.add_argument(
         "--allow-endpoint",
@@ -61,10 +61,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="HOST[:PORT]",
         dest="allowed_endpoints",
-        help="let the token be sent to this endpoint of the catalogue, which the configuration does not name; may be "
-        "repeated (REHEARSE_ALLOW_ENDPOINTS, separated by blanks)",
+        help="allow tokens to be sent to this endpoint of the catalog, which the configuration does not name; may be "
+        "repeated (REHEARSE_ALLOW_ENDPOINTS, separated by spaces)",
     )
-    group.add_argument("--offline", action="store_true", help="do not ask the cloud's API for its catalogue")
+    group.add_argument("--offline", action="store_true", help="do not query the cloud's API for its catalog")
 
 
 def from_arguments(arguments: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> Options:

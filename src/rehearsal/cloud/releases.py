@@ -128,7 +128,7 @@ def _where_images_lie(kolla: Variables, osism: str, openstack: str, problems: li
                 Problem(
                     f"{name} {obstacle}.",
                     kolla.file(name),
-                    "Write it as it is, or run this where the manager's containers can be asked (without --files-only).",
+                    "Write it as it is, or run this where the manager's containers can be queried (without --files-only).",
                 )
             )
         found.append(kolla.text(name, extra) or default)

@@ -121,7 +121,7 @@ def _value(host: str, variables: Variables, name: str, problems: list[Problem], 
             file,
             "Write the plain value in host_vars."
             if asked
-            else "Write the plain value, or run this where the manager's containers can be asked (without --files-only).",
+            else "Write the plain value, or run this where the manager's containers can be queried (without --files-only).",
             severity="warning" if is_address and variables.resolve(name) is None else "error",
         )
     )

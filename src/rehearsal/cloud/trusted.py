@@ -74,7 +74,7 @@ class Trust:
         if schemes is None:
             return f"{origin.host} is not an address of this cloud's configuration"
         if origin.scheme not in schemes:
-            return f"{origin.host} is asked over {' or '.join(sorted(schemes))}, says the configuration, not {origin.scheme}"
+            return f"the configuration names {' or '.join(sorted(schemes))} for {origin.host}, not {origin.scheme}"
         if origin.port not in self.ports:
             return f"port {origin.port} of {origin.host} is none of an OpenStack API in the configuration"
         return ""

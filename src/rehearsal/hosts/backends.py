@@ -42,7 +42,7 @@ def find(target: Target, services: Iterable[str], ssh: Ssh) -> Backends:
     wanted = sorted(services)
     sections, why = _sections(target, ssh)
     if not sections:
-        return Backends({}, (f"No API server is asked past HAProxy: {why}.",))
+        return Backends({}, (f"No API server is probed past HAProxy: {why}.",))
     return behind(sections, target, wanted)
 
 
@@ -63,7 +63,7 @@ def behind(sections: tuple[Section, ...], target: Target, services: Iterable[str
                 servers[service] = found
         if asked and service not in servers:
             missing.append(
-                f"No API server of {service} is asked past HAProxy: its configuration names none behind {', '.join(asked)}."
+                f"No API server of {service} is probed past HAProxy: its configuration names none behind {', '.join(asked)}."
             )
     return Backends(servers, tuple(missing))
 

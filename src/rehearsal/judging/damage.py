@@ -14,7 +14,7 @@ import numpy as np
 
 from rehearsal.figures import words
 from rehearsal.figures.outcome import Outcome
-from rehearsal.judging.rooms import Finding
+from rehearsal.judging.sentences import finding
 from rehearsal.recording import closing
 from rehearsal.recording import events
 from rehearsal.recording.chain import Flaw
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from collections.abc import Iterator
 
+    from rehearsal.judging.rooms import Finding
     from rehearsal.recording.history import History
     from rehearsal.recording.samples import Written
 
@@ -37,16 +38,14 @@ def findings(history: History) -> list[Finding]:
     """Return what is not as it was written, one sentence a file; then what killed writers left behind."""
     flaws = _flaws(history)
     deciding = _by_file([flaw for flaw in flaws if flaw.decides])
-    found = [
-        Finding(Outcome.UNKNOWN, SUBJECT, _sentence(file, mine, history.run_dir.name))
-        for file, mine in _first(deciding)
-    ]
+    found = [_of_file(file, mine, history.run_dir.name) for file, mine in _first(deciding)]
     if len(deciding) > _FILES:
-        found.append(Finding(Outcome.UNKNOWN, SUBJECT, f"{len(deciding) - _FILES} more files are damaged."))
+        found.append(finding("recording.more-damaged", Outcome.UNKNOWN, SUBJECT, count=len(deciding) - _FILES))
     if deciding and (before := _verdict_before(history)) is not None and before.outcome == Outcome.FAIL:
-        found.append(Finding(Outcome.FAIL, SUBJECT, _still_failed(before)))
+        found.append(finding("recording.failed-before", Outcome.FAIL, SUBJECT, verdict=before.sentence))
     told = _by_file([flaw for flaw in flaws if not flaw.decides])
-    return [*found, *(Finding(Outcome.OK, SUBJECT, f"{_places(file, mine)}.") for file, mine in _first(told))]
+    left = (_places(file, mine) for file, mine in _first(told))
+    return [*found, *(finding("recording.torn", Outcome.OK, SUBJECT, places=places) for places in left)]
 
 
 def remarks(history: History) -> list[str]:
@@ -95,19 +94,11 @@ def _places(file: str, flaws: list[Flaw]) -> str:
     return f"{file}, {said}{more}"
 
 
-def _sentence(file: str, flaws: list[Flaw], run: str) -> str:
+def _of_file(file: str, flaws: list[Flaw], run: str) -> Finding:
+    places = _places(file, flaws)
     if all(flaw.by_writer for flaw in flaws):
-        return f"Not everything could be recorded: {_places(file, flaws)}."
-    return (
-        f"The recording is damaged: {_places(file, flaws)}. What stood there is not known; restore the file from a copy, then: "
-        f"rehearse report {run}"
-    )
-
-
-def _still_failed(before: events.RunJudged) -> str:
-    return (
-        f"This run was judged FAIL when it ended, and its recording has been damaged since. It was: {before.sentence}"
-    )
+        return finding("recording.incomplete", Outcome.UNKNOWN, SUBJECT, places=places)
+    return finding("recording.damaged", Outcome.UNKNOWN, SUBJECT, places=places, run=run)
 
 
 def _about(history: History) -> list[Any]:

@@ -16,7 +16,8 @@ from rehearsal.judging.differences import strange
 from rehearsal.judging.differences import unchanged
 from rehearsal.judging.observing import unobserved
 from rehearsal.judging.rooms import LOG
-from rehearsal.judging.rooms import Finding
+from rehearsal.judging.sentences import SENTENCES
+from rehearsal.judging.sentences import finding
 from rehearsal.recording.stretch import CONTROL
 from rehearsal.recording.stretch import POSTFLIGHT
 from rehearsal.recording.stretch import PREFLIGHT
@@ -31,19 +32,10 @@ if TYPE_CHECKING:
     from rehearsal.judging.inside import GuestFigure
     from rehearsal.judging.losses import Loss
     from rehearsal.judging.moves import Canary
+    from rehearsal.judging.rooms import Finding
     from rehearsal.judging.rooms import Rooms
     from rehearsal.judging.summary import Judged
     from rehearsal.recording.history import History
-
-_ENDS = {
-    "interrupted": "the run was interrupted",
-    "calibration": "the run stopped before anything was upgraded",
-    "gate": "the run stopped at a gate",
-    "step": "the run stopped because a step did not end well",
-    "hold": "the run stopped at a hold point that nobody confirmed",
-    "recording": "the recording has a hole",
-    "error": "the run ended with an error of its own",
-}
 
 
 def findings(history: History, judged: Judged, rooms: Rooms) -> list[Finding]:
@@ -65,31 +57,31 @@ def findings(history: History, judged: Judged, rooms: Rooms) -> list[Finding]:
         "repeated steps": lambda: _of_repeated_steps(judged),
     }
     found = [
-        finding
+        each
         for what, part in parts.items()
-        for finding in rooms.rows(f"findings: {what}", f"what follows from {what}", part)
+        for each in rooms.rows(f"findings: {what}", f"what follows from {what}", part)
     ]
-    return sorted(found, key=lambda finding: finding.outcome.rank)
+    return sorted(found, key=lambda each: each.outcome.rank)
 
 
 def of_rooms(rooms: Rooms) -> list[Finding]:
     """Return a finding for each part of the judge that raised: nothing is known of what it should have said."""
     return [
-        Finding(
-            Outcome.UNKNOWN,
-            f"judge:{each.room}",
-            f"Not judged: {each.what}. {each.why}. Everything else was judged; the details are in {LOG}.",
-        )
+        finding("judge.broken", Outcome.UNKNOWN, f"judge:{each.room}", what=each.what, why=each.why, log=LOG)
         for each in rooms.broken
     ]
 
 
 def _of_migrations(judged: Judged) -> list[Finding]:
     return [
-        Finding(
+        finding(
+            "migration.not-passed",
             each.outcome,
             migration(each.id).subject,
-            f"Live migration of {each.canary} from {each.source} ({each.occasion}): {each.reason}.",
+            canary=each.canary,
+            source=each.source,
+            occasion=each.occasion,
+            reason=each.reason,
         )
         for each in judged.migrations
         if each.outcome is not Outcome.OK
@@ -98,7 +90,7 @@ def _of_migrations(judged: Judged) -> list[Finding]:
 
 def _of_canaries(judged: Judged) -> list[Finding]:
     return [
-        Finding(each.outcome, f"canary:{each.name}", f"{each.name}: {each.reason}.")
+        finding("canary.not-passed", each.outcome, f"canary:{each.name}", canary=each.name, reason=each.reason)
         for each in judged.canaries
         if each.outcome is not Outcome.OK and not _is_told(each, judged)
     ]
@@ -106,7 +98,14 @@ def _of_canaries(judged: Judged) -> list[Finding]:
 
 def _of_guests(judged: Judged) -> list[Finding]:
     return [
-        Finding(Outcome.FAIL, f"canary:{each.canary}", f"{each.canary}, from inside: {each.reason}{_between(each)}.")
+        finding(
+            "guest.not-passed",
+            Outcome.FAIL,
+            f"canary:{each.canary}",
+            canary=each.canary,
+            reason=each.reason,
+            during=_between(each),
+        )
         for each in judged.guests
         if each.outcome is Outcome.FAIL and not (each.figure == "boot" and _restart_is_told(each, judged))
     ]
@@ -114,7 +113,7 @@ def _of_guests(judged: Judged) -> list[Finding]:
 
 def _of_phases(history: History) -> list[Finding]:
     return [
-        Finding(course.outcome_of(outcome), f"phase:{phase}", f"{phase.capitalize()} did not end well.")
+        finding("phase.incomplete", course.outcome_of(outcome), f"phase:{phase}", phase=phase.capitalize())
         for phase, _, ended_ns, outcome in history.phases
         if ended_ns is not None and outcome != Outcome.OK and phase in {Phase.CANARIES, Phase.CLEAN_UP}
     ]
@@ -122,7 +121,7 @@ def _of_phases(history: History) -> list[Finding]:
 
 def _of_repeated_steps(judged: Judged) -> list[Finding]:
     return [
-        Finding(Outcome.OK, step_of(step.id).subject, f"Step {step.id} needed {step.attempts} attempts.")
+        finding("step.repeated", Outcome.OK, step_of(step.id).subject, step=step.id, attempts=step.attempts)
         for step in judged.steps
         if step.attempts > 1 and step.outcome is Outcome.OK
     ]
@@ -130,32 +129,24 @@ def _of_repeated_steps(judged: Judged) -> list[Finding]:
 
 def _of_the_end(history: History) -> list[Finding]:
     last = history.last
-    rebooted = (
-        "The machine was rebooted during the run: nothing was measured meanwhile, and how long that was is known only by "
-        "its wall clock. What was recorded before and after is judged, each on its own clock."
-    )
-    found = [Finding(Outcome.UNKNOWN, "run", rebooted)] if history.rebooted else []
+    found = [finding("run.rebooted", Outcome.UNKNOWN, "run")] if history.rebooted else []
     if last.ended_ns is None:
-        text = "The run has not ended: it still runs, or its runner was killed."
-        return [*found, Finding(Outcome.UNKNOWN, "run", text)]
+        return [*found, finding("run.not-ended", Outcome.UNKNOWN, "run")]
     if last.reason == "finished":
         return found
-    why = _ENDS.get(last.reason, f"the run ended early ({last.reason})")
-    detail = last.detail.strip().rstrip(".")
-    if last.reason == "interrupted" and detail.startswith("It was interrupted"):
-        why, detail = detail.replace("It", "the run", 1), ""
-    text = f"{why}: {detail}" if detail else why
-    return [*found, Finding(Outcome.UNKNOWN, "run", f"{text[0].upper()}{text[1:]}.")]
+    known = f"run.{last.reason}" in SENTENCES
+    said = last.detail.strip().rstrip(".")
+    detail = ("" if known else f" ({last.reason})") + (f": {said}" if said else "")
+    detail = detail.removeprefix(": It was interrupted")  # what remains is the signal's name
+    return [
+        *found,
+        finding(f"run.{last.reason}" if known else "run.ended-early", Outcome.UNKNOWN, "run", detail=detail),
+    ]
 
 
 def _of_the_plan(history: History) -> list[Finding]:
     return [
-        Finding(
-            Outcome.OK,
-            "plan",
-            f"The plan was edited before attempt {attempt}: {words.listed(edited)}. "
-            "What happened before is judged by the plan that was followed then.",
-        )
+        finding("plan.edited", Outcome.OK, "plan", attempt=attempt, edits=words.listed(edited))
         for attempt, edited in plans.edits(history)
     ]
 
@@ -164,17 +155,16 @@ def _of_steps(judged: Judged) -> list[Finding]:
     bad = [step for step in judged.steps if step.outcome is not Outcome.OK]
     not_run = [step.id for step in bad if not step.attempts]
     found = [
-        Finding(step.outcome, step_of(step.id).subject, f"Step {step.id}: {step.note or 'not proven'}.")
+        finding(
+            "step.not-passed", step.outcome, step_of(step.id).subject, step=step.id, reason=step.note or "not proven"
+        )
         for step in bad
         if step.attempts
     ]
     if not_run:
-        found.append(Finding(Outcome.UNKNOWN, step_of(not_run[0]).subject, f"{_did_not_run(not_run)}."))
+        count, steps = words.plural(len(not_run), "step"), words.listed(not_run)
+        found.append(finding("step.not-run", Outcome.UNKNOWN, step_of(not_run[0]).subject, count=count, steps=steps))
     return found
-
-
-def _did_not_run(steps: list[str]) -> str:
-    return f"{words.plural(len(steps), 'step')} did not run: {words.listed(steps)}"
 
 
 def _of_gates(history: History, judged: Judged) -> list[Finding]:
@@ -186,9 +176,9 @@ def _of_gates(history: History, judged: Judged) -> list[Finding]:
         if outcome is Outcome.UNKNOWN and not any(check.gate == name for check in judged.checks):
             if gate.suite == POSTFLIGHT and history.last.reason != "finished":
                 continue  # it was never reached, and the end says why
-            sentence = "it was not asked"
+            sentence = "it was not run"
         if outcome is not Outcome.OK:
-            found.append(Finding(outcome, gate.subject, f"{shown}: {sentence}."))
+            found.append(finding("gate.not-passed", outcome, gate.subject, gate=shown, reason=sentence))
     return found
 
 
@@ -204,17 +194,23 @@ def _of_losses(judged: Judged) -> list[Finding]:
         during = loss.stretch.when
         kind = "" if loss.kind == "down" else " (slow answers)"
         found.append(
-            Finding(
+            finding(
+                "service.over-budget",
                 loss.outcome,
                 loss.stretch.subject,
-                f"{loss.service}{kind} {during}: {loss.reason}.",
+                service=loss.service,
+                kind=kind,
+                when=during,
+                reason=loss.reason,
             )
         )
     for service in dict.fromkeys(unwatched):
         cells = [loss for loss in judged.matrix if loss.service == service and loss.kind == "down"]
         empty = [loss.stretch.title for loss in cells if _is_unwatched(loss) and loss.stretch != CONTROL]
         where = "" if len(empty) == len(cells) else f" during {words.listed(empty)}"
-        found.append(Finding(Outcome.UNKNOWN, f"service:{service}", f"{service} was never sampled{where}."))
+        found.append(
+            finding("service.never-sampled", Outcome.UNKNOWN, f"service:{service}", service=service, when=where)
+        )
     return found
 
 
@@ -250,9 +246,7 @@ def _of_missing_migrations(history: History, judged: Judged) -> list[Finding]:
     if history.last.reason != "finished":
         return []
     return [
-        Finding(
-            Outcome.UNKNOWN, "migrations", f"No canary was migrated on the occasion “{occasion}”, which the plan wants."
-        )
+        finding("migration.missing", Outcome.UNKNOWN, "migrations", occasion=occasion)
         for occasion in dict.fromkeys(wanted)
         if occasion not in made
     ]
@@ -263,36 +257,30 @@ def _of_differences(history: History, judged: Judged) -> list[Finding]:
     lost = [each for each in judged.differences if each.change == "lost" and not each.expected]
     if lost:
         names = words.listed([f"{each.kind} {each.name}" for each in lost])
-        found.append(Finding(Outcome.FAIL, "differences", f"Lost since before the upgrade: {names}."))
+        found.append(finding("differences.lost", Outcome.FAIL, "differences", names=names))
     odd = strange(history)
     if odd:
-        names = words.listed(odd)
-        found.append(
-            Finding(Outcome.FAIL, "differences", f"Another image, though no step of the plan replaces it: {names}.")
-        )
+        found.append(finding("differences.image-changed", Outcome.FAIL, "differences", names=words.listed(odd)))
     kept = unchanged(history)
     if kept:
         names = words.listed([f"{name} ({image})" for name, image in kept])
-        found.append(
-            Finding(Outcome.FAIL, "differences", f"Still the image from before, though its step is done: {names}.")
-        )
+        found.append(finding("differences.image-unchanged", Outcome.FAIL, "differences", names=names))
     return found
 
 
 def _of_the_prober(history: History, judged: Judged) -> list[Finding]:
     if not history.prober_runs:
-        return [Finding(Outcome.UNKNOWN, "prober", "No prober ran: nothing was measured.")]
+        return [finding("prober.none", Outcome.UNKNOWN, "prober")]
     if judged.quality.prober_stopped or history.last.ended_ns is None:
         return []
     found = []
     for run, after in itertools.zip_longest(history.prober_runs, history.prober_runs[1:]):
         if run.stopped is not None:
             continue
-        died = f"The prober died {words.duration(run.last_beat_ns - history.began_ns)} into the run"
+        died = words.duration(run.last_beat_ns - history.began_ns)
         if after is None:
-            text = f"{died}; nothing is known after that."
+            found.append(finding("prober.died", Outcome.UNKNOWN, "prober", after=died))
         else:
             gap = words.duration(after.started_ns - run.last_beat_ns)
-            text = f"{died} and was started again; nothing is known of the {gap} between."
-        found.append(Finding(Outcome.UNKNOWN, "prober", text))
+            found.append(finding("prober.restarted", Outcome.UNKNOWN, "prober", after=died, gap=gap))
     return found

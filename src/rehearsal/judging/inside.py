@@ -186,7 +186,7 @@ def _boot(guest: _Guest) -> GuestFigure:
         for before, after in itertools.pairwise(life):
             if before.boot_id != after.boot_id:
                 return GuestFigure(
-                    guest.name, "boot", Outcome.FAIL, "it was booted again: its boot id changed",
+                    guest.name, "boot", Outcome.FAIL, "it rebooted: its boot id changed",
                     count=1, from_ns=before.asked_ns, to_ns=after.told_ns,
                 )  # fmt: skip
     heard = len(guest.reports)
@@ -278,7 +278,7 @@ def _asked(guest: _Guest, history: History, figure: str, who: str) -> GuestFigur
     budget_ns = allowed.now_ns
     if not asked:
         none = ": it gave none" if figure == "dns" and any("asks" in report.facts for report in guest.reports) else ""
-        reason = f"{who} was not asked from inside{none}"
+        reason = f"{who} was not queried from inside{none}"
         return GuestFigure(guest.name, figure, Outcome.UNKNOWN, reason, budget_ns=budget_ns)
     if not ever:
         reason = f"{who} never gave it a good answer, so that nothing could be lost ({words.plural(asked, 'question')})"
@@ -368,7 +368,7 @@ def _judged(  # noqa: PLR0913 - the last three by keyword
             guest.name, figure, Outcome.UNKNOWN, "there are no two reports of one boot", budget_ns=allowed.now_ns
         )
     if not lost:
-        reason = good or "nothing of the kind was noticed"
+        reason = good or "none was seen"
         return GuestFigure(guest.name, figure, Outcome.OK, reason, length=NOTHING, count=0, budget_ns=allowed.now_ns)
     judged = [
         (Outcome.OK if only_migrating and not each.pair.migrating else _against(each, allowed.between(each.pair)), each)
@@ -381,7 +381,7 @@ def _judged(  # noqa: PLR0913 - the last three by keyword
     budget_ns = min(known, default=None)
     reason = f"{what} {times} for {words.between(worst.length, budget_ns)}"
     if outcome is not Outcome.OK and budget_ns is not None:
-        reason += f"; {words.exactly(budget_ns)} are allowed"
+        reason += f"; the budget is {words.exactly(budget_ns)}"
     return _row(guest, figure, outcome, reason, worst.pair, length=worst.length, count=count, budget_ns=budget_ns)
 
 

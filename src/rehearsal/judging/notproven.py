@@ -144,7 +144,7 @@ def _of_looks(history: History) -> list[Gap]:
 def _not_watched(history: History) -> list[Gap]:
     """What may have happened on the hosts unseen: each part of a host once, with its first reason."""
     if not was_witnessed(history):
-        return [Gap("What happened on the hosts while it happened", "nobody watched their containers and HAProxy")]
+        return [Gap("What happened on the hosts while it happened", "their containers and HAProxy were not watched")]
     missing: dict[tuple[str, str], list[Unwatched]] = {}
     for gap in unwatched(history):
         if not gap.why.startswith(NOT_YET) or gap.to_ns - gap.from_ns > _CONNECTED_WITHIN_NS:

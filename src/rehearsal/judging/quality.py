@@ -126,10 +126,10 @@ def _remarks(history: History, observation: Observation, dropped: int, blind: in
     if blind > _BLIND_MOST:
         found.append(f"The prober was blind {words.number(blind)} times; the {_BLIND_MOST} longest are listed.")
     if observation.undeclared:
-        found.append(f"{words.plural(observation.undeclared, 'sample')} of probes that nobody declared were left out.")
+        found.append(f"{words.plural(observation.undeclared, 'sample')} of undeclared probes were ignored.")
     stragglers = sum(seen.trace.stragglers for seen in observation.seen)
     if stragglers:
-        found.append(f"{words.plural(stragglers, 'sample')} were stored too late to be put in their place: left out.")
+        found.append(f"{words.plural(stragglers, 'sample')} were stored too late to be ordered: ignored.")
     drops = sum(beat.socket_drops for _, beat in history.of(events.ProberBeat))
     if drops:
         found.append(f"The kernel dropped {words.plural(drops, 'answer')} because the prober was too slow.")

@@ -35,11 +35,15 @@ LOG = "logs/judge-error.log"
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One sentence that explains the verdict, with where it comes from (`step:nova`, `check:...`, `prober`)."""
+    """One sentence that explains the verdict, with where it comes from (`step:nova`, `check:...`, `prober`).
+
+    `id`: which sentence of the catalogue (`sentences`) it is.
+    """
 
     outcome: Outcome
     subject: str
     sentence: str
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from dataclasses import field
 from typing import TYPE_CHECKING
 
+from rehearsal.figures import say
 from rehearsal.figures import words
 from rehearsal.figures.outcome import Outcome
 from rehearsal.figures.outcome import worst
@@ -58,26 +59,29 @@ def sentence(verdict: Outcome, found: list[Finding], judged: Judged) -> str:
     if verdict is Outcome.OK:
         return _all_well(judged)
     if not bad:
-        return "There is nothing from which a verdict could be drawn."
+        return "Nothing was recorded that allows a verdict."
     first = bad[0].sentence.rstrip(".")
     others = f" ({words.plural(len(bad) - 1, 'further finding')})" if len(bad) > 1 else ""
-    return f"{first}{others}." if verdict is Outcome.FAIL else f"Not decided: {first[0].lower()}{first[1:]}{others}."
+    return f"{first}{others}." if verdict is Outcome.FAIL else f"Undecided: {first[0].lower()}{first[1:]}{others}."
 
 
 def _all_well(judged: Judged) -> str:
-    parts = [f"all {words.plural(len(judged.steps), 'step')} ended well"]
+    parts = [f"all {words.plural(len(judged.steps), 'step')} succeeded"]
     longest = worst_loss([loss for loss in judged.matrix if loss.stretch != CONTROL], "down")
-    if longest is not None:
-        allowed = f", {words.exactly(longest.budget.longest_ns)} allowed" if longest.budget else ""
-        where = f"{longest.service} {longest.stretch.when}"
-        parts.append(
-            f"the longest outage was {words.between(longest.longest, longest.budget.longest_ns if longest.budget else None)} ({where}{allowed})"
-        )
-    else:
-        parts.append("no outage was seen")
+    parts.append("no outage was seen" if longest is None else f"the longest outage lasted {_longest(longest)}")
     if judged.migrations:
         parts.append(f"{words.plural(len(judged.migrations), 'live migration')} succeeded")
     if judged.checks:
         parts.append(f"{words.plural(len(judged.checks), 'check')} passed")
-    text = ", ".join(parts[:-1]) + " and " + parts[-1] if len(parts) > 1 else parts[0]
+    text = "; ".join(parts)
     return f"{text[0].upper()}{text[1:]}."
+
+
+def _longest(loss: Loss) -> str:
+    """Return how long an outage lasted, whose it was and when, and its budget: `about 2 s (1.9 to 2.1 s; nova, ...)`."""
+    budget_ns = loss.budget.longest_ns if loss.budget else None
+    between, shown = words.between(loss.longest, budget_ns), say.bounded(loss.longest, budget_ns)
+    budget = f"; budget {words.exactly(budget_ns)}" if budget_ns is not None else ""
+    length = [between] if shown.open else [f"about {shown.point}", between]
+    details = "; ".join([*length[1:], f"{loss.service} {loss.stretch.when}"])
+    return f"{length[0]} ({details}{budget})"

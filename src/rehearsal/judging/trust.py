@@ -10,13 +10,12 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from rehearsal.figures.outcome import Outcome
-from rehearsal.judging.rooms import Finding
+from rehearsal.judging.sentences import finding
 from rehearsal.recording import events
 
 if TYPE_CHECKING:
+    from rehearsal.judging.rooms import Finding
     from rehearsal.recording.history import History
-
-_NONE = "No calibration on record: the measuring instrument was not proved in this run"
 
 
 def findings(history: History) -> list[Finding]:
@@ -28,14 +27,11 @@ def findings(history: History) -> list[Finding]:
     if done:
         last = done[-1]
         why = last.sentence.rstrip(".") if last.outcome != Outcome.OK else "its outages are not those that were sealed"
-        sentence = f"The measuring instrument was not proved in this run: {why}."
-    elif "calibration" in parts:
-        sentence = f"{_NONE}."
-    elif parts:
-        sentence = f"{_NONE}, as ordered (--without calibration)."
-    else:
+        return [finding("calibration.not-passed", Outcome.UNKNOWN, "calibration", reason=why)]
+    if not parts:
         return []
-    return [Finding(Outcome.UNKNOWN, "calibration", sentence)]
+    which = "calibration.missing" if "calibration" in parts else "calibration.skipped"
+    return [finding(which, Outcome.UNKNOWN, "calibration")]
 
 
 def remarks(history: History) -> list[str]:
@@ -43,7 +39,9 @@ def remarks(history: History) -> list[str]:
     parts = history.last.event.parts
     if parts or history.of(events.CalibrationDone) or not _is_measured(history, parts):
         return []
-    return [f"{_NONE} (it was recorded before runs proved it)."]
+    return [
+        "No calibration on record: the measuring instrument was not proved in this run (it was recorded before runs proved it)."
+    ]
 
 
 def _is_proof(done: events.CalibrationDone) -> bool:

@@ -246,6 +246,6 @@ def _create(spec: ProbeSpec) -> Answer:
         )
     if not is_tag(str(spec.settings.get("tag", ""))):
         raise ProbeRefused(
-            f"probe {spec.name}: settings.tag must carry the run, or nobody could remove what a failed delete leaves"
+            f"probe {spec.name}: settings.tag must carry the run, else what a failed delete leaves could not be removed"
         )
     return WRITES[spec.service].create

@@ -217,7 +217,7 @@ VIP_NEW, VIP_REUSED, DEEP, WRITE, BACKEND_NEW, BACKEND_REUSED, ICMP, TCP, UDP, C
 
 GUEST_BEAT = Rate("guest-beat", 20, "a canary's own heart, by which it notices that it stood still")
 GUEST_WRITE = Rate("guest-write", 4, "a canary writes past the page cache to its own disk")
-GUEST_PEER = Rate("guest-peer", 5, "a canary asks the other canaries of its network")
+GUEST_PEER = Rate("guest-peer", 5, "a canary queries the other canaries of its network")
 
 RATES = (*(rate for lane in LANES for rate in lane.rates), GUEST_BEAT, GUEST_WRITE, GUEST_PEER)
 """Those that are not of an occasion: of lanes, and of what a beacon does within its guest."""

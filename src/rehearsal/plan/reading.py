@@ -325,7 +325,7 @@ def _names(plan: PlanSpec) -> list[Complaint]:
         same = seen.setdefault(plainly(name), name)
         if name == CANARIES:
             found.append(
-                (at, f"services: {CANARIES!r} stands for the canaries.", "Remove it: they are always watched.")
+                (at, f"services: {CANARIES!r} is reserved for the canaries.", "Remove it: they are always watched.")
             )
         elif not _SERVICE.fullmatch(name):
             found.append(
@@ -335,7 +335,7 @@ def _names(plan: PlanSpec) -> list[Complaint]:
             found.append((at, f"services: {name!r} and {same!r} cannot be told apart.", "Remove one of them."))
     own = {*NAMES_FROM_HOST, *NAMES_FROM_TARGET, *NAMES_FROM_PLAN}
     found += [
-        (("variables", name), f"variables: {{{name}}} stands for something else already.", "Give it another name.")
+        (("variables", name), f"variables: {{{name}}} is already used for something else.", "Give it another name.")
         for name in plan.variables
         if name in own
     ]
@@ -392,7 +392,7 @@ def _placeholders(plan: PlanSpec, step: StepSpec, at: At) -> list[Complaint]:
     texts = [("title", step.title), ("hold", step.hold)]
     texts += [(key, part) for key in ("command", *HOSTS) for part in getattr(step, key)]
     return [
-        ((*at, key), f"Step {step.id}: {{{name}}} stands for nothing.", _one_of(allowed))
+        ((*at, key), f"Step {step.id}: {{{name}}} is not defined.", _one_of(allowed))
         for key, text in texts
         for name in PLACEHOLDER.findall(text)
         if name not in allowed

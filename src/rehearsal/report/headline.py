@@ -58,7 +58,7 @@ def verdict(results: Results) -> str:
     if results.outcome is Outcome.FAIL:
         return f"{subject} did not pass."
     if results.outcome is Outcome.UNKNOWN:
-        return f"{subject} is not decided: evidence is missing."
+        return f"{subject} is undecided: evidence is missing."
     return (
         f"{subject} passed: every step, every check, every budget." if results.mode in KINDS else f"{subject} passed."
     )
@@ -95,7 +95,7 @@ def _duration(results: Results, clock: Clock) -> Fact:
 def _steps(results: Results) -> Fact:
     total = len(results.steps)
     if not total:
-        return Fact("Steps", "none", "no step was begun or planned", _missing(results))
+        return Fact("Steps", "none", "no step was started or planned", _missing(results))
     passed = sum(step.outcome is Outcome.OK for step in results.steps)
     failed = [step.id for step in results.steps if step.outcome is Outcome.FAIL]
     unknown = [step.id for step in results.steps if step.outcome is Outcome.UNKNOWN]
@@ -164,7 +164,7 @@ def _no_loss(name: str, kind: str, results: Results) -> Fact:
 def _migrations(results: Results) -> Fact:
     total = len(results.migrations)
     if not total:
-        return Fact("Live migrations", "none", "no live migration was asked for", None)
+        return Fact("Live migrations", "none", "no live migration was requested", None)
     passed = sum(one.outcome is Outcome.OK for one in results.migrations)
     failed = any(one.outcome is Outcome.FAIL for one in results.migrations)
     gaps = [one.network for one in results.migrations if one.network]

@@ -1,4 +1,4 @@
-"""The run for a CI system: one case per step, budget cell, check, canary and live migration.
+"""The run for a CI system: one case per finding, step, budget cell, check, canary and live migration.
 
 Names are stable from run to run: they hold ids, never measured numbers. Unknown is an `error`, because systems that read
 JUnit count a skipped case as harmless.

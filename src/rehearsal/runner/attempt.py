@@ -105,7 +105,7 @@ class Attempt:
             self.record(self.orders.own.event)
             say(f"own claims: {self.orders.own.sentence}")
         for part in sorted(self.orders.without):
-            self.note("warning", f"Without {part}, as ordered: what they would have shown is not proven.")
+            self.note("warning", f"Without {part}, as requested: what that would have shown is not proven.")
 
     def _tell_edits(self) -> None:
         """Say what is another in the plan than in the attempt before: what happened under that one stays its own."""
@@ -118,7 +118,7 @@ class Attempt:
             self.note(
                 "warning",
                 f"The plan was edited since the last attempt: {'; '.join(edited)}. "
-                "What happened before is judged by the plan that was followed then.",
+                "What happened before is judged by the plan that was in force then.",
             )
 
     def record(self, event: Event) -> None:
@@ -156,8 +156,8 @@ class Attempt:
         """Return the end of a run whose recording has a hole."""
         return Stopped(
             NOT_RECORDED,
-            f"The run could not be recorded completely in {self.run.path}: {self.not_recorded}. Nothing more was begun. "
-            "Make room there, and go on.",
+            f"The run could not be recorded completely in {self.run.path}: {self.not_recorded}. No further step was started. "
+            "Free some disk space there, then resume.",
             (self.resume_command,),
         )
 

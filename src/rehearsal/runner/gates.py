@@ -17,6 +17,7 @@ from rehearsal.runner.past import IN_SPITE
 from rehearsal.runner.past import STOPPED
 from rehearsal.runner.past import WENT_ON
 from rehearsal.runner.progress import say
+from rehearsal.runner.progress import working
 
 if TYPE_CHECKING:
     from rehearsal.plan import StepSpec
@@ -28,9 +29,9 @@ def alone(attempt: Attempt, suite: str, *, expect: str) -> Outcome:
     """Run one suite by itself, recorded like a run; return the gate's outcome."""
     outcome, stopped = Outcome.UNKNOWN, None
     attempt.begin()
-    attempt.note("info", f"Only the {suite} suite was asked for; no step was carried out.")
+    attempt.note("info", f"Only the {suite} suite was run; no step was carried out.")
     try:
-        with attempt.phase(suite):
+        with attempt.phase(suite), working(f"suite {suite}"):
             gate = decide(attempt, Place(suite), expect=expect)
         outcome = gate.outcome
         stopped = Stopped("gate", gate.sentence) if outcome != Outcome.OK else None
@@ -51,7 +52,7 @@ def ask(attempt: Attempt, place: Place, *, expect: str, step: StepSpec | None = 
     if gate.outcome != Outcome.OK and not attempt.orders.keep_going:
         raise Stopped("gate", _sentence(gate), _next_commands(attempt, step))
     if gate.outcome != Outcome.OK:
-        say(f"gate {place}: going on in spite of it (--keep-going)")
+        say(f"gate {place}: continuing despite it (--keep-going)")
     return gate.outcome == Outcome.OK
 
 
@@ -64,7 +65,7 @@ def decide(attempt: Attempt, place: Place, *, expect: str, step: StepSpec | None
     if suite == OWN:
         gate = attempt.own.alone(suite, name, environment, step)
     else:
-        say(f"gate {name}: suite {suite} begins")
+        say(f"gate {name}: running suite {suite}")
         jobs = attempt.orders.jobs if suite != INFLIGHT else 0
         gate = suites.run_suite(
             attempt.run, suite=suite, gate=name, environment=environment, record=attempt.record, jobs=jobs
@@ -82,8 +83,11 @@ def decide(attempt: Attempt, place: Place, *, expect: str, step: StepSpec | None
 
 def _sentence(gate: Gate) -> str:
     bad = next((check for check in gate.checks if check.outcome == gate.outcome), None)
-    first = f" First: {bad.claim.rstrip('.')} ({suites.place_of(bad) or bad.suite})." if bad else ""
-    return f"Gate {gate.name} is {gate.outcome.shown}: {gate.sentence}.{first} Log: {gate.log}"
+    failed = gate.outcome is Outcome.FAIL
+    which = "First failure" if failed else "First undecided check"
+    first = f" {which}: {bad.claim.rstrip('.')} ({suites.place_of(bad) or bad.suite})." if bad else ""
+    how = "FAILED" if failed else f"is {gate.outcome.shown}"
+    return f"Gate {gate.name} {how}: {gate.sentence}.{first} Log: {gate.log}"
 
 
 def _next_commands(attempt: Attempt, step: StepSpec | None) -> tuple[str, ...]:

@@ -49,13 +49,13 @@ class Guests:
     def put_up(self, connection: Any, wish: Wish) -> None:
         """Make the canaries, or find again those that an earlier attempt made, and let the prober reach them."""
         if connection is None:
-            self._watch.note("error", "There are no canaries: the cloud's API cannot be used.")
+            self._watch.note("error", "No canaries: the cloud's API cannot be used.")
             return
-        say("canaries: making them, or finding them again")
+        say("canaries: creating them, or finding those of an earlier attempt")
         try:
             made = making.put_up(connection, self._run, wish, self._record, _told, ledger=self._ledger)
         except CanaryError as error:
-            self._watch.note("error", f"There are no canaries: {error}")
+            self._watch.note("error", f"No canaries: {error}")
             return
         self.up = made.up
         for name, reason in sorted(made.missing.items()):
@@ -125,7 +125,7 @@ class Guests:
                 "error", f"Could not be removed: {'; '.join(done.left)}. Try again: rehearse clean {self._run}"
             )
         elif done.removed:
-            say(f"removed {len(done.removed)} things")
+            say(f"removed {len(done.removed)} resources")
 
 
 def _told(text: str) -> None:

@@ -37,7 +37,7 @@ class Interrupts:
         name = signal.Signals(number).name
         self.asked.append(name)
         if self._held:
-            say(f"{name}: the run is already being brought to its end (canaries are removed, the report is written)")
+            say(f"{name}: the run is already ending (canaries are being removed, then the report is written)")
             return
         raise Interrupted(name)
 

@@ -41,7 +41,7 @@ def held(run: RunDirectory) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise RunIsGoingOn(
-                f"Run {run.run} is going on ({_whose(lock.read(200))} is at work on {run.path}). Let it come to its end, or stop it first."
+                f"Run {run.run} is still running ({_whose(lock.read(200))} is at work on {run.path}). Wait until it ends, or stop it first."
             ) from error
         lock.truncate(0)
         lock.write(json.dumps({"pid": os.getpid()}).encode())
@@ -53,9 +53,7 @@ def check_no_step_runs(run: RunDirectory) -> None:
     for path in sorted(run.logs.glob("*.pid")):
         step, _, number = path.stem.rpartition(".")
         if number.isdecimal() and (pid := steps.running_pid(steps.step_files(run, step, int(number)))):
-            raise RunIsGoingOn(
-                f"Step {step} of run {run.run} still runs (process {pid}). Let it come to its end first."
-            )
+            raise RunIsGoingOn(f"Step {step} of run {run.run} is still running (process {pid}). Wait until it ends.")
 
 
 def _whose(text: bytes) -> str:

@@ -81,14 +81,14 @@ def confirm_run(target: Target, plan: PlanSpec, orders: Orders, count: int) -> N
     if orders.yes:
         return
     cloud = next((vip.name for vip in target.vips if vip.kind == "external"), target.cloud)
-    what = f"{orders.mode} of {plan.title}: {count} steps will be carried out on the cloud behind {cloud}."
+    what = f"About to run {count} steps on the cloud at {cloud} ({orders.mode}: {plan.title})."
     if orders.mode == "production":
-        answer = ask(f"{what}\nThis is production. Type {cloud} to go on: ")
+        answer = ask(f"{what}\nThis is production. Type {cloud} to continue: ")
         if answer != cloud:
-            raise NotConfirmed("The cloud's name was not typed: nothing was done. (--yes confirms without asking.)")
+            raise NotConfirmed("The cloud's name was not typed: nothing was done. (--yes answers every prompt.)")
         return
-    if ask(f"{what}\nGo on? [yes/no] ").lower() not in {"y", "yes"}:
-        raise NotConfirmed("Not confirmed: nothing was done. (--yes confirms without asking.)")
+    if ask(f"{what} Continue? [yes/no] ").lower() not in {"y", "yes"}:
+        raise NotConfirmed("Not confirmed: nothing was done. (--yes answers every prompt.)")
 
 
 def confirm_hold(step: StepSpec, orders: Orders) -> None:
@@ -96,17 +96,17 @@ def confirm_hold(step: StepSpec, orders: Orders) -> None:
     if orders.yes:
         return
     try:
-        answer = ask(f"Hold point before step {step.id}: {step.hold}\nIs that so? [yes/no] ")
+        answer = ask(f"Hold point before step {step.id}: {step.hold}\nConfirm? [yes/no] ")
     except NotConfirmed as reason:
         raise NotConfirmed(f"Hold point before step {step.id}: {step.hold} {reason}") from reason
     if answer.lower() not in {"y", "yes"}:
-        raise NotConfirmed(f"The hold point before step {step.id} was not released: {step.hold}")
+        raise NotConfirmed(f"The hold point before step {step.id} was not confirmed: {step.hold}")
 
 
 def ask(question: str) -> str:
     """Return what the operator answers. Raises NotConfirmed if there is no terminal."""
     if not sys.stdin.isatty():
-        raise NotConfirmed("There is no terminal to ask on. Confirm with --yes.")
+        raise NotConfirmed("There is no terminal to prompt on. Confirm with --yes.")
     try:
         with paused():
             return input(shown(question)).strip()

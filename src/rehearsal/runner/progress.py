@@ -13,16 +13,19 @@ import os
 import re
 import sys
 import threading
+import time
 from contextlib import contextmanager
 from datetime import UTC
 from datetime import datetime
 from typing import TYPE_CHECKING
+from typing import TextIO
 
 from rich.console import Console
 from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
+from rehearsal.figures import say as lengths
 from rehearsal.outside.terminal import shown
 from rehearsal.outside.terminal import write
 
@@ -129,7 +132,11 @@ def _redraw(lines: Callable[[], Sequence[str]], over: threading.Event) -> None:
 def _begin() -> None:
     with _lock:
         block = Live(
-            console=_screen(), auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
+            console=_screen(),
+            auto_refresh=False,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=_is_terminal(sys.stderr),  # what libraries warn of there would tear the block
         )
         block.start()
         _blocks.append(block)
@@ -143,9 +150,19 @@ def _end() -> None:
 
 def _draws() -> bool:
     """Tell whether a block can be drawn: FORCE_COLOR makes no terminal of a pipe."""
-    with contextlib.suppress(ValueError):  # stdout is closed
-        return sys.stdout.isatty() and _screen().is_interactive and not _blocks
+    return _is_terminal(sys.stdout) and _screen().is_interactive and not _blocks
+
+
+def _is_terminal(stream: TextIO) -> bool:
+    with contextlib.suppress(ValueError):  # it is closed
+        return stream.isatty()
     return False
+
+
+def working(what: str) -> contextlib.AbstractContextManager[None]:
+    """Draw one live line that says what is being done and for how long."""
+    began_s = time.monotonic()
+    return live(lambda: [f"{what} · {lengths.lasted(time.monotonic() - began_s)}"])
 
 
 @contextmanager

@@ -113,7 +113,7 @@ class Course:
         chosen = chosen_steps(attempt.plan, attempt.orders)
         begun = bool(attempt.past.step_attempts)
         if begun:
-            say("steps were begun before: the pre-flight gate is not asked again")
+            say("resuming after steps have already run: skipping the pre-flight gate")
         elif "suites" not in without and not attempt.past.gate_passed(Gate(PREFLIGHT)):
             with attempt.phase(Phase.PREFLIGHT):
                 gates.ask(attempt, Gate(PREFLIGHT), expect="from")
@@ -124,7 +124,9 @@ class Course:
         with attempt.phase(Phase.STEPS):
             Walk(attempt, self.watch, self.guests, self.facts, self._migrate).along(chosen)
         if chosen[-1].id != attempt.plan.steps[-1].id:
-            attempt.note("warning", f"Ended after step {chosen[-1].id}, as ordered (--until): the rest is not proven.")
+            attempt.note(
+                "warning", f"Stopped after step {chosen[-1].id}, as requested (--until): the rest is not proven."
+            )
             return
         self._migrate(Side.AFTER)
         with attempt.phase(Phase.POSTFLIGHT):
@@ -147,8 +149,8 @@ class Course:
             again = attempt.resume_command
             raise Stopped(
                 "calibration",
-                f"The prober on this machine cannot be trusted now: {found.sentence}. Nothing was upgraded. "
-                "Let the machine come to rest, see `rehearse calibrate`, and go on.",
+                f"The prober cannot be trusted on this machine now: {found.sentence}. Nothing was upgraded. "
+                "Wait until the machine is idle (`rehearse calibrate` shows each known outage), then resume.",
                 (again, f"{again} --without calibration"),
             )
 
@@ -158,7 +160,7 @@ class Course:
             return
         commands = {host.name: self.ssh.alone(host, witness.COMMAND) for host in target.hosts}
         self.witness.start(commands, [vip.address for vip in target.vips])
-        say(f"witness: one process on each of {len(commands)} hosts; a host's HAProxy is asked once a second")
+        say(f"witness: one process on each of {len(commands)} hosts, which queries the host's HAProxy once a second")
 
     def _connect(self) -> None:
         if not self.attempt.target.cloud:
@@ -197,7 +199,7 @@ class Course:
                 self.facts.of_cloud(BEFORE, self.connection)
             seconds = self.attempt.plan.baseline_s if "probes" not in self.attempt.orders.without else 0
             if seconds:
-                say(f"baseline: {lengths.exact_s(seconds)} in which nothing is changed")
+                say(f"baseline: {lengths.exact_s(seconds)} without any change")
             self.watch.wait(seconds)
 
     def _wind_up(self, stopped: Stopped | None) -> None:
@@ -223,7 +225,7 @@ class Course:
             return
         if orders.keep_canaries:
             remove = f"rehearse clean {self.attempt.run.run}"
-            self.attempt.note("info", f"Canaries are kept, as ordered; remove them with: {remove}")
+            self.attempt.note("info", f"Canaries are kept, as requested; remove them with: {remove}")
             return
         self.guests.remove(self.connection)
 

@@ -30,7 +30,7 @@ def calibration(run: RunDirectory) -> CalibrationDone:
     try:
         found = calibrate(_new_folder(run), trials=TRIALS, say=say)
     except (CalibrationError, ProberError, OSError) as error:
-        return CalibrationDone(Outcome.UNKNOWN, f"it could not be carried out: {error}", seal="", sealed="")
+        return CalibrationDone(Outcome.UNKNOWN, f"it could not be run: {error}", seal="", sealed="")
     return CalibrationDone(**found.to_dict())
 
 

@@ -114,7 +114,7 @@ def _follow(files: StepFiles, process: subprocess.Popen[bytes], tail: _Tail, mea
             time.sleep(_LOOK_S)
     except Interrupted:
         for number, grace_s in _GRACE_S.items():
-            say(f"telling step {files.step} to stop ({number.name})")
+            say(f"stopping step {files.step} ({number.name})")
             if number == signal.SIGKILL:
                 _signal(process.pid, signal.SIGTERM)  # the second SIGTERM makes the shell kill the command
             else:

@@ -83,13 +83,19 @@ class Gate:
 
     @property
     def sentence(self) -> str:
-        """How many claims held, in one sentence."""
-        if not self.checks:
-            return "no claim was checked" + (f": {self.trouble}" if self.trouble else "")
-        counts = {outcome: sum(check.outcome == outcome for check in self.checks) for outcome in Outcome}
-        words = {Outcome.OK: "hold", Outcome.FAIL: "fail", Outcome.UNKNOWN: "unknown"}
-        told = ", ".join(f"{counts[outcome]} {words[outcome]}" for outcome in Outcome if counts[outcome])
-        return f"of {len(self.checks)} claims {told}" + (f"; {self.trouble}" if self.trouble else "")
+        """How many checks passed, in one sentence."""
+        count = len(self.checks)
+        if not count:
+            return "no check was run" + (f": {self.trouble}" if self.trouble else "")
+        failed, unknown = (sum(each.outcome == bad for each in self.checks) for bad in (Outcome.FAIL, Outcome.UNKNOWN))
+        checks = f"of {count} check{'s' * (count != 1)}"
+        told = (
+            f"{failed} {checks} failed"
+            if failed
+            else f"{unknown or count} {checks} {'undecided' if unknown else 'passed'}"
+        )
+        also = f", {unknown} undecided" if failed and unknown else ""
+        return told + also + (f"; {self.trouble}" if self.trouble else "")
 
 
 def suites_root() -> Path:
@@ -203,7 +209,7 @@ def _wait(process: subprocess.Popen[bytes], suite: str, gate: str, claims: Calla
             return f"no claim of suite {suite} ended for {lengths.exact_s(quiet.most_s)}, and it was ended"
         if time.monotonic() - last > _QUIET_S:
             last = time.monotonic()
-            still(f"{suite} at {gate}: {len(claims())} claims after {lengths.lasted(last - began)}")
+            still(f"{suite} at {gate}: {len(claims())} checks after {lengths.lasted(last - began)}")
     return ""
 
 
@@ -247,7 +253,7 @@ def tell(gate: Gate) -> None:
         if checks[0].remedy:
             say(f"        remedy: {checks[0].remedy}")
     if len(groups) > _MOST_SHOWN:
-        say(f"  … and {len(groups) - _MOST_SHOWN} more claims")
+        say(f"  … and {len(groups) - _MOST_SHOWN} more checks")
     if groups:
         say(f"  log: {gate.log}")
 

@@ -65,7 +65,7 @@ class Walk:
         if not still_open or "suites" in self.attempt.orders.without:
             say(f"step {step.id} is done")
             return
-        say(f"step {step.id} is done; its gate is asked again")
+        say(f"step {step.id} is done; re-running its gate")
         self.facts.of_hosts(Look(Side.AFTER, step.id))
         self._ask(step, still_open)
 
@@ -136,9 +136,9 @@ class Walk:
         note = "its end was seen by a later attempt of the runner" if end.rc is not None else end.note
         self.attempt.record(StepEnded(step.id, number, end.rc, note))
         if end.rc == 0:
-            say(f"step {step.id} ended well while no runner was there")
+            say(f"step {step.id} succeeded while the runner was not running")
             return end
-        say(f"step {step.id}: {end.note or f'it ended with exit code {end.rc}'}; it is carried out again")
+        say(f"step {step.id}: {end.note or f'it ended with exit code {end.rc}'}; running it again")
         if step.command[0].rpartition("/")[2] == "osism":
             self._wait_for_osism()
         return None
@@ -147,7 +147,7 @@ class Walk:
         """Wait for tasks that OSISM's workers still carry out: the command that asked for them may be gone, they are not."""
         run = self.attempt.run
         log = run.logs / "osism-wait.log"
-        say("waiting for tasks that OSISM's workers may still carry out (osism wait)")
+        say("waiting for tasks that OSISM's workers may still be running (osism wait)")
         try:
             with cleaned_into(log) as output:
                 code = subprocess.run(
@@ -163,15 +163,15 @@ class Walk:
             self.attempt.note("warning", f"`osism wait` could not tell whether tasks still run: {error}.")
             return
         if code != 0:
-            self.attempt.note("warning", f"`osism wait` ended with {code}: a task failed; see {run.relative(log)}.")
+            self.attempt.note("warning", f"`osism wait` exited with {code}: a task failed; see {run.relative(log)}.")
 
     def _failed(self, step: StepSpec, end: commands.StepEnd) -> None:
         log = commands.step_files(self.attempt.run, step.id, self._number(step)).log
         how = end.note or f"exit code {end.rc}"
-        sentence = f"Step {step.id} did not end well: {how}. Log: {log}"
+        sentence = f"Step {step.id} failed: {how}. Log: {log}"
         if not self.attempt.orders.keep_going:
             raise Stopped("step", sentence, (self.attempt.resume_command,))
-        self.attempt.note("warning", f"{sentence} (went on: --keep-going)")
+        self.attempt.note("warning", f"{sentence} (continuing: --keep-going)")
 
     def _ask(self, step: StepSpec, suites: list[str]) -> None:
         for suite in suites:

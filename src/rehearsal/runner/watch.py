@@ -91,7 +91,7 @@ class Watch:
             specs = declared.api_probes(target, services, self._rates, project_id=project_id)
         self._api_probes = [spec for spec in self._renumbered([*specs, *past]) if self._declare(spec)]
         say(
-            f"prober: {len(self._api_probes)} probes of APIs, {len(past)} of them past HAProxy: "
+            f"prober: {len(self._api_probes)} API probe{'s' * (len(self._api_probes) != 1)}, {len(past)} of them past HAProxy: "
             f"{load_of_specs(self._api_probes)}"
         )
 
@@ -121,7 +121,7 @@ class Watch:
         try:
             self._prober.period(spec.probe, self._period_now(spec))
         except ProberError as error:
-            self.note("warning", f"Probe {spec.name} keeps its period: {error}")
+            self.note("warning", f"The rate of probe {spec.name} was not changed: {error}")
 
     def _hand_over_tokens(self, connection: Any) -> str:
         """Give the prober a token issued before the run, and what it needs to let keystone issue fresh ones."""
@@ -191,7 +191,7 @@ class Watch:
             return
         specs = self._renumbered(declared.write_probes(target, services, self._rates, author, self._run.run))
         self._canary_probes[""] = [spec for spec in specs if self._declare(spec)]
-        say(f"writing: {len(specs)} APIs, something cheap is created and deleted in the canaries' project")
+        say(f"writing: a cheap resource is created and deleted through {len(specs)} APIs, in the canaries' project")
 
     def renew(self, author: Author) -> bool:
         """Hand over a new token for the write lane; without one, what it had goes on as long as it is good."""
@@ -241,7 +241,7 @@ class Watch:
             if self._deaths > MOST_RESTARTS:
                 self.note("error", f"{how} for the {self._deaths}th time: from here on nothing is measured.")
                 return
-            self.note("error", f"{how}: nothing is measured until it is started again.")
+            self.note("error", f"{how}: nothing is measured until it is restarted.")
             self._restart_at_s = time.monotonic() + _RESTART_AFTER_S[self._deaths - 1]
         if self._restart_at_s is not None and time.monotonic() >= self._restart_at_s:
             self._restart_at_s = None
@@ -260,9 +260,9 @@ class Watch:
                 self._prober = None
             self._deaths += 1
             if self._deaths > MOST_RESTARTS:
-                self.note("error", f"The prober cannot be started again: {error}: from here on nothing is measured.")
+                self.note("error", f"The prober cannot be restarted: {error}: from here on nothing is measured.")
                 return
-            self.note("error", f"The prober cannot be started again yet: {error}")
+            self.note("error", f"The prober cannot be restarted yet: {error}")
             self._restart_at_s = time.monotonic() + _RESTART_AFTER_S[self._deaths - 1]
             return
         self._api_probes = [spec for spec in self._api_probes if self._declare_again(spec)]
@@ -274,9 +274,7 @@ class Watch:
             else:
                 self._canary_probes[canary] = [spec for spec in specs if self._declare_again(spec)]
         count = len(self._api_probes) + sum(map(len, self._canary_probes.values()))
-        self.note(
-            "warning", f"The prober was started again: {count} probes go on. What happened meanwhile is not known."
-        )
+        self.note("warning", f"The prober was restarted: {count} probes continue. What happened in between is unknown.")
 
     def _declare_again(self, spec: ProbeSpec) -> bool:
         return self._declare(spec) and self._closer_again(spec)
@@ -299,6 +297,7 @@ class Watch:
 
     def stop(self) -> None:
         """Let the prober drain and end."""
+        self.probes = {}
         self._restart_at_s = None
         if self._prober is not None:
             code = self._prober.stop()

@@ -146,7 +146,7 @@ def test_what_the_operator_left_out_is_listed_and_no_finding(tmp_path_factory):
     one = without(events.CanaryUp, canary="canary-1")
     results = record(tmp_path_factory, one, argv=["rehearse", "run", "--canary-host", "compute-0"])
     assert not any("No canary was on" in finding.sentence for finding in results.findings)
-    assert any("no canary there, as ordered" in gap.why for gap in results.not_proven)
+    assert any("no canary there, as requested" in gap.why for gap in results.not_proven)
     parts = [part for part in PARTS if part != "canaries"]
     keep = without(events.CanaryUp)
 

@@ -91,7 +91,7 @@ class World:
     def unseen(self, group: Group, low_ns: int, high_ns: int) -> list[str]:
         """Return what can have reached a window and was not watched when it began."""
         if not self.witnessed:
-            return ["nobody watched the hosts"]
+            return ["the hosts were not watched"]
         found: dict[tuple[str, str], str] = {}
         for gap in self.unwatched:
             if gap.from_ns <= high_ns and gap.to_ns >= low_ns and self._concerns(gap, group, low_ns):
@@ -205,7 +205,7 @@ def _of_balancer(name: str, host: str, group: Group, at_ns: int, world: World) -
     if name.startswith("proxysql"):
         return Reach(SHARED)  # between the services and their database
     if _server(group):
-        return Reach(None, "the probe asks past the load balancer")
+        return Reach(None, "the probe bypasses the load balancer")
     holders = {holder for address in _addresses(group, world) for holder in world.held_by(address, at_ns)}
     if holders and host not in holders:
         return Reach(None, "that host did not hold the address")
@@ -226,7 +226,7 @@ def _of_proxy(happening: Happening, group: Group, at_ns: int, world: World) -> R
     proxy, _, server = happening.subject.partition("/")
     service = group.service
     if service == CANARIES or _server(group):
-        return Reach(None, "the probe asks past the load balancer")
+        return Reach(None, "the probe bypasses the load balancer")
     holders = {holder for address in _addresses(group, world) for holder in world.held_by(address, at_ns)}
     if holders and happening.host not in holders:
         return Reach(None, "that host did not hold the address")

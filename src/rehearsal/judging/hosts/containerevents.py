@@ -78,7 +78,7 @@ def _take(life: _Life, event: events.ContainerChanged, moment: Moment) -> None:
         case "kill":
             waited_ns = 0 if life.signalled is None else moment.at_ns - life.signalled.at_ns
             if event.signal in _KILLS and 0 < waited_ns <= _STOPS_WITHIN_NS:
-                life.why = f"it did not end when asked to and was killed {words.at_most(waited_ns)} later"
+                life.why = f"it did not stop when signalled and was killed {words.at_most(waited_ns)} later"
             if event.signal in _ENDS:
                 life.signalled = life.signalled or moment
             else:
@@ -89,7 +89,7 @@ def _take(life: _Life, event: events.ContainerChanged, moment: Moment) -> None:
             near = life.signalled is not None and moment.at_ns - life.signalled.at_ns <= _STOPS_WITHIN_NS
             code = "" if event.exit_code is None else f"exit code {event.exit_code}"
             life.down = life.signalled if near and life.signalled else moment
-            life.why = ", ".join(part for part in (life.why or ("" if near else "ended by itself"), code) if part)
+            life.why = ", ".join(part for part in (life.why or ("" if near else "exited on its own"), code) if part)
             life.signalled = None
             _healthy(life, None)
         case "start":
@@ -138,7 +138,7 @@ def _closed(life: _Life) -> list[Happening]:
             for place in begun[-1:]:
                 ended_ns = max(life.started.at_ns, life.down.at_ns)
                 life.found[place] = dataclasses.replace(
-                    life.found[place], what="ran", to_ns=ended_ns, detail=life.why.removeprefix("ended by itself, ")
+                    life.found[place], what="ran", to_ns=ended_ns, detail=life.why.removeprefix("exited on its own, ")
                 )
         else:
             life.add("stopped", life.down, None, life.why)

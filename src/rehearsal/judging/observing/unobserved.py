@@ -11,8 +11,8 @@ from rehearsal.figures import words
 from rehearsal.figures.outcome import Outcome
 from rehearsal.judging import plans
 from rehearsal.judging.causes.reach import short
-from rehearsal.judging.rooms import Finding
 from rehearsal.judging.rooms import Gap
+from rehearsal.judging.sentences import finding
 from rehearsal.recording import events
 from rehearsal.recording.stretch import AFTER
 from rehearsal.recording.stretch import BEFORE
@@ -21,6 +21,7 @@ from rehearsal.recording.stretch import look_of
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from rehearsal.judging.rooms import Finding
     from rehearsal.recording.history import History
     from rehearsal.recording.stretch import Look
 
@@ -52,21 +53,25 @@ def findings(history: History) -> list[Finding]:
         *_of_hosts(history),
         *_of_canaries(history),
         *_of_probers(history),
-        *(Finding(Outcome.UNKNOWN, "note", note.text) for _, note in history.of(events.Note) if note.level == "error"),
+        *(
+            _unseen("note.error", "note", text=note.text)
+            for _, note in history.of(events.Note)
+            if note.level == "error"
+        ),
     ]
 
 
 def gaps(history: History) -> list[Gap]:
     """Return what the operator ordered to be left out."""
     found = [
-        Gap(what, f"left out, as ordered (--without {part})")
+        Gap(what, f"skipped, as requested (--without {part})")
         for part, what in _PARTS.items()
         if any(_is_left_out(history, part))
     ]
     missing = _without_canary(history)
     if missing and _chose_hosts(history):
         found.append(
-            Gap(f"What guests on {words.listed(missing)} lose", f"no canary there, as ordered ({_CANARY_HOST})")
+            Gap(f"What guests on {words.listed(missing)} lose", f"no canary there, as requested ({_CANARY_HOST})")
         )
     return found
 
@@ -90,9 +95,9 @@ def _of_looks(subject: str, what: str, looks: dict[Look, list[str]], history: Hi
         if "" in errors:
             continue
         if errors:
-            found.append(_unseen(subject, f"{what} was not observed {look.when}: {errors[-1]}"))
+            found.append(_unseen("look.missing", subject, what=what, when=look.when, reason=errors[-1].rstrip(".")))
         elif _is_due(look, history) and (any(looks.values()) or (_tells_parts(history) and _has_cloud(history))):
-            found.append(_unseen(subject, f"{what} was not observed {look.when}: there is no look at it"))
+            found.append(_unseen("look.missing", subject, what=what, when=look.when, reason="there is no look at it"))
     return found
 
 
@@ -105,7 +110,7 @@ def _of_kinds(history: History) -> list[Finding]:
     for look, one, other in ((AFTER, before, after), (BEFORE, after, before)):
         missing = [kind for kind in one.facts if not isinstance(other.facts.get(kind), list)]
         if missing:
-            found.append(_unseen("cloud", f"The cloud's {words.listed(missing)} were not observed {look.when}"))
+            found.append(_unseen("look.kinds-missing", "cloud", kinds=words.listed(missing), when=look.when))
     return found
 
 
@@ -130,7 +135,7 @@ def _of_hosts(history: History) -> list[Finding]:
             seen[look] += [""] * (host in out)  # nothing of it is missed
         found += _of_looks(f"host:{host}", f"Host {host}", seen if any(seen.values()) else {}, history)
     if not looks and _tells_parts(history) and history.steps and history.first.target.get("hosts"):
-        found.append(_unseen("hosts", "No host was observed before the first step"))
+        found.append(_unseen("look.no-hosts", "hosts"))
     return found
 
 
@@ -151,12 +156,11 @@ def _of_canaries(history: History) -> list[Finding]:
     up = history.of(events.CanaryUp)
     if not up:
         wanted = _tells_parts(history) and any("canaries" in attempt.event.parts for attempt in history.attempts)
-        return [_unseen("canaries", "There were no canaries: nothing is known of what guests lost")] if wanted else []
+        return [_unseen("canary.none", "canaries")] if wanted else []
     missing = _without_canary(history)
     if not missing or _chose_hosts(history):
         return []
-    where = words.listed(missing)
-    return [_unseen("canaries", f"No canary was on {where}: nothing is known of what guests there lost")]
+    return [_unseen("canary.none-on-hosts", "canaries", hosts=words.listed(missing))]
 
 
 def _without_canary(history: History) -> list[str]:
@@ -174,7 +178,7 @@ def _chose_hosts(history: History) -> bool:
 def _of_probers(history: History) -> list[Finding]:
     reasons = (run.stopped.reason for run in history.prober_runs if run.stopped is not None)
     return [
-        _unseen("prober", f"The prober ended by itself: {reason.rstrip('.')}")
+        _unseen("prober.stopped", "prober", reason=reason.rstrip("."))
         for reason in dict.fromkeys(reasons)
         if reason and reason not in _ORDERLY
     ]
@@ -197,5 +201,5 @@ def _has_cloud(history: History) -> bool:
     return bool(history.first.target.get("cloud"))
 
 
-def _unseen(subject: str, sentence: str) -> Finding:
-    return Finding(Outcome.UNKNOWN, subject, f"{sentence.rstrip('.')}.")
+def _unseen(sentence: str, subject: str, **fields: object) -> Finding:
+    return finding(sentence, Outcome.UNKNOWN, subject, **fields)
