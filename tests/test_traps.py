@@ -16,11 +16,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rehearsal.claims import downtime as rules
 from rehearsal.figures import fewruns
 from rehearsal.figures import length
 from rehearsal.figures.length import Length
 from rehearsal.figures.outcome import Outcome
-from rehearsal.judging.charging import rules
 from rehearsal.judging.judge import judge
 from rehearsal.recording.history import load
 from rehearsal.recording.journal import Journal

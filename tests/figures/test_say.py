@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from rehearsal.claims import downtime
 from rehearsal.figures import say
+from rehearsal.figures import words
 from rehearsal.figures.length import Budget
 from rehearsal.figures.length import Length
 from rehearsal.figures.outcome import Outcome
-from rehearsal.judging import words
 from rehearsal.judging.losses import Loss
 from rehearsal.recording.stretch import step
 from rehearsal.report import printed

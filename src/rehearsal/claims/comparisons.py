@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from typing import Any
 
@@ -14,13 +16,13 @@ from rehearsal.figures.outcome import worst
 from rehearsal.plan.effects import NO_EFFECTS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from rehearsal.plan import Effects
     from rehearsal.recording.events import CloudFacts
     from rehearsal.recording.events import MigrationBegan
     from rehearsal.recording.events import MigrationEnded
 
+Row = dict[str, Any]
+Facts = Mapping[str, Any]
 KINDS = ("agents", "floating IPs", "hypervisors", "networks", "ports", "routers", "servers", "services", "volumes")
 _SERVICES = {
     "agents": "neutron",
@@ -36,6 +38,44 @@ _SERVICES = {
 _MOST_NAMED = 10
 
 
+@dataclass(frozen=True, slots=True)
+class Became:
+    """A thing before and after (None: it is not there), and the keys whose values differ. `replaced`: by octavia, as it does.
+
+    The row of afterwards bears the id and the name that the thing had before. `expected`: that, or the plan explains it.
+    """
+
+    name: str
+    before: Row | None
+    after: Row | None
+    changed: list[str]
+    replaced: bool
+    expected: bool
+
+
+def what_became(kind: str, before: Facts, after: Facts, effects: Effects = NO_EFFECTS) -> list[Became]:
+    """Return everything of a kind that was there before or is there after, sorted by id; none if it was not looked for twice.
+
+    What only one of two versions of this tool noted is no difference.
+    """
+    if not isinstance(before.get(kind), list) or not isinstance(after.get(kind), list):
+        return []
+    old = {str(row.get("id") or row.get("name")): row for row in before[kind]}
+    new = sameness.by_their_old_ids(kind, old, after[kind])
+    failed_over = sameness.failed_over(before, after)
+    found = []
+    for key in sorted(old.keys() | new.keys()):
+        one, other = old.get(key), new.get(key)
+        changed = (
+            [] if one is None or other is None else sorted(k for k in one.keys() & other.keys() if one[k] != other[k])
+        )
+        replaced = one is not None and other is None and key in failed_over
+        expected = replaced or (one != other and effects.explain(kind, one, other))
+        name = str((one or other or {}).get("name") or key)
+        found.append(Became(name, one, other, changed, replaced, expected))
+    return found
+
+
 def nothing_lost(kind: str, before: CloudFacts | None, after: CloudFacts, effects: Effects = NO_EFFECTS) -> Expectation:
     """Everything of this kind that was there before is still there, with the same state; what is new does not matter.
 
@@ -46,21 +86,21 @@ def nothing_lost(kind: str, before: CloudFacts | None, after: CloudFacts, effect
     for facts, when in ((before, "before the upgrade"), (after, "now")):
         if kind not in facts.facts:
             raise NotObserved(f"the cloud's {kind} could not be observed {when}: {facts.error or 'no reason given'}")
-    replaced = sameness.failed_over(before.facts, after.facts)
     wrong, planned = [], []
-    for row in sorted(before.facts[kind], key=lambda row: str(row["name"])):
-        now = sameness.found_again(kind, row, after.facts[kind])
-        if now is None and str(row["id"]) in replaced:
-            planned.append(f"{row['name']} was replaced by octavia")
-        elif effects.explain(kind, row, now):
-            planned.append(f"{row['name']} {'is gone' if now is None else 'changed'}, as planned")
-        elif now is None:
-            wrong.append(f"{row['name']} is lost")
+    for each in sorted(what_became(kind, before.facts, after.facts, effects), key=lambda each: each.name):
+        if each.before is None or not (each.changed or each.after is None):
+            continue
+        if each.replaced:
+            planned.append(f"{each.name} was replaced by octavia")
+        elif each.expected:
+            planned.append(f"{each.name} {'is gone' if each.after is None else 'changed'}, as planned")
+        elif each.after is None:
+            wrong.append(f"{each.name} is lost")
         else:
-            moved = kind in sameness.MOVABLE and bool(now.get("host"))
-            changes = _changes(row, now)
-            planned += [f"{row['name']}: {change}" for change in changes if moved and change.startswith("host ")]
-            wrong += [f"{row['name']}: {change}" for change in changes if not (moved and change.startswith("host "))]
+            moved = kind in sameness.MOVABLE and bool(each.after.get("host"))
+            for key in each.changed:
+                became = f"{each.name}: {key} {each.before[key] or 'none'} became {each.after[key] or 'none'}"
+                (planned if moved and key == "host" else wrong).append(became)
     count = len(before.facts[kind])
     same = f"{count} {kind} as before" if count else f"there were no {kind}"
     told = _some(wrong) or "; ".join([same, *([_some(planned)] if planned else []), *_older(kind, before, after)])
@@ -75,18 +115,6 @@ def _some(sentences: list[str]) -> str:
 def _older(kind: str, *looks: CloudFacts) -> list[str]:
     told = [facts.facts.get(sameness.OLDER) or {} for facts in looks]
     return list(dict.fromkeys(f"{kind} {each[kind]}" for each in told if kind in each))
-
-
-def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """Return what differs between two rows; what only one of two versions of this tool noted is no difference."""
-    return [
-        f"{key} {before[key] or 'none'} became {after[key] or 'none'}"
-        for key in sorted(before)
-        if key != "id"
-        and not (key == "name" and before["id"] != after["id"])
-        and key in after
-        and before[key] != after[key]
-    ]
 
 
 def migrated(ended: MigrationEnded | None, began: MigrationBegan) -> Expectation:

@@ -1,12 +1,15 @@
-"""Did a live migration succeed? One rule, which the suite and the report both ask."""
+"""Did a live migration succeed? One rule, which the suite and the judge both call."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rehearsal.figures import words
 from rehearsal.figures.outcome import Outcome
 
 if TYPE_CHECKING:
+    from rehearsal.figures.length import Budget
+    from rehearsal.figures.length import Length
     from rehearsal.recording.events import MigrationBegan
     from rehearsal.recording.events import MigrationEnded
 
@@ -49,6 +52,33 @@ def moved(began: MigrationBegan, ended: MigrationEnded | None) -> list[Claim]:
             "the server was restarted: another boot id",
             "the boot id was not seen on both sides",
         ),
+    ]
+
+
+def reached(network: Length | None, floor_ns: int | None, budget: Budget | None) -> list[Claim]:
+    """Return what must hold of its network: it was away no longer than is allowed, and came back where somebody saw it."""
+    if network is None:
+        return [(Outcome.UNKNOWN, "its reachability was not sampled")]
+    gap = f"out of reach for {words.between(network, budget.longest_ns if budget else None)}"
+    if network.is_open:
+        over = budget is not None and network.certain_ns > budget.longest_ns
+        return [(Outcome.FAIL if over else Outcome.UNKNOWN, f"{gap}: its return was not seen")]
+    if budget is None:
+        return [(Outcome.OK, gap)]
+    allowed = f"the budget is {words.exactly(budget.longest_ns)} ({budget.source})"
+    outcome = network.against(budget_ns=budget.longest_ns)
+    if outcome is not Outcome.OK:
+        return [(outcome, f"{gap}; {allowed}")]
+    if floor_ns is None or floor_ns > budget.longest_ns:
+        unseen = "any time" if floor_ns is None else words.at_most(floor_ns, budget.longest_ns)
+        return [(Outcome.UNKNOWN, f"it may have been out of reach for {unseen} unseen; {allowed}")]
+    return [
+        (
+            Outcome.OK,
+            gap
+            if network.point_ns
+            else f"no failed sample; out of reach for less than {words.at_most(floor_ns, budget.longest_ns)}",
+        )
     ]
 
 

@@ -41,6 +41,17 @@ def found_again(kind: str, row: Row, after: Iterable[Row]) -> Row | None:
     return others[0] if len(others) == 1 else None
 
 
+def by_their_old_ids(kind: str, old: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the rows of afterwards under the id that they had before, where that is another one."""
+    named = [{**row, "id": str(row.get("id") or row.get("name"))} for row in rows]
+    new = dict(zip((row["id"] for row in named), rows, strict=True))
+    for key, row in old.items():
+        again = None if key in new else found_again(kind, {**row, "id": key}, named)
+        if again is not None and again["id"] not in old:
+            new[key] = {**new.pop(again["id"]), **{part: row[part] for part in ("id", "name") if part in row}}
+    return new
+
+
 def _is(row: Row, what: str, host: str) -> bool:
     other_what, other_host = what_and_host(str(row["id"]))
     return what == other_what and same_host(host, other_host)

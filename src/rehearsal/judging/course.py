@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from rehearsal.claims.outcomes import checks_of
 from rehearsal.claims.outcomes import trouble_of
+from rehearsal.figures import words
 from rehearsal.figures.outcome import Outcome
 from rehearsal.figures.outcome import worst
 from rehearsal.judging import plans
-from rehearsal.judging import words
 from rehearsal.recording import events
 from rehearsal.recording.stretch import is_gate_of
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from rehearsal.figures import words
 from rehearsal.figures.outcome import Outcome
-from rehearsal.judging import words
 from rehearsal.judging.sentences import finding
 from rehearsal.recording import closing
 from rehearsal.recording import events

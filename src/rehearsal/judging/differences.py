@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from typing import Any
 
-from rehearsal.cloud import sameness
+from rehearsal.claims.comparisons import what_became
 from rehearsal.cloud.expected import RELEASE_LABEL
 from rehearsal.cloud.expected import is_kollas
 from rehearsal.judging import plans
@@ -72,40 +72,18 @@ def _cloud(history: History) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _in_the_cloud(history: History) -> list[Difference]:
     before, after = _cloud(history)
-    replaced = sameness.failed_over(before, after)
     effects = plans.effects_of_runs(history)
     found: list[Difference] = []
-    for kind, rows in before.items():
-        if not isinstance(after.get(kind), list) or not isinstance(rows, list):
-            continue
-        old = {str(row.get("id") or row.get("name")): row for row in rows}
-        new = _by_their_old_ids(kind, old, after[kind])
-        singular = _SINGULAR.get(kind, kind)
-        for key in sorted(old.keys() | new.keys()):
-            one, other = old.get(key), new.get(key)
-            if one == other:
-                continue
-            name = str((one or other or {}).get("name") or key)
-            if one is None or other is None:
-                change = "new" if one is None else "lost"
-                expected = (one is not None and key in replaced) or effects.explain(kind, one, other)
-                found.append(Difference(singular, name, change, _state(one), _state(other), expected=expected))
+    for kind in before:
+        for each in what_became(kind, before, after, effects):
+            if each.before is None or each.after is None:
+                change, states = "new" if each.before is None else "lost", (_state(each.before), _state(each.after))
+            elif each.changed:
+                change, states = "changed", (_state(each.before, each.changed), _state(each.after, each.changed))
             else:
-                keys = [part for part in {**one, **other} if one.get(part) != other.get(part)]
-                states = _state(one, keys), _state(other, keys)
-                found.append(Difference(singular, name, "changed", *states, expected=effects.explain(kind, one, other)))
+                continue
+            found.append(Difference(_SINGULAR.get(kind, kind), each.name, change, *states, expected=each.expected))
     return found
-
-
-def _by_their_old_ids(kind: str, old: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the rows of afterwards under the id that they had before, where that is another one."""
-    named = [{**row, "id": str(row.get("id") or row.get("name"))} for row in rows]
-    new = dict(zip((row["id"] for row in named), rows, strict=True))
-    for key, row in old.items():
-        again = None if key in new else sameness.found_again(kind, {**row, "id": key}, named)
-        if again is not None and again["id"] not in old:
-            new[key] = {**new.pop(again["id"]), **{part: row[part] for part in ("id", "name") if part in row}}
-    return new
 
 
 def _state(row: dict[str, Any] | None, keys: list[str] | None = None) -> str:

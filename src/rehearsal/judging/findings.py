@@ -5,12 +5,12 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
+from rehearsal.figures import words
 from rehearsal.figures.outcome import Outcome
 from rehearsal.judging import course
 from rehearsal.judging import damage
 from rehearsal.judging import plans
 from rehearsal.judging import trust
-from rehearsal.judging import words
 from rehearsal.judging.charging import budgets
 from rehearsal.judging.differences import strange
 from rehearsal.judging.differences import unchanged

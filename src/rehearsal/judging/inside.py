@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rehearsal import beacon
+from rehearsal.figures import words
 from rehearsal.figures.length import NOTHING
 from rehearsal.figures.length import Length
 from rehearsal.figures.outcome import Outcome
 from rehearsal.judging import plans
-from rehearsal.judging import words
 from rehearsal.judging.charging import budgets
 from rehearsal.outside import bounded
 from rehearsal.recording import events

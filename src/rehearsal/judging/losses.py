@@ -13,13 +13,13 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rehearsal.claims.downtime import Lost
+from rehearsal.claims.downtime import Watched
+from rehearsal.claims.downtime import judged
+from rehearsal.claims.downtime import outside
 from rehearsal.figures.outcome import Outcome
 from rehearsal.judging import plans
 from rehearsal.judging.charging import budgets
-from rehearsal.judging.charging.rules import Lost
-from rehearsal.judging.charging.rules import Watched
-from rehearsal.judging.charging.rules import judged
-from rehearsal.judging.charging.rules import outside
 from rehearsal.judging.charging.troubles import evidence_end
 from rehearsal.judging.charging.troubles import is_judged
 from rehearsal.judging.charging.union import ALIKE

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rehearsal.claims.migrations import moved
+from rehearsal.claims.migrations import reached
+from rehearsal.figures import words
 from rehearsal.figures.length import Length
 from rehearsal.figures.length import longest
 from rehearsal.figures.outcome import Outcome
 from rehearsal.figures.outcome import worst
 from rehearsal.judging import plans
-from rehearsal.judging import words
 from rehearsal.judging.charging import budgets
 from rehearsal.judging.charging.troubles import is_judged
 from rehearsal.judging.charging.union import united
@@ -95,7 +96,7 @@ def _migration(run: MigrationRun, history: History, observation: Observation, gr
     there, back, _ = ways_of(history, datagrams, run.began_ns, run.ended_ns)
     stopped_ns = _hypervisor_downtime_ns(ended)
     budget = budgets.migration_budget(plans.at(history, run.began_ns))
-    claims = [*moved(run.began, run.ended), *_as_the_network_says(network, floor_ns, budget)]
+    claims = [*moved(run.began, run.ended), *reached(network, floor_ns, budget)]
     outcome = worst(claim for claim, _ in claims)
     reasons = [text for claim, text in claims if claim is outcome and text]
     if ended is not None and ended.detail and outcome is not Outcome.OK:
@@ -159,32 +160,6 @@ def _lane(
         return None, None
     known_ns = None if floor_ns == OPEN_NS else floor_ns
     return longest(lengths or [Length(0, 0, known_ns)]), known_ns
-
-
-def _as_the_network_says(network: Length | None, floor_ns: int | None, budget: Budget | None) -> list[Claim]:
-    if network is None:
-        return [(Outcome.UNKNOWN, "its reachability was not sampled")]
-    gap = f"out of reach for {words.between(network, budget.longest_ns if budget else None)}"
-    if network.is_open:
-        over = budget is not None and network.certain_ns > budget.longest_ns
-        return [(Outcome.FAIL if over else Outcome.UNKNOWN, f"{gap}: its return was not seen")]
-    if budget is None:
-        return [(Outcome.OK, gap)]
-    allowed = f"the budget is {words.exactly(budget.longest_ns)} ({budget.source})"
-    outcome = network.against(budget_ns=budget.longest_ns)
-    if outcome is not Outcome.OK:
-        return [(outcome, f"{gap}; {allowed}")]
-    if floor_ns is None or floor_ns > budget.longest_ns:
-        unseen = "any time" if floor_ns is None else words.at_most(floor_ns, budget.longest_ns)
-        return [(Outcome.UNKNOWN, f"it may have been out of reach for {unseen} unseen; {allowed}")]
-    return [
-        (
-            Outcome.OK,
-            gap
-            if network.point_ns
-            else f"no failed sample; out of reach for less than {words.at_most(floor_ns, budget.longest_ns)}",
-        )
-    ]
 
 
 # --- canaries ------------------------------------------------------------------------------------------------------

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from typing import Any
 
+from rehearsal.figures import words
 from rehearsal.figures.outcome import Outcome
 from rehearsal.judging import ownchecks
 from rehearsal.judging import plans
-from rehearsal.judging import words
 from rehearsal.judging.differences import compared
 from rehearsal.judging.hosts.unwatched import NOT_YET
 from rehearsal.judging.hosts.unwatched import unwatched

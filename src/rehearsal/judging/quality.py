@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rehearsal.figures import words
 from rehearsal.judging import damage
 from rehearsal.judging import instruments
 from rehearsal.judging import trust
-from rehearsal.judging import words
 from rehearsal.judging.losses import blind_share
 from rehearsal.judging.observing.observation import absences
 from rehearsal.recording import events

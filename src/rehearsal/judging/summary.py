@@ -7,9 +7,9 @@ from dataclasses import field
 from typing import TYPE_CHECKING
 
 from rehearsal.figures import say
+from rehearsal.figures import words
 from rehearsal.figures.outcome import Outcome
 from rehearsal.figures.outcome import worst
-from rehearsal.judging import words
 from rehearsal.judging.sums import worst_loss
 from rehearsal.recording.stretch import CONTROL
 

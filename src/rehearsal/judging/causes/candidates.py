@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from dataclasses import field
 from typing import TYPE_CHECKING
 
-from rehearsal.judging import words
+from rehearsal.figures import words
 from rehearsal.judging.causes.reach import HEAVIEST
 from rehearsal.judging.causes.reach import Reach
 from rehearsal.judging.causes.reach import reaches

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from dataclasses import field
 from typing import TYPE_CHECKING
 
-from rehearsal.judging import words
+from rehearsal.figures import words
 from rehearsal.judging.hosts.hostclocks import Happening
 from rehearsal.judging.hosts.hostclocks import HostClocks
 from rehearsal.judging.hosts.hostclocks import Moment

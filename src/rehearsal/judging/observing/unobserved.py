@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rehearsal.figures import words
 from rehearsal.figures.outcome import Outcome
 from rehearsal.judging import plans
-from rehearsal.judging import words
 from rehearsal.judging.causes.reach import short
 from rehearsal.judging.rooms import Gap
 from rehearsal.judging.sentences import finding
