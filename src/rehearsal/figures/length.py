@@ -1,8 +1,8 @@
 """A length: how long something was, between two bounds that hold. Its order, its sum, and whether it fits a budget.
 
-``certain_ns <= truth <= possible_ns``; `possible_ns` None is an open length: nobody saw the end. What is judged is what
-possibly was, so lengths are ordered by that, an open one above all others; of equals, the one of which more is certain is
-longer. The words of a length are in `say`.
+``certain_ns <= truth <= possible_ns``; `possible_ns` None is an open length: nobody saw the end. Lengths are ordered by
+what most likely was, an open one above all others; of equals, the one that possibly was longer is longer, then the one of
+which more is certain. The words of a length are in `say`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Length:
         return 0 if self.possible_ns is None else self.possible_ns - self.certain_ns
 
     def __lt__(self, other: Length) -> bool:
-        """Tell whether it is shorter: it cannot have been as long, or as long only with less certainty."""
+        """Tell whether it was shorter, most likely."""
         return self._rank < other._rank
 
     def __add__(self, other: Length) -> Length:
@@ -68,7 +68,7 @@ class Length:
 
     @property
     def _rank(self) -> tuple[bool, int, int, int]:
-        return (self.is_open, self.possible_ns or 0, self.certain_ns, self.point_ns)
+        return (self.is_open, self.point_ns, self.possible_ns or 0, self.certain_ns)
 
 
 @dataclass(frozen=True, slots=True)
