@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ast
+import importlib
+from typing import get_type_hints
 
 import pytest
 
 from rehearsal.hosts import parts
+from rehearsal.hosts.look import PARTS
 from rehearsal.hosts.packing import packed
 from rehearsal.witness import watching
 
@@ -27,9 +30,18 @@ def test_what_travels_is_python_3_8_and_needs_nothing_of_ours_that_stays(program
         assert named <= {"frozen"}
     assert {name for name in imported if name.startswith("rehearsal.")} <= set(modules)
     assert set(program) <= set(modules)
+    allowed = ("rehearsal.hosts.", "rehearsal.witness.on_host.", "rehearsal.figures.expectation")
+    assert [] == [name for name in modules if not name.startswith(allowed)]
 
 
 def test_docker_is_asked_by_one_text():
     """The look and the witness carry the same client."""
     for program in (packed("rehearsal.hosts.look", *parts.NAMES), packed(watching.PROGRAM)):
         assert program.count("rehearsal.hosts.engine', ") == 1
+
+
+def test_every_part_registers_what_it_looks_at():
+    """A module among the parts without a look of its own would never be seen; each says what it shows."""
+    for name in parts.NAMES:
+        importlib.import_module(name)
+    assert {*parts.NAMES} == {each.__module__ for each in PARTS if get_type_hints(each)["return"]}

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from dataclasses import replace
 from pathlib import Path
 
-from rehearsal.claims.pytest_plugin import check_id
-from rehearsal.claims.pytest_plugin import claim_sentence
 from rehearsal.recording.stretch import POSTFLIGHT
 from rehearsal.recording.stretch import SUITES
 
@@ -35,6 +33,18 @@ class Check:
 
 class CatalogueError(Exception):
     """The suites and the catalogue contradict each other; the message names the test and what to do."""
+
+
+def check_id(marked: str, suite: str) -> str:
+    """Return the id of a claim in this suite: post-flight takes claims over from pre-flight and says so in its own name."""
+    _, _, name = marked.partition(".")
+    return f"{suite}.{name}"
+
+
+def claim_sentence(docstring: str | None) -> str:
+    """Return the first paragraph of a docstring as one line: the sentence that the customer reads."""
+    paragraph = (docstring or "").strip().split("\n\n", 1)[0]
+    return " ".join(paragraph.split())
 
 
 def root() -> Path:

@@ -25,6 +25,8 @@ from typing import Any
 import pytest
 
 from rehearsal.claims.asserted import asserted
+from rehearsal.claims.catalogue import check_id
+from rehearsal.claims.catalogue import claim_sentence
 from rehearsal.claims.outcomes import OWN
 from rehearsal.cloud.secrets import files_of as secret_files
 from rehearsal.cloud.secrets import remember_secrets
@@ -109,18 +111,6 @@ def own_id(item: pytest.Item) -> str:
     file = item.path.relative_to(item.config.rootpath).with_suffix("")
     test = item.nodeid.partition("[")[0].split("::")[1:]
     return ".".join([OWN, *(part.removeprefix("test_") for part in (*file.parts, *test))])
-
-
-def check_id(marked: str, suite: str) -> str:
-    """Return the id of a claim in this suite: post-flight takes claims over from pre-flight and says so in its own name."""
-    _, _, name = marked.partition(".")
-    return f"{suite}.{name}"
-
-
-def claim_sentence(docstring: str | None) -> str:
-    """Return the first paragraph of a docstring as one line: the sentence that the customer reads."""
-    paragraph = (docstring or "").strip().split("\n\n", 1)[0]
-    return " ".join(paragraph.split())
 
 
 def claim_of(item: pytest.Item) -> Claim | None:

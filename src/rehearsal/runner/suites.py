@@ -14,9 +14,9 @@ import sys
 import time
 from dataclasses import dataclass
 from dataclasses import field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rehearsal.claims.catalogue import root as suites_root
 from rehearsal.claims.outcomes import checks_of
 from rehearsal.claims.outcomes import trouble_of
 from rehearsal.figures import say as lengths
@@ -33,6 +33,7 @@ from rehearsal.runner.progress import still
 if TYPE_CHECKING:
     from collections.abc import Callable
     from collections.abc import Sized
+    from pathlib import Path
 
     from rehearsal.recording.events import CheckDone
     from rehearsal.recording.events import Event
@@ -96,13 +97,6 @@ class Gate:
         )
         also = f", {unknown} undecided" if failed and unknown else ""
         return told + also + (f"; {self.trouble}" if self.trouble else "")
-
-
-def suites_root() -> Path:
-    """Return the directory that holds suites/ and conftest.py: carried in the wheel, or the repository itself."""
-    package = Path(__file__).resolve().parent.parent
-    carried = package / "bundle"
-    return carried if carried.is_dir() else package.parent.parent
 
 
 def revision() -> str:
