@@ -157,7 +157,7 @@ def test_past_haproxy_the_server_s_own_container_explains(tmp_path, monkeypatch,
     for window in found:
         assert any(cause.startswith(f"nova_api on {host} restarted") for cause in window.causes), window
         assert any(f"it is not the server on {server}" in text for text in window.excluded)
-        assert any("past the load balancer" in text for text in window.excluded)
+        assert any("bypasses the load balancer" in text for text in window.excluded)
 
 
 def test_nobody_else_takes_a_probe_s_name_apart():

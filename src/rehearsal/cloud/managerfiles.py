@@ -1,14 +1,16 @@
 """A file as one of the manager's containers has it, from the Docker engine of this machine.
 
 Docker hands out the file itself: nothing is started in the container, and every read has its timeout, which the SDK's exec
-has not. No engine, no such
-container, or no leave to ask it: then there is no such file, and whoever asked has another source.
+has not. No engine, no such container, or no leave to ask it: then there is no such file, and whoever asked has another
+source.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
+import os
+import socket
 import tarfile
 from typing import TYPE_CHECKING
 
@@ -21,6 +23,8 @@ _MOST_BYTES = 64 << 20
 
 def read(container: str, path: str) -> str:
     """Return the text of a file in a running container of this machine; empty if it cannot be had."""
+    if not _is_there():
+        return ""
     import docker  # noqa: PLC0415 - takes a while to import, and most commands do not need it
     from requests import RequestException  # noqa: PLC0415
 
@@ -30,6 +34,20 @@ def read(container: str, path: str) -> str:
             return _text(found, path) if found.status == "running" else ""
     except (docker.errors.DockerException, RequestException, OSError, tarfile.TarError, UnicodeDecodeError):
         return ""
+
+
+def _is_there() -> bool:
+    """Tell whether something listens at the engine's socket: the SDK leaves its own socket open when nothing does."""
+    scheme, _, path = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").partition("://")
+    if scheme != "unix":
+        return True
+    with contextlib.closing(socket.socket(socket.AF_UNIX)) as sock:
+        sock.settimeout(_TIMEOUT_S)
+        try:
+            sock.connect(path)
+        except OSError:
+            return False
+    return True
 
 
 def _text(container: Container, path: str) -> str:

@@ -141,11 +141,17 @@ class Witness:
         """
         return self._well.between(done[:-1], sent[1:])
 
+    def failed_between(self, sent: Int64s, done: Int64s) -> np.ndarray:
+        """Tell before which of a lane's failed samples, since the one before it was done, a sample of this lane failed."""
+        found = np.zeros(len(sent), np.bool_)
+        found[1:] = np.searchsorted(self._sent, sent[1:]) > np.searchsorted(self._sent, done[:-1])
+        return found
+
     def was_well(self, sent: Int64s, done: Int64s) -> np.ndarray:
         """Tell before which of a lane's failed samples, since the one before it, one of this lane was probably good.
 
-        It was if one was answered between them, if none of this lane's failed from the one to the other, in which time it
-        looked at least once, or if fewer failed between them than it took samples there.
+        It was if none of this lane's failed from the one to the other, in which time it looked at least once, or if fewer
+        failed between them than it took samples there.
         """
         found = np.zeros(len(sent), np.bool_)
         low, high = sent[:-1], done[1:]
@@ -159,7 +165,6 @@ class Witness:
         was_there = (low >= self._from_ns) & (high <= self._to_ns)
         between = sent[1:] > done[:-1]  # else the samples overlap, and nothing lies between them
         found[1:] = was_there & ((~failed & looked) | (between & (within < taken)))
-        found |= self._well.between(done[:-1], sent[1:])
         return found
 
 
@@ -289,9 +294,10 @@ class _Index:
 
 
 def apart(sighting: Sighting, witnesses: Iterable[Witness]) -> list[Sighting]:
-    """Return a lane's outage as the several that it was, as far as other lanes prove that look at least as often.
+    """Return a lane's outage as the several that it was, as far as other lanes prove it.
 
-    A lane that met the outage, too, sees what caused it: where none of its samples failed between two failed ones,
+    What another lane was answered between two failed samples is proof, however rarely it looks; one that looks at least as
+    often is also known to have been well where it met nothing. A lane that met the outage, too, sees what caused it: where none of its samples failed between two failed ones,
     nothing is certain between them, and if it met another outage on the other side, that is another outage. A lane that
     never met it may be of a kind that does not see it, and one at another address does not. Else a few failures in a row
     may be as many short outages; many are one, since short outages are not met so often by one lane and never by another.
@@ -307,13 +313,16 @@ def apart(sighting: Sighting, witnesses: Iterable[Witness]) -> list[Sighting]:
     begun: list[int] = []
     numbers = itertools.count()
     for witness in witnesses:
-        if witness.seen is sighting.seen or witness.period_ns > ALIKE * sighting.period_ns:
+        if witness.seen is sighting.seen:
             continue
         met = [each for each in witness.outages if _are_met(outage.failures, each).any()]
         if not met and (len(sent) >= ONE_LEAST or witness.vip != sighting.vip):
             continue
-        holes |= _without_long_runs(witness.was_well(sent, done))
-        answered |= witness.answered_between(sent, done)
+        proved = witness.answered_between(sent, done)
+        often = witness.period_ns <= ALIKE * sighting.period_ns
+        was_well = proved | witness.was_well(sent, done) if often else proved
+        holes |= _without_long_runs(was_well, ~was_well & witness.failed_between(sent, done))
+        answered |= proved
         for each in met:
             known[_are_met(outage.failures, each)] = next(numbers)
         begun += [each.last_good_ns for each in met if each.last_good_ns is not None]
@@ -334,13 +343,17 @@ def apart(sighting: Sighting, witnesses: Iterable[Witness]) -> list[Sighting]:
     return [dataclasses.replace(parts[0], is_later_part=sighting.is_later_part, well_ns=sighting.well_ns), *parts[1:]]
 
 
-def _without_long_runs(holes: np.ndarray) -> np.ndarray:
-    """Return the holes but for the inside of many in a row: there is more than this witness sees, before or after what it met."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], holes.astype(np.int8), [0]])))
+def _without_long_runs(holes: np.ndarray, met: np.ndarray) -> np.ndarray:
+    """Return the holes but for the inside of long runs: there is more than this witness sees, before or after what it met.
+
+    A run goes on as long as the witness meets nothing; a witness that looks rarely need not have looked each time.
+    """
     kept = holes.copy()
-    for low, high in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
-        if high - low >= ONE_LEAST:
-            kept[low + 1 : high - 1] = False
+    edges = [0, *(np.flatnonzero(met) + 1).tolist(), len(holes)]
+    for low, high in itertools.pairwise(edges):
+        places = low + np.flatnonzero(holes[low:high])
+        if len(places) and places[-1] - places[0] >= ONE_LEAST - 1:
+            kept[places[0] + 1 : places[-1]] = False
     return kept
 
 
