@@ -432,3 +432,25 @@ def test_a_service_that_flaps_in_step_with_one_lane_is_not_down_throughout(perio
     assert flaps == meets.outage.failed
     for outage in together(meets, misses):
         assert united(outage).length.certain_ns <= 10 * MS
+
+
+@given(share=st.floats(0.2, 0.8), flaps=st.integers(3, ONE_LEAST - 1), every=st.sampled_from([3, 5, 10]))
+def test_what_a_rare_lane_was_answered_between_is_known_too(share, flaps, every):
+    """A lane that looks a few times less often proves only the moments at which it looked, but those it does."""
+    down = [((number * 200 - 5) * MS, (number * 200 + 5) * MS) for number in range(50, 50 + flaps)]
+    meets = lane(200, down, rtt_ms=0, late_ns=200_000)
+    misses = lane(200 * every, down, rtt_ms=1, phase_ms=round(200 * share))
+    first, last = meets.outage.first_bad_ns, meets.outage.last_bad_ns
+    looks = [due for due in range(round(200 * share) * MS, 60 * S, 200 * every * MS) if first < due < last]
+    certain_ns = sum(united(each).length.certain_ns for each in together(meets, misses))
+    assert certain_ns <= (flaps - 1 - len(looks)) * 200 * MS + 1 * MS
+
+
+@given(share=st.floats(0.2, 0.8), fails_s=st.integers(8, 40), every=st.sampled_from([1, 3, 5]))
+def test_a_long_outage_of_one_lane_alone_stays_one(share, fails_s, every):
+    """New connections fail for long, kept ones only at first: what is certain is not cut where the others were answered."""
+    begins, ends = 10 * S, (10 + fails_s) * S
+    alone = lane(200, [(begins, ends)], rtt_ms=0)
+    other = lane(200 * every, [(begins, begins + 200 * every * MS)], rtt_ms=1, phase_ms=round(200 * share))
+    found = [united(each).length.certain_ns for each in together(alone, other)]
+    assert sum(found) >= alone.outage.certain_ns - 2 * 200 * every * MS - 400 * MS
