@@ -53,11 +53,11 @@ def up(connection: Any, run: str) -> Any:
 
 
 def killed(connection: Any, run: str) -> Any:
-    """Make canaries, and die as by `kill -9` right after the first server was asked for."""
+    """Make canaries, and die as by `kill -9` right after the first server was requested."""
 
     def last_words(text: str) -> None:
         told(text)
-        if text.startswith("asked for"):
+        if text.startswith("requested"):
             os.kill(os.getpid(), signal.SIGKILL)
 
     making.put_up(connection, run, Wish(timeout_s=400), forget, last_words, ledger=ledger(run))

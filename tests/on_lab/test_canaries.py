@@ -71,7 +71,7 @@ def test_canaries_answer_on_every_compute_and_leave_no_trace(before: dict[str, A
 def test_a_runner_killed_while_it_makes_canaries_leaves_nothing_after_clean(before: dict[str, Any]) -> None:
     """`clean` finds everything of a runner that was killed with -9, by the cloud alone."""
     dead = subprocess.run(inside("killed", KILLED), check=False, capture_output=True, text=True, timeout=620)
-    assert "asked for canary-" in dead.stdout
+    assert "requested canary-" in dead.stdout
     assert dead.returncode != 0
 
     cleaned = part("clean", KILLED)
