@@ -143,7 +143,11 @@ def small(tmp_path):
 def test_a_run_shows_step_and_times(small):
     """`rehearse run` on a terminal: step n of m with its title and times while its output streams, and a tidy end."""
     screen = Screen(small.command_line())
-    screen.read(lambda: any(line.endswith("one | begun") for line in screen.text))
+    screen.read(
+        lambda: (
+            {"step 1 of 2", "one | begun"} <= {line[:11] for line in screen.text} | {line[9:] for line in screen.text}
+        )
+    )
     block = next(number for number, line in enumerate(screen.text) if line.startswith("step 1 of 2"))
     assert re.match(r"step 1 of 2, one: one · \d\.\d s · run \d", screen.text[block])
     assert "one | begun" == screen.text[block - 1][9:]

@@ -6,6 +6,7 @@ import ast
 import functools
 from importlib import util
 from pathlib import Path
+from threading import Lock
 
 _BOOT = """
 import sys, types
@@ -16,13 +17,22 @@ sys.modules[{entry!r}].main()
 """
 
 
-@functools.cache
+_ONE_AT_A_TIME = Lock()
+"""Hosts are looked at in threads, and Python 3.11 cannot parse in two at once (SystemError: AST constructor recursion depth)."""
+
+
 def packed(entry: str, *modules: str) -> str:
     """Return the text of one Python module that runs `main` of the entry by itself, after these modules were read.
 
     Whatever of ours they import goes along, as `from rehearsal.room.module import name`; all of it must do with the
     standard library of Python 3.8.
     """
+    with _ONE_AT_A_TIME:
+        return _packed(entry, *modules)
+
+
+@functools.cache
+def _packed(entry: str, *modules: str) -> str:
     texts: dict[str, str] = {}
     for name in (entry, *modules):
         _pack(name, texts)
